@@ -1,0 +1,1 @@
+"""shadowprice: the decisions of an LLM serving fleet by mathematical optimization, with a certified gap."""

@@ -1,0 +1,23 @@
+"""The command line: one thin file per verb."""
+
+import sys
+
+import typer
+
+from shadowprice.errors import ShadowpriceError
+
+app = typer.Typer(
+    name="shadowprice",
+    help="Decide how an LLM fleet serves, and prove how good the decision is.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line; bad input ends with one clear line and exit code 2."""
+    try:
+        app()
+    except ShadowpriceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

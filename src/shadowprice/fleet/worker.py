@@ -1,0 +1,36 @@
+"""One worker: a replica of the model with its step time and its limits."""
+
+from dataclasses import dataclass
+
+from shadowprice.errors import FleetError
+from shadowprice.fleet.step_time import StepTime
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Step time and limits of one continuous-batching engine; the limits carry vLLM's flag names.
+
+    max_num_seqs: most sequences running at once. max_num_batched_tokens: most tokens computed in one step (decode
+    and prefill together; prompts are chunked to fit). kv_tokens: KV cache size, used in whole blocks of block_size.
+
+    Raises FleetError when a limit is not a positive integer or kv_tokens is less than one block.
+    """
+
+    step_time: StepTime
+    max_num_seqs: int = 256
+    max_num_batched_tokens: int = 8192
+    kv_tokens: int = 262_144
+    block_size: int = 16
+
+    def __post_init__(self) -> None:
+        for name in ("max_num_seqs", "max_num_batched_tokens", "kv_tokens", "block_size"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise FleetError(f"worker.{name} is {value!r}; expected a whole number >= 1")
+        if self.kv_tokens < self.block_size:
+            raise FleetError(f"worker.kv_tokens is {self.kv_tokens}; expected at least one block of {self.block_size}")
+
+    @property
+    def kv_blocks(self) -> int:
+        """Whole KV blocks that fit."""
+        return self.kv_tokens // self.block_size

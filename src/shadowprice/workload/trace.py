@@ -1,0 +1,129 @@
+"""The trace: what arrives, as a struct of arrays."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shadowprice.errors import TraceError
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """One variable-length list of numbers per request: list i is values[offsets[i]:offsets[i + 1]].
+
+    values: [total], offsets: int64 [n + 1], rising from 0 to total. Raises TraceError where they do not fit.
+    """
+
+    values: npt.NDArray[Any]
+    offsets: IntArray
+
+    def __post_init__(self) -> None:
+        offsets = self.offsets
+        if offsets.ndim != 1 or len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != len(self.values):
+            raise TraceError("ragged offsets must be one-dimensional and run from 0 to len(values)")
+        if np.any(np.diff(offsets) < 0):
+            raise TraceError("ragged offsets must not fall")
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, i: int) -> npt.NDArray[Any]:
+        return self.values[self.offsets[i] : self.offsets[i + 1]]
+
+    def take(self, index: IntArray) -> "Ragged":
+        """The lists at `index`, in that order (repeats allowed)."""
+        lengths = np.diff(self.offsets)[index]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        starts = np.repeat(self.offsets[:-1][index] - offsets[:-1], lengths)
+        return Ragged(self.values[starts + np.arange(offsets[-1])], offsets)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Requests sorted by arrival; arrays of one length n, None where the source does not say.
+
+    arrival_s: float64, non-decreasing. prompt_tokens, output_tokens: int64 >= 1.
+    predicted_output, predicted_low, predicted_high: int64 >= 1, a forecast of output_tokens and its interval.
+    session, tenant: int64 codes. priority: int64, smaller is more urgent (vLLM's convention). value: float64.
+    cached_tokens: int64, leading prompt tokens already in cache on arrival, 0 <= cached < prompt.
+    prefix: hashes of the prompt's leading blocks of `prefix_block_tokens` tokens each.
+    media_tokens, media_cost: one entry per image, clip or sound of the request (tokens; seconds to encode).
+    name: where it came from, for titles and messages.
+
+    Raises TraceError naming the field and row when an array has the wrong length or an impossible value.
+    """
+
+    arrival_s: FloatArray
+    prompt_tokens: IntArray
+    output_tokens: IntArray
+    predicted_output: IntArray | None = None
+    predicted_low: IntArray | None = None
+    predicted_high: IntArray | None = None
+    session: IntArray | None = None
+    tenant: IntArray | None = None
+    priority: IntArray | None = None
+    value: FloatArray | None = None
+    cached_tokens: IntArray | None = None
+    prefix: Ragged | None = None
+    prefix_block_tokens: int = 0
+    media_tokens: Ragged | None = None
+    media_cost: Ragged | None = None
+    name: str = "trace"
+
+    def __post_init__(self) -> None:
+        n = len(self.arrival_s)
+        for field in fields(self):
+            column = getattr(self, field.name)
+            if isinstance(column, np.ndarray | Ragged) and len(column) != n:
+                raise TraceError(f"{self.name}: {field.name} has {len(column)} rows; expected {n}")
+        _require(self, "arrival_s", np.isfinite(self.arrival_s), "a finite number")
+        for name in ("prompt_tokens", "output_tokens", "predicted_output", "predicted_low", "predicted_high"):
+            column = getattr(self, name)
+            if column is not None:
+                _require(self, name, column >= 1, "a whole number >= 1")
+        if self.value is not None:
+            _require(self, "value", np.isfinite(self.value), "a finite number")
+        if self.cached_tokens is not None:
+            fits = (self.cached_tokens >= 0) & (self.cached_tokens < self.prompt_tokens)
+            _require(self, "cached_tokens", fits, "a whole number >= 0 and below prompt_tokens")
+        if n > 1:
+            rising = np.concatenate([[True], np.diff(self.arrival_s) >= 0])
+            _require(self, "arrival_s", rising, "a time no earlier than the row before; sort the rows first")
+
+    def __len__(self) -> int:
+        return len(self.arrival_s)
+
+    @property
+    def span_s(self) -> float:
+        """Seconds from the first arrival to the last; 0 for fewer than two requests."""
+        return float(self.arrival_s[-1] - self.arrival_s[0]) if len(self) else 0.0
+
+    @property
+    def rate_per_s(self) -> float:
+        """Arrivals per second over the span: (n - 1) / span_s; infinite when all arrive at once."""
+        if len(self) < 2:
+            return 0.0
+        return (len(self) - 1) / self.span_s if self.span_s > 0 else float("inf")
+
+    def take(self, index: npt.ArrayLike) -> "Trace":
+        """The requests at `index` (rising arrival), with every column that is present."""
+        rows = np.asarray(index, dtype=np.int64)
+        columns: dict[str, Any] = {}
+        for field in fields(self):
+            column = getattr(self, field.name)
+            if isinstance(column, Ragged):
+                columns[field.name] = column.take(rows)
+            elif isinstance(column, np.ndarray):
+                columns[field.name] = column[rows]
+        return replace(self, **columns)
+
+
+def _require(trace: Trace, field: str, fits: npt.NDArray[np.bool_], accepted: str) -> None:
+    if not fits.all():
+        row = int(np.argmin(fits))
+        raise TraceError(f"{trace.name}: request {row}: {field} is {getattr(trace, field)[row]}; expected {accepted}")
