@@ -1,0 +1,57 @@
+"""What follows from a fleet's GPU and model: the KV tokens that fit, and step times by source."""
+
+from shadowprice.errors import FleetError
+from shadowprice.fleet.fleet import Fleet
+from shadowprice.fleet.gpus import GIB, Gpu
+from shadowprice.fleet.memory import Memory, memory_of
+from shadowprice.fleet.models import Model
+from shadowprice.fleet.roofline import roofline_step_time
+from shadowprice.fleet.step_time import StepTime
+
+
+def gpu_and_model(fleet: Fleet, wanted: str) -> tuple[Gpu, Model]:
+    """Both, or a FleetError that says what they are needed for."""
+    if fleet.gpu is None or fleet.model is None:
+        raise FleetError(f"{wanted} is missing; give it, or give both [gpu] and [model] from which it follows")
+    return fleet.gpu, fleet.model
+
+
+def fleet_memory(fleet: Fleet, context_tokens: int | None = None) -> Memory:
+    """How the memory of one GPU of the fleet is divided."""
+    gpu, model = gpu_and_model(fleet, "worker.kv_tokens")
+    return memory_of(
+        gpu,
+        model,
+        fleet.tensor_parallel_size,
+        fleet.gpu_memory_utilization,
+        fleet.kv_cache_dtype,
+        fleet.worker.max_num_batched_tokens,
+        fleet.worker.max_num_seqs,
+        context_tokens,
+    )
+
+
+def kv_tokens_that_fit(fleet: Fleet, context_tokens: int | None = None) -> int:
+    """KV tokens of one worker, in whole blocks. Raises FleetError where not one block fits beside the weights."""
+    memory = fleet_memory(fleet, context_tokens)
+    tokens = memory.kv_tokens // fleet.worker.block_size * fleet.worker.block_size
+    if tokens == 0:
+        gpu, model = gpu_and_model(fleet, "worker.kv_tokens")
+        raise FleetError(
+            f"{model.name} in {model.dtype} does not fit on {fleet.tensor_parallel_size} x {gpu.name}: per GPU "
+            f"{memory.weights / GIB:.1f} GiB of weights and {memory.reserve / GIB:.1f} GiB of reserve leave no room "
+            f"for KV in {memory.share / GIB:.1f} GiB; a larger tensor_parallel_size or a smaller dtype helps"
+        )
+    return tokens
+
+
+def from_roofline(fleet: Fleet) -> tuple[StepTime, str]:
+    """Step time by roofline arithmetic."""
+    gpu, model = gpu_and_model(fleet, "step_time.fixed_s")
+    step_time = roofline_step_time(
+        gpu, model, fleet.tensor_parallel_size, fleet.kv_cache_dtype, fleet.worker.max_num_seqs
+    )
+    return step_time, f"roofline of {fleet.tensor_parallel_size} x {gpu.name} and {model.name} in {model.dtype}"
+
+
+STEP_TIME_SOURCES = {"roofline": from_roofline}

@@ -1,0 +1,167 @@
+"""Fleet files: one TOML file describes a fleet (docs/fleet.md has every key)."""
+
+import tomllib
+from dataclasses import MISSING, fields, replace
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+from shadowprice.errors import FleetError
+from shadowprice.fleet.derive import STEP_TIME_SOURCES, kv_tokens_that_fit
+from shadowprice.fleet.fleet import Fleet
+from shadowprice.fleet.gpus import GPUS, Gpu, gpu_by_name
+from shadowprice.fleet.model_config import read_model
+from shadowprice.fleet.model_presets import MODELS, model_by_name
+from shadowprice.fleet.models import Model
+from shadowprice.fleet.names import did_you_mean
+from shadowprice.fleet.sections import Section, open_sections
+from shadowprice.fleet.step_time import StepTime
+from shadowprice.fleet.worker import Worker
+
+PRESETS: dict[str, Path] = {path.stem: path for path in sorted((Path(__file__).parent / "presets").glob("*.toml"))}
+
+_STEP_TIME = [f.name for f in fields(StepTime)]
+_LIMITS = [f.name for f in fields(Worker) if f.name != "step_time"]
+
+
+def read_fleet(path_or_preset: str | Path) -> Fleet:
+    """Read a fleet from a TOML file, or one of PRESETS by its name.
+
+    Raises FleetError naming file, key, what was found and what is accepted.
+    """
+    preset = PRESETS.get(str(path_or_preset).lower())
+    path = preset or Path(path_or_preset)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        known = did_you_mean(str(path_or_preset), PRESETS)
+        raise FleetError(f"{path_or_preset}: neither a file nor a preset; {known}") from None
+    except (OSError, ValueError) as error:
+        raise FleetError(f"{path_or_preset}: cannot be read: {error}") from None
+    try:
+        document = tomllib.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise FleetError(f"{path}: not UTF-8 text at byte {error.start}; expected a TOML file") from None
+    except (ValueError, RecursionError) as error:
+        raise FleetError(f"{path}: not TOML: {error}") from None
+    try:
+        return _fleet(document, path)
+    except FleetError as error:
+        raise FleetError(f"{path}: {error}") from None
+
+
+def write_fleet(fleet: Fleet, path: str | Path) -> None:
+    """Write the TOML file that read_fleet reads back as the same fleet. Raises FleetError when it cannot be written."""
+    try:
+        Path(path).write_text(fleet_toml(fleet), encoding="utf-8")
+    except OSError as error:
+        raise FleetError(f"{path}: cannot be written: {error}") from None
+
+
+def fleet_toml(fleet: Fleet) -> str:
+    """The TOML text of a fleet, every limit and coefficient written out."""
+    document = tomlkit.document()
+    document.update({"name": fleet.name, "workers": fleet.workers})
+    if fleet.model is not None:
+        document["model"] = _shape(fleet.model, MODELS.get(fleet.model.name))
+    if fleet.gpu is not None:
+        document["gpu"] = _shape(fleet.gpu, GPUS.get(fleet.gpu.name))
+    engine = ("tensor_parallel_size", "gpu_memory_utilization", "kv_cache_dtype")
+    document["worker"] = {k: getattr(fleet, k) for k in engine} | {k: getattr(fleet.worker, k) for k in _LIMITS}
+    coefficients = {k: getattr(fleet.worker.step_time, k) for k in _STEP_TIME}
+    document["step_time"] = {"source": "given", "note": fleet.step_time_note, **coefficients}
+    power = {"idle_w": fleet.idle_power_w, "peak_w": fleet.peak_power_w}
+    if any(watts is not None for watts in power.values()):
+        document["power"] = {k: watts for k, watts in power.items() if watts is not None}
+    return tomlkit.dumps(document)
+
+
+def _shape(thing: Any, preset: Any) -> dict[str, Any]:
+    """A GPU or model as a section: its name where that says all, every field otherwise."""
+    if thing == preset:
+        return {"name": thing.name}
+    return {f.name: getattr(thing, f.name) for f in fields(thing) if getattr(thing, f.name) is not None}
+
+
+def _fleet(document: dict[str, Any], path: Path) -> Fleet:
+    top, sections = open_sections(document, ("model", "gpu", "worker", "step_time", "power"))
+    top.only("name", "workers")
+    worker, power = sections["worker"], sections["power"]
+    power.only("idle_w", "peak_w")
+    worker.only("tensor_parallel_size", "gpu_memory_utilization", "kv_cache_dtype", "context_tokens", *_LIMITS)
+    draft = Fleet(
+        name=top.text("name", path.stem),
+        # The step time and the KV tokens may follow from the rest, so they come last.
+        worker=Worker(StepTime(1.0, 0.0, 0.0, 0.0), **{k: worker.whole(k, 1) for k in _LIMITS if k in worker}),
+        workers=top.whole("workers", 1),
+        gpu=_gpu(sections["gpu"]),
+        model=_model(sections["model"], path.parent),
+        tensor_parallel_size=worker.whole("tensor_parallel_size", 1),
+        gpu_memory_utilization=worker.number("gpu_memory_utilization", 0.9),
+        kv_cache_dtype=worker.text("kv_cache_dtype", "bf16"),
+        idle_power_w=power.number("idle_w", None),
+        peak_power_w=power.number("peak_w", None),
+    )
+    step_time, note = _step_time(sections["step_time"], draft)
+    kv_tokens = worker.whole("kv_tokens", None)
+    if kv_tokens is None:
+        kv_tokens = kv_tokens_that_fit(draft, worker.whole("context_tokens", None))
+    return replace(draft, worker=replace(draft.worker, step_time=step_time, kv_tokens=kv_tokens), step_time_note=note)
+
+
+def _gpu(section: Section) -> Gpu | None:
+    if not section:
+        return None
+    given = _given(section, Gpu)
+    if all(f.name in given for f in fields(Gpu) if f.default is MISSING and f.name != "fp8_flops_per_s"):
+        return Gpu(**{"fp8_flops_per_s": None, **given})
+    if "name" not in given:
+        raise FleetError(f"gpu.name is missing; accepted: {', '.join(GPUS)}, or every key of a GPU of your own")
+    return replace(gpu_by_name(given["name"]), **given)
+
+
+def _model(section: Section, folder: Path) -> Model | None:
+    if not section:
+        return None
+    given = _given(section, Model, "config")
+    config = section.text("config", None)
+    if config is not None:
+        return replace(read_model(folder / config), **given)
+    if all(f.name in given for f in fields(Model) if f.default is MISSING):
+        return Model(**given)
+    if "name" not in given:
+        raise FleetError('model.name is missing; expected a preset\'s name, or config = "path to config.json"')
+    return replace(model_by_name(given["name"]), **given)
+
+
+def _given(section: Section, shape: type, *more: str) -> dict[str, Any]:
+    """The section's values for the fields of a dataclass, each read by the field's type."""
+    types = {f.name: f.type for f in fields(shape)}
+    section.only(*types, *more)
+    return {k: _value(section, k, types[k]) for k in section.table if k in types}
+
+
+def _value(section: Section, key: str, kind: Any) -> str | bool | float | None:
+    if kind is str:
+        return section.text(key, None)
+    if kind is bool:
+        return section.flag(key, None)
+    return section.whole(key, None, least=0) if kind is int else section.number(key, None)
+
+
+def _step_time(section: Section, fleet: Fleet) -> tuple[StepTime, str]:
+    section.only("source", "note", "backend", *_STEP_TIME)
+    given = [k for k in _STEP_TIME if k in section]
+    source = section.text("source", "given" if given else "roofline")
+    if source not in ("given", *STEP_TIME_SOURCES):
+        raise FleetError(f"step_time.source is {source!r}; {did_you_mean(source, ('given', *STEP_TIME_SOURCES))}")
+    if source != "given":
+        if given:
+            raise FleetError(f"step_time.{given[0]} is given, but step_time.source is {source!r}; keep one of the two")
+        step_time, note = STEP_TIME_SOURCES[source](fleet)
+        return step_time, section.text("note", note)
+    missing = [k for k in _STEP_TIME if k not in section]
+    if missing:
+        raise FleetError(f"step_time.{missing[0]} is missing; expected a number of seconds >= 0")
+    return StepTime(**{k: section.number(k, 0.0) for k in _STEP_TIME}), section.text("note", "given")
