@@ -1,0 +1,209 @@
+"""One continuous-batching worker in plain Python, written for reading: the reference for the compiled simulator.
+
+The rules are those of vLLM's V1 scheduler for text requests without prefix caching. In each step:
+
+1. The running get their tokens in order of admission, while the token budget lasts: one for a request that decodes,
+   a chunk for one that still computes its prompt (or, after a preemption, its prompt and what it had generated).
+   Whoever lacks a KV block preempts somebody, again and again until the blocks suffice. Who preempts itself ends this
+   phase: those behind it sit out the step. A preempted request keeps its tokens, loses its KV and waits again.
+2. If nobody was preempted, the waiting join in order while slots and tokens last, each only if the blocks of all its
+   present tokens are free, of which it takes those of its first chunk. The first that does not fit ends the phase.
+3. The step runs. Who has all its tokens computed gets one more; who has all its output leaves and frees its blocks.
+
+With `asynchronous` each step is scheduled when the step before it starts (vLLM's default): arrivals and freed
+blocks are then noticed one step later.
+"""
+
+import math
+from bisect import insort
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from shadowprice.fleet.worker import Worker
+
+
+@dataclass
+class Step:
+    """One call of the scheduler: when, who computes how many tokens, who gets a token by it, who was preempted."""
+
+    scheduled_s: float
+    seconds: float = 0.0
+    tokens: dict[int, int] = field(default_factory=dict)
+    sampled: set[int] = field(default_factory=set)
+    preempted: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Engine:
+    """The worker and its requests; lists of length n are per request, `running` is in order of admission."""
+
+    arrival_s: Sequence[float]
+    prompt: Sequence[int]
+    output: Sequence[int]
+    worker: Worker
+    key: Sequence[float]  # the smallest waits in front, ties by arrival
+    preempt_worst_key: bool  # vLLM's priority policy; otherwise the last admitted is preempted
+    max_wait_s: float  # who has waited longer than this since its arrival goes in front
+
+    def __post_init__(self) -> None:
+        n = len(self.arrival_s)
+        self.generated = [0] * n
+        self.in_flight = [0] * n  # tokens that a scheduled step will bring
+        self.computed = [0] * n  # tokens whose KV is, or is being, computed
+        self.blocks = [0] * n
+        self.first_token_s = [math.nan] * n
+        self.finish_s = [math.nan] * n
+        self.preemptions = [0] * n
+        self.free_blocks = self.worker.kv_blocks
+        self.waiting: list[tuple[float, int]] = []
+        self.running: list[int] = []
+        self.steps: list[Step] = []
+
+    def context(self, r: int) -> int:
+        """Tokens of r that are known or will be when the steps already scheduled are done."""
+        return self.prompt[r] + self.generated[r] + self.in_flight[r]
+
+    def blocks_for(self, tokens: int) -> int:
+        return -(-tokens // self.worker.block_size)
+
+    def hold(self, r: int, tokens: int) -> bool:
+        """Let r hold the blocks of its first `tokens` tokens, if they are free."""
+        more = self.blocks_for(tokens) - self.blocks[r]
+        if more > self.free_blocks:
+            return False
+        self.free_blocks -= more
+        self.blocks[r] += more
+        return True
+
+    def release(self, r: int) -> None:
+        self.free_blocks += self.blocks[r]
+        self.blocks[r] = 0
+
+    def wait(self, r: int) -> None:
+        insort(self.waiting, (self.key[r], r))
+
+    def preempt(self, step: Step) -> tuple[int, int]:
+        """Take the KV of one of the running away. Returns its place and the tokens it gives back in this step."""
+        victim = max(self.running, key=lambda r: (self.key[r], r)) if self.preempt_worst_key else self.running[-1]
+        place = self.running.index(victim)
+        del self.running[place]
+        self.release(victim)
+        self.computed[victim] = 0
+        self.preemptions[victim] += 1
+        self.wait(victim)
+        step.preempted.append(victim)
+        return place, step.tokens.pop(victim, 0)
+
+    def schedule_running(self, step: Step) -> int:
+        """Phase 1. Returns the token budget that is left."""
+        budget = self.worker.max_num_batched_tokens
+        i = 0
+        while i < len(self.running) and budget > 0:
+            r = self.running[i]
+            if self.in_flight[r] and self.generated[r] + self.in_flight[r] == self.output[r]:
+                i += 1  # its last token is on the way; it keeps its blocks until then
+                continue
+            tokens = min(self.context(r) - self.computed[r], budget)
+            while not self.hold(r, self.computed[r] + tokens):
+                place, given_back = self.preempt(step)
+                budget += given_back
+                if place == i:
+                    return budget
+                if place < i:
+                    i -= 1
+            step.tokens[r] = tokens
+            budget -= tokens
+            i += 1
+        return budget
+
+    def next_in_queue(self, now: float) -> tuple[float, int]:
+        oldest = min(self.waiting, key=lambda entry: entry[1])
+        return oldest if now - self.arrival_s[oldest[1]] > self.max_wait_s else self.waiting[0]
+
+    def schedule_waiting(self, step: Step, budget: int) -> None:
+        """Phase 2."""
+        while self.waiting and budget > 0 and len(self.running) < self.worker.max_num_seqs:
+            entry = self.next_in_queue(step.scheduled_s)
+            r = entry[1]
+            if self.blocks_for(self.context(r)) > self.free_blocks:
+                return
+            tokens = min(self.context(r), budget)
+            self.hold(r, tokens)
+            self.waiting.remove(entry)
+            self.running.append(r)
+            step.tokens[r] = tokens
+            budget -= tokens
+
+    def schedule(self, now: float) -> Step:
+        """Decide one step and count its tokens as computed."""
+        step = Step(scheduled_s=now)
+        budget = self.schedule_running(step)
+        if not step.preempted:
+            self.schedule_waiting(step, budget)
+        decoding = [r for r in step.tokens if self.generated[r] + self.in_flight[r] > 0 and self.lacks_one(r)]
+        kv_tokens = sum(self.context(r) for r in decoding)
+        prefill = sum(step.tokens.values()) - len(decoding)
+        if step.tokens:  # a step in which nobody computes runs no model and takes no time
+            step.seconds = self.worker.step_time.seconds(len(decoding), kv_tokens, prefill)
+        for r, tokens in step.tokens.items():
+            self.computed[r] += tokens
+            if self.computed[r] == self.context(r):
+                step.sampled.add(r)
+        for r in step.sampled:
+            self.in_flight[r] += 1
+        self.steps.append(step)
+        return step
+
+    def lacks_one(self, r: int) -> bool:
+        """All KV of r is there but that of its newest token."""
+        return self.computed[r] == self.context(r) - 1
+
+    def complete(self, step: Step, now: float) -> None:
+        """Phase 3, at the end of the step."""
+        for r in step.sampled:
+            self.in_flight[r] -= 1
+            self.generated[r] += 1
+            if self.generated[r] == 1:
+                self.first_token_s[r] = now
+            if self.generated[r] == self.output[r]:
+                self.finish_s[r] = now
+                self.release(r)
+                if r in self.running:
+                    self.running.remove(r)
+                else:  # preempted while its last token was on the way
+                    self.waiting.remove((self.key[r], r))
+
+
+def run_engine(
+    arrival_s: Sequence[float],
+    prompt_tokens: Sequence[int],
+    output_tokens: Sequence[int],
+    worker: Worker,
+    key: Sequence[float] | None = None,
+    preempt_worst_key: bool = False,
+    asynchronous: bool = False,
+    max_wait_s: float = math.inf,
+) -> Engine:
+    """Serve all requests (sorted by arrival) and return the engine with its step log and per-request times [s]."""
+    n = len(arrival_s)
+    ranks = [0.0] * n if key is None else key
+    engine = Engine(arrival_s, prompt_tokens, output_tokens, worker, ranks, preempt_worst_key, max_wait_s)
+    now = 0.0
+    arrived = 0
+    queue: list[Step] = []  # scheduled, not yet complete
+    while arrived < n or engine.waiting or engine.running:
+        if not (engine.waiting or engine.running):
+            now = max(now, arrival_s[arrived])
+        while arrived < n and arrival_s[arrived] <= now:
+            engine.wait(arrived)
+            arrived += 1
+        step = engine.schedule(now)
+        if step.tokens:
+            queue.append(step)
+            if asynchronous and len(queue) == 1:
+                continue
+        if queue:
+            oldest = queue.pop(0)
+            now += oldest.seconds
+            engine.complete(oldest, now)
+    return engine
