@@ -12,6 +12,7 @@ class Worker:
 
     max_num_seqs: most sequences running at once. max_num_batched_tokens: most tokens computed in one step (decode
     and prefill together; prompts are chunked to fit). kv_tokens: KV cache size, used in whole blocks of block_size.
+    async_scheduling: each step is decided while the one before it runs (vLLM's default), not after.
 
     Raises FleetError when a limit is not a positive integer or kv_tokens is less than one block.
     """
@@ -21,6 +22,7 @@ class Worker:
     max_num_batched_tokens: int = 8192
     kv_tokens: int = 262_144
     block_size: int = 16
+    async_scheduling: bool = True
 
     def __post_init__(self) -> None:
         for name in ("max_num_seqs", "max_num_batched_tokens", "kv_tokens", "block_size"):

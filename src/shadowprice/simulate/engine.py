@@ -1,0 +1,211 @@
+"""One continuous-batching worker through time, with the semantics of vLLM's V1 scheduler.
+
+In each step the running requests come first, in order of admission: each gets the tokens it still has to compute (one
+when it decodes, the rest of its prompt otherwise) while the step's token budget lasts, and blocks for them; when blocks
+run out a running request is preempted, loses its KV and recomputes prompt and output so far later. Then, unless
+somebody was preempted, waiting requests join in the policy's order while slots, tokens and blocks last; the head of
+the queue needs blocks for its whole context, though it takes only those of its chunk. The step takes T(B, KV, P). A
+request is seen by the first decision at or after its arrival, and leaves at the end of its last step. A step is decided
+when the one before it ends, or, with asynchronous scheduling (vLLM's default), when the one before it starts: then
+arrivals join a step later, and who has made its last token still holds its slot and blocks in the step after.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shadowprice.errors import InfeasibleError, PolicyError
+from shadowprice.fleet.worker import Worker
+from shadowprice.scheduling.policies import Gate, Ranked, Victim
+from shadowprice.scheduling.surface import FloatArray, IntArray, Requests, SchedulingPolicy, WorkerState
+from shadowprice.simulate import _engine_state as kernel
+from shadowprice.simulate._engine_kernel import advance
+from shadowprice.workload.trace import Trace
+
+SAMPLES = 2048  # rows kept of the time series
+
+
+@dataclass(frozen=True)
+class Series:
+    """Every k-th step of a run: time_s at its end, running, waiting, kv_tokens held (whole blocks), step_s."""
+
+    time_s: FloatArray
+    running: FloatArray
+    waiting: FloatArray
+    kv_tokens: FloatArray
+    step_s: FloatArray
+
+
+@dataclass(frozen=True)
+class EngineRun:
+    """What a run did: per request scheduled_s (first admission), first_token_s, finish_s [s] and preemptions; totals.
+
+    busy_s: time in steps. mean_running and mean_kv_tokens: averages over busy time.
+    """
+
+    trace: Trace
+    scheduled_s: FloatArray
+    first_token_s: FloatArray
+    finish_s: FloatArray
+    preemptions: IntArray
+    steps: int
+    busy_s: float
+    mean_running: float
+    mean_kv_tokens: float
+    peak_kv_tokens: int
+    series: Series
+
+    @property
+    def ttft_s(self) -> FloatArray:
+        """Arrival to first token [s]."""
+        return self.first_token_s - self.trace.arrival_s
+
+    @property
+    def e2e_s(self) -> FloatArray:
+        """Arrival to last token [s]."""
+        return self.finish_s - self.trace.arrival_s
+
+    @property
+    def tpot_s(self) -> FloatArray:
+        """Mean time per output token after the first [s]; NaN for requests of one token."""
+        decodes = self.trace.output_tokens - 1
+        return np.divide(
+            self.finish_s - self.first_token_s, decodes, out=np.full(len(decodes), np.nan), where=decodes > 0
+        )
+
+
+def simulate(
+    trace: Trace,
+    worker: Worker,
+    policy: SchedulingPolicy,
+    *,
+    rng: np.random.Generator | None = None,
+    every_step: bool = False,
+    interpreted: bool = False,
+) -> EngineRun:
+    """Serve the trace on one worker under the policy.
+
+    A `Ranked` policy runs compiled; any other object is asked through `order` before each step in which somebody
+    waits and a slot is free. Forecasts are `trace.predicted_output`, or the true lengths where the trace has none.
+    rng: for policies that draw (seed 0 by default). every_step: do not jump over steps in which nothing changes;
+    interpreted: ask a `Ranked` policy through `order` too (the same results, slower; for tests).
+    Raises InfeasibleError when a request cannot fit the worker's KV memory, PolicyError when a policy answers with
+    anything but distinct indices of waiting requests, or leaves requests waiting for ever.
+    """
+    _require_fit(trace, worker)
+    compiled = isinstance(policy, Ranked) and not interpreted
+    load = _load(trace, worker, policy)
+    rules = _rules(worker, policy, load, asks=not compiled, every_step=every_step)
+    state = kernel.new_state(len(trace), rules, SAMPLES)
+    generator = rng if rng is not None else np.random.default_rng(0)
+    ranking = np.zeros(0, np.int64)
+    ranked = -1
+    while (status := advance(load, rules, state, ranking, ranked, generator)) != kernel.DONE:
+        if status == kernel.STUCK:
+            raise PolicyError(f"{policy}: {state.counts[kernel.N_WAITING]} requests wait for ever on an idle worker")
+        ranking = _ask(policy, trace, load, state, worker)
+        ranked = len(ranking)
+    return _result(trace, state)
+
+
+def _require_fit(trace: Trace, worker: Worker) -> None:
+    peak = trace.prompt_tokens + trace.output_tokens - 1
+    capacity = worker.kv_blocks * worker.block_size
+    if len(trace) and peak.max() > capacity:
+        i = int(np.argmax(peak))
+        raise InfeasibleError(
+            f"{trace.name}: request {i} needs {peak[i]} KV tokens ({trace.prompt_tokens[i]} prompt and "
+            f"{trace.output_tokens[i]} output); expected at most the worker's {capacity}"
+        )
+
+
+def _requests(trace: Trace, load: kernel.Load, rows: IntArray, state: kernel.State | None = None) -> Requests:
+    priority = trace.priority if trace.priority is not None else np.zeros(len(trace), np.int64)
+    nothing = np.zeros(len(rows), np.int64)
+    return Requests(
+        arrival_s=load.arrival_s[rows],
+        prompt_tokens=load.prompt[rows],
+        predicted_output=load.predicted[rows],
+        generated_tokens=nothing if state is None else state.generated[rows],
+        kv_tokens=nothing if state is None else state.computed[rows],
+        priority=priority[rows],
+    )
+
+
+def _load(trace: Trace, worker: Worker, policy: SchedulingPolicy) -> kernel.Load:
+    predicted = trace.output_tokens if trace.predicted_output is None else trace.predicted_output
+    columns = (trace.prompt_tokens, trace.output_tokens, predicted)
+    prompt, output, predicted = (np.ascontiguousarray(column, dtype=np.int64) for column in columns)
+    arrival_s = np.ascontiguousarray(trace.arrival_s, dtype=np.float64)
+    load = kernel.Load(arrival_s, prompt, output, predicted, np.zeros(len(trace)))
+    if not isinstance(policy, Ranked):
+        return load
+    key = np.asarray(policy.key(_requests(trace, load, np.arange(len(trace))), worker), dtype=np.float64)
+    if key.shape != arrival_s.shape or np.isnan(key).any():
+        raise PolicyError(f"policy {policy.name}: its key must give one number per request, and no NaN")
+    return load._replace(key=key)
+
+
+def _rules(
+    worker: Worker, policy: SchedulingPolicy, load: kernel.Load, *, asks: bool, every_step: bool
+) -> kernel.Rules:
+    time = worker.step_time
+    known = policy if isinstance(policy, Ranked) else None
+    return kernel.Rules(
+        fixed_s=float(time.fixed_s),
+        per_sequence_s=float(time.per_sequence_s),
+        per_kv_token_s=float(time.per_kv_token_s),
+        per_prefill_token_s=float(time.per_prefill_token_s),
+        max_num_seqs=worker.max_num_seqs,
+        max_num_batched_tokens=worker.max_num_batched_tokens,
+        kv_blocks=worker.kv_blocks,
+        block_size=worker.block_size,
+        gate=int(known.gate if known and not asks else Gate.OPTIMISTIC),
+        alpha=float(known.alpha if known else 0.0),
+        victim=int(known.victim if known else Victim.LAST_ADMITTED),
+        beta=float(known.beta if known else 1.0),
+        max_wait_s=float(known.max_wait_s if known and not asks else np.inf),
+        in_arrival_order=bool(np.all(np.diff(load.key) >= 0)),
+        lag=worker.async_scheduling,
+        asks=asks,
+        every_step=every_step,
+    )
+
+
+def _ask(policy: SchedulingPolicy, trace: Trace, load: kernel.Load, state: kernel.State, worker: Worker) -> IntArray:
+    """The policy's ranking of the waiting, as request ids."""
+    rows = np.flatnonzero(state.status == kernel.WAITING)
+    running = state.running[: state.counts[kernel.N_RUNNING]]
+    running = running[state.status[running] == kernel.RUNNING]
+    now = WorkerState(worker, float(state.clock[kernel.NOW]), int(state.counts[kernel.FREE]) * worker.block_size)
+    answer: npt.NDArray[Any] = np.asarray(
+        policy.order(_requests(trace, load, rows, state), _requests(trace, load, running, state), now)
+    )
+    if answer.size == 0:
+        return np.zeros(0, np.int64)
+    distinct = answer.ndim == 1 and np.issubdtype(answer.dtype, np.integer) and len(np.unique(answer)) == len(answer)
+    if not (distinct and answer.min() >= 0 and answer.max() < len(rows)):
+        raise PolicyError(
+            f"{policy}: order returned {answer!r}; expected distinct indices into the {len(rows)} waiting requests"
+        )
+    return rows[answer]
+
+
+def _result(trace: Trace, state: kernel.State) -> EngineRun:
+    counts, clock = state.counts, state.clock
+    busy_s = float(clock[kernel.BUSY_S])
+    return EngineRun(
+        trace=trace,
+        scheduled_s=state.scheduled_s,
+        first_token_s=state.first_token_s,
+        finish_s=state.finish_s,
+        preemptions=state.preemptions,
+        steps=int(counts[kernel.STEPS]),
+        busy_s=busy_s,
+        mean_running=float(clock[kernel.RUNNING_S]) / busy_s if busy_s else 0.0,
+        mean_kv_tokens=float(clock[kernel.KV_TOKEN_S]) / busy_s if busy_s else 0.0,
+        peak_kv_tokens=int(counts[kernel.PEAK_KV]),
+        series=Series(*state.samples[: counts[kernel.SAMPLES]].T.copy()),
+    )
