@@ -49,11 +49,14 @@ class Trace:
 
     arrival_s: float64, non-decreasing. prompt_tokens, output_tokens: int64 >= 1.
     predicted_output, predicted_low, predicted_high: int64 >= 1, a forecast of output_tokens and its interval.
-    session, tenant: int64 codes. priority: int64, smaller is more urgent (vLLM's convention). value: float64.
+    session, tenant: int64 codes (session -1: none). priority: int64, smaller is more urgent (vLLM's convention).
+    value: float64.
     cached_tokens: int64, leading prompt tokens already in cache on arrival, 0 <= cached < prompt.
     prefix: hashes of the prompt's leading blocks of `prefix_block_tokens` tokens each.
-    media_tokens, media_cost: one entry per image, clip or sound of the request (tokens; seconds to encode).
-    name: where it came from, for titles and messages.
+    media_tokens, media_cost: one entry per image, clip or sound of the request (tokens, a part of prompt_tokens, 0
+    where the source does not say; seconds to encode).
+    name: where it came from, for titles and messages. skipped_rows, notes: bad rows that the reader dropped on
+    request, and what else it did that the file does not say.
 
     Raises TraceError naming the field and row when an array has the wrong length or an impossible value.
     """
@@ -74,6 +77,8 @@ class Trace:
     media_tokens: Ragged | None = None
     media_cost: Ragged | None = None
     name: str = "trace"
+    skipped_rows: int = 0
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.arrival_s)

@@ -1,0 +1,102 @@
+"""Reading traces: the format is told from the content, and every bad row is an error or is counted."""
+
+from itertools import chain
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+
+from shadowprice.errors import TraceError
+from shadowprice.workload.readers.agentic import AGENTIC
+from shadowprice.workload.readers.azure import AZURE, AZURE_MULTIMODAL
+from shadowprice.workload.readers.burstgpt import BURSTGPT
+from shadowprice.workload.readers.csv_rows import read_columns, split_line
+from shadowprice.workload.readers.formats import CsvFormat, JsonlFormat, Options, Parts, assemble
+from shadowprice.workload.readers.jsonl_rows import decode_line, read_rows
+from shadowprice.workload.readers.measured import MEASURED, MeasuredLog, read_measured
+from shadowprice.workload.readers.mooncake import MOONCAKE
+from shadowprice.workload.readers.own import OWN_CSV, OWN_JSONL, read_parquet
+from shadowprice.workload.readers.servegen import SERVEGEN
+from shadowprice.workload.readers.source import PARQUET_MAGIC, Block, first_bytes, line_blocks
+from shadowprice.workload.readers.table import Table
+from shadowprice.workload.trace import Trace
+
+__all__ = ["CSV_FORMATS", "JSONL_FORMATS", "MeasuredLog", "read_measured", "read_trace"]
+
+CSV_FORMATS = (AZURE, AZURE_MULTIMODAL, BURSTGPT, SERVEGEN, AGENTIC, OWN_CSV)
+JSONL_FORMATS = (MOONCAKE, MEASURED, OWN_JSONL)
+
+Form = TypeVar("Form", CsvFormat, JsonlFormat)
+
+
+def read_trace(source: str | Path, *, skip_bad_rows: bool = False, spread_buckets: bool = True, seed: int = 0) -> Trace:
+    """The trace in a file: Parquet, CSV or JSONL, as it is or packed by gzip or zstd.
+
+    docs/workload.md lists the forms. skip_bad_rows: drop rows that cannot be used and count them in `Trace.skipped_rows`, instead of raising.
+    spread_buckets: where the file rounds its times to steps of a second or more, spread arrivals inside each step
+    (seeded by `seed`) instead of keeping them as bursts; `Trace.notes` says what was done.
+
+    Raises TraceError naming file, line, field, what was found and what is accepted.
+    """
+    path = Path(source)
+    options = Options(spread_buckets, np.random.default_rng(seed))
+    if first_bytes(path).startswith(PARQUET_MAGIC):
+        table, unused = read_parquet(path, skip_bad_rows=skip_bad_rows)
+        parts = OWN_CSV.build(table, options)
+    else:
+        parts, unused = _read_text(path, options, skip_bad_rows=skip_bad_rows)
+    if unused:
+        parts.notes.append(f"columns not used: {', '.join(unused)}")
+    return assemble(parts, path.name.split(".")[0] or path.name)
+
+
+def _read_text(path: Path, options: Options, *, skip_bad_rows: bool) -> tuple[Parts, list[str]]:
+    blocks = line_blocks(path)
+    head = next(blocks, Block(1, b""))
+    blocks = chain([head], blocks)
+    if head.data.lstrip().startswith(b"{"):
+        form, unused = _jsonl_format(path, head)
+        table = read_rows(path, blocks, form.row, skip_bad_rows=skip_bad_rows)
+        return _build(form, table, options), unused
+    if head.data.lstrip().startswith(b"["):
+        raise TraceError(f"{path}:1: a JSON array; expected one JSON object per line, or CSV, or Parquet")
+    csv_form, header = _csv_format(path, head)
+    wanted = [column for column in csv_form.columns if column.name in header]
+    table = read_columns(path, blocks, wanted, skip_bad_rows=skip_bad_rows)
+    return _build(csv_form, table, options), [name for name in header if name not in table.columns]
+
+
+def _build(form: CsvFormat | JsonlFormat, table: Table, options: Options) -> Parts:
+    return form.build(table, options) if len(table) else Parts(table, {})
+
+
+def _csv_format(path: Path, head: Block) -> tuple[CsvFormat, list[str]]:
+    header = split_line(path, 1, head.data.partition(b"\n")[0])
+    twice = [name for name in header if header.count(name) > 1]
+    if twice:
+        raise TraceError(f"{path}:1: the column {twice[0]} stands twice in the header")
+    return _match(path, 1, header, CSV_FORMATS), header
+
+
+def _jsonl_format(path: Path, head: Block) -> tuple[JsonlFormat, list[str]]:
+    before = len(head.data) - len(head.data.lstrip())
+    line = 1 + head.data.count(b"\n", 0, before)
+    first = decode_line(path, line, head.data[before:].partition(b"\n")[0], msgspec.json.Decoder(dict[str, object]))
+    form = _match(path, line, list(first), JSONL_FORMATS)
+    return form, [name for name in first if name not in form.row.__struct_encode_fields__]
+
+
+def _match(path: Path, line: int, found: list[str], forms: tuple[Form, ...]) -> Form:
+    """The form with the most required columns among those whose required columns were all found."""
+    complete = [form for form in forms if set(form.required) <= set(found)]
+    if complete:
+        return max(complete, key=lambda form: len(form.required))
+    nearest = max(forms, key=lambda form: len(set(form.required) & set(found)) / len(form.required))
+    missing = [name for name in nearest.required if name not in found]
+    accepted = "; ".join(f"{form.name}: {','.join(form.required)}" for form in forms)
+    shown = ", ".join(found)[:200] or "none"
+    raise TraceError(
+        f"{path}:{line}: no known trace format has the columns found ({shown}); the nearest is {nearest.name}, "
+        f"which also needs {', '.join(missing)}. Accepted: {accepted}"
+    )

@@ -1,0 +1,139 @@
+"""Typed columns of a text file, each row with the line it stands on."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from shadowprice.errors import TraceError
+from shadowprice.workload.trace import IntArray, Ragged
+
+Kind = Literal["whole", "number", "time", "text", "wholes", "numbers"]
+Values = npt.NDArray[Any] | Ragged
+
+SKIP_HINT = "; --skip-bad-rows (skip_bad_rows=True) drops and counts such rows"
+MOST_TOKENS = 10**9  # no request is that long; sums over 10**9 requests still fit 63 bits
+
+ACCEPTED: dict[Kind, str] = {
+    "whole": "a whole number",
+    "number": "a finite number",
+    "time": "a time such as 2023-11-16 18:15:46.6805900 or 2024-05-10T00:00:00.009Z",
+    "text": "text",
+    "wholes": "whole numbers separated by ';'",
+    "numbers": "finite numbers separated by ';'",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column that a format reads: its name in the file, kind, and for numbers the accepted range."""
+
+    name: str
+    kind: Kind
+    low: float = -(2.0**63)
+    high: float = 2.0**63
+    required: bool = True
+
+    @property
+    def accepted(self) -> str:
+        """What the column holds, in words, for error messages."""
+        text = ACCEPTED[self.kind]
+        if self.high == MOST_TOKENS:
+            return f"{text} from {self.low:.0f} to {MOST_TOKENS}"
+        return f"{text} >= {self.low:g}" if self.low > -(2.0**63) else text
+
+
+def tokens(name: str, low: int = 1, *, kind: Kind = "whole", required: bool = True) -> Column:
+    """A column of token counts in [low, MOST_TOKENS]."""
+    return Column(name, kind, low, MOST_TOKENS, required)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of one file. line: int64 [n], the line of each row. skipped_rows: bad rows that were dropped."""
+
+    path: Path
+    columns: dict[str, Values]
+    line: IntArray
+    skip_bad_rows: bool
+    skipped_rows: int = 0
+
+    def __len__(self) -> int:
+        return len(self.line)
+
+    def array(self, name: str) -> npt.NDArray[Any]:
+        """The flat column `name`."""
+        column = self.columns[name]
+        assert isinstance(column, np.ndarray)
+        return column
+
+    def ragged(self, name: str) -> Ragged:
+        """The column of lists `name`."""
+        column = self.columns[name]
+        assert isinstance(column, Ragged)
+        return column
+
+    def require(self, fits: npt.NDArray[np.bool_], field: str, accepted: str) -> "Table":
+        """The rows that fit; TraceError naming the first that does not, unless bad rows are to be skipped."""
+        if fits.all():
+            return self
+        if not self.skip_bad_rows:
+            row = int(np.argmin(fits))
+            raise bad_value(self.path, int(self.line[row]), field, self.columns[field][row], accepted)
+        rows = np.flatnonzero(fits)
+        columns = {name: take(column, rows) for name, column in self.columns.items()}
+        dropped = len(self) - len(rows)
+        return replace(self, columns=columns, line=self.line[rows], skipped_rows=self.skipped_rows + dropped)
+
+
+def bad_value(path: Path, line: int, field: str, found: object, accepted: str) -> TraceError:
+    """The error for one wrong value: file:line: field is found; expected accepted."""
+    return TraceError(f"{path}:{line}: {field} is {_show(found)}; expected {accepted}{SKIP_HINT}")
+
+
+def _show(found: object) -> str:
+    if isinstance(found, np.generic):
+        found = found.item()
+    if isinstance(found, np.ndarray):
+        found = found.tolist()
+    text = f'"{found}"' if isinstance(found, str) else str(found)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def take(column: Values, rows: IntArray) -> Values:
+    """The rows of a flat or ragged column."""
+    return column.take(rows) if isinstance(column, Ragged) else column[rows]
+
+
+def join(columns: list[Values]) -> Values:
+    """The columns of several blocks as one."""
+    if isinstance(columns[0], np.ndarray):
+        return columns[0] if len(columns) == 1 else np.concatenate(columns)  # type: ignore[arg-type]
+    lists = [column for column in columns if isinstance(column, Ragged)]
+    lengths = np.concatenate([np.diff(column.offsets) for column in lists])
+    return from_lengths(np.concatenate([column.values for column in lists]), lengths)
+
+
+def fits_range(column: Column, values: Values) -> npt.NDArray[np.bool_]:
+    """Which rows lie inside the column's accepted range; a row of lists fits when all of its entries do."""
+    flat: npt.NDArray[Any] = values.values if isinstance(values, Ragged) else values
+    if column.kind in ("text", "time"):
+        return np.ones(len(values), dtype=bool)
+    good = (flat >= column.low) & (flat <= column.high) & np.isfinite(flat)
+    if isinstance(values, Ragged):
+        wrong_before = np.concatenate([[0], np.cumsum(~good)])
+        return wrong_before[values.offsets[1:]] == wrong_before[values.offsets[:-1]]
+    return good
+
+
+def ragged(lists: list[list[Any]], dtype: type) -> Ragged:
+    """Python lists as one Ragged."""
+    flat = np.array([value for row in lists for value in row], dtype=dtype)
+    return from_lengths(flat, np.fromiter((len(row) for row in lists), dtype=np.int64, count=len(lists)))
+
+
+def from_lengths(flat: npt.NDArray[Any], lengths: npt.ArrayLike) -> Ragged:
+    """Flat values and the number of them in each row as one Ragged."""
+    return Ragged(flat, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
