@@ -3,6 +3,7 @@
 from shadowprice.errors import FleetError
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.fleet.gpus import GIB, Gpu
+from shadowprice.fleet.measured import measured_step_time
 from shadowprice.fleet.memory import Memory, memory_of
 from shadowprice.fleet.models import Model
 from shadowprice.fleet.roofline import roofline_step_time
@@ -45,13 +46,16 @@ def kv_tokens_that_fit(fleet: Fleet, context_tokens: int | None = None) -> int:
     return tokens
 
 
-def from_roofline(fleet: Fleet) -> tuple[StepTime, str]:
-    """Step time by roofline arithmetic."""
+def step_time_from(source: str, fleet: Fleet, backend: str = "vllm") -> tuple[StepTime, str]:
+    """Step time of a fleet by "roofline" or "measured" (kernels of that backend), and a note that says so."""
     gpu, model = gpu_and_model(fleet, "step_time.fixed_s")
-    step_time = roofline_step_time(
-        gpu, model, fleet.tensor_parallel_size, fleet.kv_cache_dtype, fleet.worker.max_num_seqs
-    )
-    return step_time, f"roofline of {fleet.tensor_parallel_size} x {gpu.name} and {model.name} in {model.dtype}"
+    gpus, seqs = fleet.tensor_parallel_size, fleet.worker.max_num_seqs
+    what = f"{gpus} x {gpu.name}, {model.name} in {model.dtype}"
+    if source == "roofline":
+        return roofline_step_time(gpu, model, gpus, fleet.kv_cache_dtype, seqs).step_time, f"roofline of {what}"
+    fit, database = measured_step_time(gpu, model, gpus, fleet.kv_cache_dtype, seqs, backend)
+    errors = f"mean error {fit.decode_error:.1%} decoding, {fit.prefill_error:.1%} with prefill"
+    return fit.step_time, f"measured kernels ({database}) of {what}; {errors}"
 
 
-STEP_TIME_SOURCES = {"roofline": from_roofline}
+STEP_TIME_SOURCES = ("given", "roofline", "measured")

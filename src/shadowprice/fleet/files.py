@@ -1,6 +1,7 @@
 """Fleet files: one TOML file describes a fleet (docs/fleet.md has every key)."""
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import tomlkit
 
 from shadowprice.errors import FleetError
-from shadowprice.fleet.derive import STEP_TIME_SOURCES, kv_tokens_that_fit
+from shadowprice.fleet.derive import STEP_TIME_SOURCES, kv_tokens_that_fit, step_time_from
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.fleet.gpus import GPUS, Gpu, gpu_by_name
 from shadowprice.fleet.model_config import read_model
@@ -22,7 +23,7 @@ from shadowprice.fleet.worker import Worker
 PRESETS: dict[str, Path] = {path.stem: path for path in sorted((Path(__file__).parent / "presets").glob("*.toml"))}
 
 _STEP_TIME = [f.name for f in fields(StepTime)]
-_LIMITS = [f.name for f in fields(Worker) if f.name != "step_time"]
+_LIMITS = {f.name: f.type for f in fields(Worker) if f.name != "step_time"}
 
 
 def read_fleet(path_or_preset: str | Path) -> Fleet:
@@ -93,7 +94,7 @@ def _fleet(document: dict[str, Any], path: Path) -> Fleet:
     draft = Fleet(
         name=top.text("name", path.stem),
         # The step time and the KV tokens may follow from the rest, so they come last.
-        worker=Worker(StepTime(1.0, 0.0, 0.0, 0.0), **{k: worker.whole(k, 1) for k in _LIMITS if k in worker}),
+        worker=Worker(StepTime(1.0, 0.0, 0.0, 0.0), **_given(worker, _LIMITS)),
         workers=top.whole("workers", 1),
         gpu=_gpu(sections["gpu"]),
         model=_model(sections["model"], path.parent),
@@ -113,7 +114,9 @@ def _fleet(document: dict[str, Any], path: Path) -> Fleet:
 def _gpu(section: Section) -> Gpu | None:
     if not section:
         return None
-    given = _given(section, Gpu)
+    types = {f.name: f.type for f in fields(Gpu)}
+    section.only(*types)
+    given = _given(section, types)
     if all(f.name in given for f in fields(Gpu) if f.default is MISSING and f.name != "fp8_flops_per_s"):
         return Gpu(**{"fp8_flops_per_s": None, **given})
     if "name" not in given:
@@ -124,7 +127,9 @@ def _gpu(section: Section) -> Gpu | None:
 def _model(section: Section, folder: Path) -> Model | None:
     if not section:
         return None
-    given = _given(section, Model, "config")
+    types = {f.name: f.type for f in fields(Model)}
+    section.only(*types, "config")
+    given = _given(section, types)
     config = section.text("config", None)
     if config is not None:
         return replace(read_model(folder / config), **given)
@@ -135,10 +140,8 @@ def _model(section: Section, folder: Path) -> Model | None:
     return replace(model_by_name(given["name"]), **given)
 
 
-def _given(section: Section, shape: type, *more: str) -> dict[str, Any]:
+def _given(section: Section, types: Mapping[str, Any]) -> dict[str, Any]:
     """The section's values for the fields of a dataclass, each read by the field's type."""
-    types = {f.name: f.type for f in fields(shape)}
-    section.only(*types, *more)
     return {k: _value(section, k, types[k]) for k in section.table if k in types}
 
 
@@ -154,12 +157,14 @@ def _step_time(section: Section, fleet: Fleet) -> tuple[StepTime, str]:
     section.only("source", "note", "backend", *_STEP_TIME)
     given = [k for k in _STEP_TIME if k in section]
     source = section.text("source", "given" if given else "roofline")
-    if source not in ("given", *STEP_TIME_SOURCES):
-        raise FleetError(f"step_time.source is {source!r}; {did_you_mean(source, ('given', *STEP_TIME_SOURCES))}")
+    if source not in STEP_TIME_SOURCES:
+        raise FleetError(f"step_time.source is {source!r}; {did_you_mean(source, STEP_TIME_SOURCES)}")
+    if "backend" in section and source != "measured":
+        raise FleetError(f"step_time.backend is given, but step_time.source is {source!r}; it belongs to 'measured'")
     if source != "given":
         if given:
             raise FleetError(f"step_time.{given[0]} is given, but step_time.source is {source!r}; keep one of the two")
-        step_time, note = STEP_TIME_SOURCES[source](fleet)
+        step_time, note = step_time_from(source, fleet, section.text("backend", "vllm"))
         return step_time, section.text("note", note)
     missing = [k for k in _STEP_TIME if k not in section]
     if missing:

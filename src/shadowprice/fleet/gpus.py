@@ -57,8 +57,8 @@ GPUS: dict[str, Gpu] = {
         Gpu("A100-80GB", int(79.15 * GIB), 2.039e12, 312e12, None, "NVLink 3", 600e9, 400.0),
         Gpu("A100-80GB-PCIe", int(79.15 * GIB), 1.935e12, 312e12, None, "PCIe 4", 64e9, 300.0),
         # NVIDIA H100 Tensor Core GPU data sheet: SXM5 80 GB, PCIe 80 GB, NVL 94 GB.
-        Gpu("H100", int(79.10 * GIB), 3.35e12, 989.4e12, 1978.9e12, "NVLink 4", 900e9, 700.0),
-        Gpu("H100-PCIe", int(79.10 * GIB), 2.0e12, 756e12, 1513e12, "PCIe 5", 128e9, 350.0),
+        Gpu("H100", int(79.22 * GIB), 3.35e12, 989.4e12, 1978.9e12, "NVLink 4", 900e9, 700.0),
+        Gpu("H100-PCIe", int(79.22 * GIB), 2.0e12, 756e12, 1513e12, "PCIe 5", 128e9, 350.0),
         Gpu("H100-NVL", int(93.1 * GIB), 3.9e12, 835.5e12, 1671e12, "NVLink bridge", 600e9, 400.0),
         # NVIDIA H200 Tensor Core GPU data sheet: SXM5 141 GB.
         Gpu("H200", int(139.8 * GIB), 4.8e12, 989.4e12, 1978.9e12, "NVLink 4", 900e9, 700.0),
@@ -68,7 +68,7 @@ GPUS: dict[str, Gpu] = {
         Gpu("L40S", int(44.4 * GIB), 0.864e12, 362.05e12, 733e12, "PCIe 4", 64e9, 350.0),
         Gpu("L4", int(22.0 * GIB), 0.300e12, 121e12, 242.5e12, "PCIe 4", 64e9, 72.0),
         # NVIDIA Ada GPU architecture whitepaper, table of the GeForce RTX 4090 (tensor peaks with fp32 accumulate).
-        Gpu("RTX-4090", int(23.5 * GIB), 1.008e12, 165.2e12, 330.3e12, "PCIe 4", 64e9, 450.0),
+        Gpu("RTX-4090", int(23.55 * GIB), 1.008e12, 165.2e12, 330.3e12, "PCIe 4", 64e9, 450.0),
         # NVIDIA RTX Blackwell PRO GPU architecture whitepaper, RTX PRO 6000 Blackwell Workstation Edition.
         Gpu("RTX-PRO-6000", int(94.97 * GIB), 1.792e12, 503.8e12, 1007.6e12, "PCIe 5", 128e9, 600.0),
         # AMD Instinct MI300X data sheet: seven Infinity Fabric links of 128 GB/s.
