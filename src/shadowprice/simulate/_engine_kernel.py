@@ -253,12 +253,12 @@ def preempt(load, rules, state, place):
     counts[FREE] += state.held[r]
     counts[PREEMPTED] += 1
     state.held[r] = 0
+    state.preemptions[r] += 1
     if state.status[r] == LEAVING:  # its last token is on the way: nothing is lost
         state.status[r] = FINISHED
         counts[N_LEAVING] -= 1
         return tokens
     state.computed[r] = 0
-    state.preemptions[r] += 1
     wait(load, rules, state, r)
     return tokens
 
@@ -457,11 +457,12 @@ def release(state):
 
 
 @njit(cache=True)
-def coast(load, rules, state, ended):
+def coast(load, rules, state, ended, decided_s):
     """Take the steps in which nothing changes but one more token for everyone running, all decoding.
 
     They end before a step in which somebody finishes, an arrival could join, a waiting request's bound passes, or
     blocks run out. The same arithmetic as `run_step`, so the results are the same to the last bit.
+    ended: why the admission at `decided_s`, of the step just run, ended.
     """
     counts = state.counts
     n = counts[N_RUNNING]
@@ -483,7 +484,7 @@ def coast(load, rules, state, ended):
     oldest_s = np.inf  # arrival of the one whose bound on waiting may pass, which would make it the head
     if ended == NO_MEMORY:
         oldest_s = load.arrival_s[oldest_waiting(state)]
-        if state.clock[NOW] - oldest_s > rules.max_wait_s:
+        if decided_s - oldest_s > rules.max_wait_s:  # it is the head already
             oldest_s = np.inf
     if until_s > state.clock[NOW]:
         pull_arrivals(load, rules, state)
@@ -540,7 +541,8 @@ def advance(load, rules, state, ranking, ranked, rng):
                 return STUCK
             state.clock[NOW] = max(state.clock[NOW], load.arrival_s[counts[NEXT]])
             continue
+        decided_s = state.clock[NOW]
         run_step(load, rules, state)
         released = release(state)
         if ended != RETRY and (released == 0 or counts[N_WAITING] == 0) and not rules.every_step:
-            coast(load, rules, state, ended)
+            coast(load, rules, state, ended, decided_s)
