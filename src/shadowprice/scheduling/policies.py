@@ -99,7 +99,8 @@ def _fits(policy: Ranked, context: IntArray, left: IntArray, worker: Worker) -> 
         return bool(np.sum(-(-context // size)) <= (1 - policy.alpha) * worker.kv_blocks)
     if policy.gate is Gate.RESERVE_PEAK:
         return bool(np.sum(-(-(context + left - 1) // size)) <= worker.kv_blocks)
-    return all(np.sum(-(-(context[left >= d] + d - 1) // size)) <= worker.kv_blocks for d in np.unique(left))
+    held = left + worker.async_scheduling  # steps decided a step ahead: the finished hold their blocks once more
+    return all(np.sum(-(-(context[held >= d] + d - 1) // size)) <= worker.kv_blocks for d in np.unique(held))
 
 
 def _arrival(requests: Requests, worker: Worker) -> FloatArray:

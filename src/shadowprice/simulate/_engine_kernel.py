@@ -154,16 +154,22 @@ def context(load, state, r):
 
 
 @njit(cache=True)
+def steps_held(load, rules, state, r):
+    """Steps for which r will hold blocks: to its last token, and one more when steps are decided a step ahead."""
+    return steps_left(load, state, r) + (1 if rules.lag else 0)
+
+
+@njit(cache=True)
 def fits_ahead(load, rules, state, candidate):
     """Does every forecast completion of the running and the candidate find the blocks of those still alive free?
 
     Usage only grows between completions, so these are the only moments to test. `by_finish` lists the
-    running by forecast completion; a request that needs d more steps holds context + d - 1 tokens in the d-th of them.
+    running by forecast completion; a request that stays d more steps holds context + d - 1 tokens in the d-th of them.
     """
     members = state.by_finish
     size = state.counts[N_BY_FINISH]
     bs = rules.block_size
-    candidate_left = steps_left(load, state, candidate)
+    candidate_left = steps_held(load, rules, state, candidate)
     alive = size + 1
     tokens = context(load, state, candidate)
     for i in range(size):
@@ -172,12 +178,12 @@ def fits_ahead(load, rules, state, candidate):
     i = 0
     merged = False
     while i < size or not merged:
-        if not merged and (i == size or candidate_left <= steps_left(load, state, members[i])):
+        if not merged and (i == size or candidate_left <= steps_held(load, rules, state, members[i])):
             r, d = candidate, candidate_left
             merged = True
         else:
             r = members[i]
-            d = steps_left(load, state, r)
+            d = steps_held(load, rules, state, r)
             i += 1
         if tokens + alive * (d - 1) > rules.kv_blocks * bs:
             return False
@@ -186,7 +192,7 @@ def fits_ahead(load, rules, state, candidate):
             if candidate_left >= d:
                 used += blocks(context(load, state, candidate) + d - 1, bs)
             for j in range(size):
-                if steps_left(load, state, members[j]) >= d:
+                if steps_held(load, rules, state, members[j]) >= d:
                     used += blocks(context(load, state, members[j]) + d - 1, bs)
             if used > rules.kv_blocks:
                 return False
