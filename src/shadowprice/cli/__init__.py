@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from shadowprice.cli.fleet import fleet_app
 from shadowprice.errors import ShadowpriceError
 
 app = typer.Typer(
@@ -12,6 +13,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(fleet_app, name="fleet")
 
 
 def main() -> None:

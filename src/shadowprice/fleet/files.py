@@ -47,7 +47,7 @@ def read_fleet(path_or_preset: str | Path) -> Fleet:
     except (ValueError, RecursionError) as error:
         raise FleetError(f"{path}: not TOML: {error}") from None
     try:
-        return _fleet(document, path)
+        return fleet_from(document, path.parent, path.stem)
     except FleetError as error:
         raise FleetError(f"{path}: {error}") from None
 
@@ -85,19 +85,23 @@ def _shape(thing: Any, preset: Any) -> dict[str, Any]:
     return {f.name: getattr(thing, f.name) for f in fields(thing) if getattr(thing, f.name) is not None}
 
 
-def _fleet(document: dict[str, Any], path: Path) -> Fleet:
+def fleet_from(document: Mapping[str, Any], folder: Path, name: str) -> Fleet:
+    """The fleet that a parsed TOML file describes; paths in it start from `folder`, `name` is used where it has none.
+
+    Raises FleetError naming key, what was found and what is accepted.
+    """
     top, sections = open_sections(document, ("model", "gpu", "worker", "step_time", "power"))
     top.only("name", "workers")
     worker, power = sections["worker"], sections["power"]
     power.only("idle_w", "peak_w")
     worker.only("tensor_parallel_size", "gpu_memory_utilization", "kv_cache_dtype", "context_tokens", *_LIMITS)
     draft = Fleet(
-        name=top.text("name", path.stem),
+        name=top.text("name", name),
         # The step time and the KV tokens may follow from the rest, so they come last.
         worker=Worker(StepTime(1.0, 0.0, 0.0, 0.0), **_given(worker, _LIMITS)),
         workers=top.whole("workers", 1),
         gpu=_gpu(sections["gpu"]),
-        model=_model(sections["model"], path.parent),
+        model=_model(sections["model"], folder),
         tensor_parallel_size=worker.whole("tensor_parallel_size", 1),
         gpu_memory_utilization=worker.number("gpu_memory_utilization", 0.9),
         kv_cache_dtype=worker.text("kv_cache_dtype", "bf16"),
@@ -121,7 +125,7 @@ def _gpu(section: Section) -> Gpu | None:
         return Gpu(**{"fp8_flops_per_s": None, **given})
     if "name" not in given:
         raise FleetError(f"gpu.name is missing; accepted: {', '.join(GPUS)}, or every key of a GPU of your own")
-    return replace(gpu_by_name(given["name"]), **given)
+    return replace(gpu_by_name(given.pop("name")), **given)
 
 
 def _model(section: Section, folder: Path) -> Model | None:
@@ -137,7 +141,7 @@ def _model(section: Section, folder: Path) -> Model | None:
         return Model(**given)
     if "name" not in given:
         raise FleetError('model.name is missing; expected a preset\'s name, or config = "path to config.json"')
-    return replace(model_by_name(given["name"]), **given)
+    return replace(model_by_name(given.pop("name")), **given)
 
 
 def _given(section: Section, types: Mapping[str, Any]) -> dict[str, Any]:

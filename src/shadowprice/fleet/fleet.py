@@ -17,7 +17,8 @@ class Fleet:
     worker: step time and limits, all that a simulation or a bound needs. gpu and model: None where the source does
     not say; they are where memory, power and cost come from. gpu_memory_utilization: share of the GPU's memory that
     the engine takes. kv_cache_dtype: format of the KV cache. idle_power_w and peak_power_w: of one worker, all its
-    GPUs [W], None where unknown. step_time_note: where the step time came from, for people.
+    GPUs [W]; None stands for the data sheet's figure (worker_power_w). step_time_note: where the step time came from,
+    for people.
 
     Raises FleetError when a number is impossible.
     """
@@ -59,3 +60,13 @@ class Fleet:
     def gpus(self) -> int:
         """GPUs of the whole fleet."""
         return self.workers * self.gpus_per_worker
+
+    @property
+    def worker_power_w(self) -> tuple[float | None, float | None]:
+        """Idle and peak power of one worker [W]: as given, else its GPUs' data sheet; None where neither says."""
+        sheet = (None, None) if self.gpu is None else (self.gpu.idle_power_w, self.gpu.peak_power_w)
+        idle, peak = (None if watts is None else watts * self.gpus_per_worker for watts in sheet)
+        return (
+            idle if self.idle_power_w is None else self.idle_power_w,
+            peak if self.peak_power_w is None else self.peak_power_w,
+        )

@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 from scipy.optimize import nnls
 
+from shadowprice.errors import FleetError
 from shadowprice.fleet.step_time import StepTime
 from shadowprice.workload.trace import FloatArray
 
@@ -32,7 +33,7 @@ def fit_step_time(latency_s: Callable[[int, int, int], float], max_num_seqs: int
     context each and a whole prompt is prefilled; for a step without prefill prompt_tokens is 0.
     c, a and b come from decode steps (1 to max_num_seqs sequences of 128 to 4096 tokens, at most 400,000 in all),
     which are most of the steps that an engine takes; e then from whole prompts of 128 to 8192 tokens, alone and
-    beside decoding sequences.
+    beside decoding sequences. Raises FleetError when the latencies are not positive and finite.
     """
     batches = sorted({b for b in BATCHES if b < max_num_seqs} | {max_num_seqs})
     grid = [(b, s) for b, s in product(batches, CONTEXTS) if b * s <= LARGEST_KV_TOKENS or b == 1]
@@ -41,7 +42,10 @@ def fit_step_time(latency_s: Callable[[int, int, int], float], max_num_seqs: int
     beside = [(b, b * s, s, latency_s(b, s, s)) for b, s in grid]
     prefill = np.array(alone + beside, dtype=np.float64)
     shape = np.column_stack([np.ones(len(decode)), decode[:, :2]])
-    c, a, b = nnls(shape / decode[:, 3:], np.ones(len(decode)))[0]
+    try:
+        c, a, b = nnls(shape / decode[:, 3:], np.ones(len(decode)))[0]
+    except (RuntimeError, ValueError) as error:
+        raise FleetError(f"no step time fits latencies of {decode[0, 3]:g} to {decode[-1, 3]:g} s: {error}") from None
     left = (prefill[:, 3] - c - a * prefill[:, 0] - b * prefill[:, 1]) / prefill[:, 3]
     weight = prefill[:, 2] / prefill[:, 3]
     e = max(0.0, float(weight @ left / (weight @ weight)))

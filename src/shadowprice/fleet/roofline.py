@@ -11,15 +11,19 @@ from shadowprice.fleet.models import WEIGHT_BITS, Model
 class Efficiency:
     """What part of a peak rate an engine reaches; the defaults are calibrated on measured kernels (docs/fleet.md).
 
-    weights, kv: of the memory bandwidth, while weights and cache are read. products: of the tensor peak, while
-    matrices are multiplied. visible: share of the decoding sequences' products that does not hide behind the reading
-    of weights.
+    weights, kv: of the memory bandwidth, while weights and cache are read. products, expert_products: of the tensor
+    peak, while the matrices of dense and of mixture-of-experts models are multiplied. visible: share of the decoding
+    sequences' products that does not hide behind the reading of weights. layer_s, expert_layer_s: time of a layer,
+    without and with experts, that is neither (launches, norms, routing, exchange between GPUs).
     """
 
-    weights: float = 0.66
+    weights: float = 0.80
     kv: float = 0.86
     products: float = 0.70
+    expert_products: float = 0.30
     visible: float = 0.57
+    layer_s: float = 28e-6
+    expert_layer_s: float = 60e-6
 
 
 def roofline_step_time(
@@ -32,12 +36,15 @@ def roofline_step_time(
 ) -> LinearFit:
     """The standard step-time model fitted to roofline arithmetic; ours.
 
-    A step reads the weights that its tokens use, then each sequence's cache, and multiplies: reading at `weights` and
-    `kv` of the bandwidth, products at `products` of the tensor peak. Of E experts, k for each of n tokens,
+    A step reads the weights that its tokens use, then each sequence's cache, and multiplies, at the shares of the peak
+    rates that `efficiency` states. Of E experts, k for each of n tokens,
     E (1 - (1 - k/E)^n) are expected to be read. For a dense model the arithmetic is linear in sequences and KV
     tokens, and the fit is exact; for experts it is not, and the fit's error says by how much.
     """
-    flops = gpu.flops_per_s(WEIGHT_BITS[model.dtype]) * tensor_parallel_size * efficiency.products
+    reached = efficiency.expert_products if model.num_moe_layers else efficiency.products
+    flops = gpu.flops_per_s(WEIGHT_BITS[model.dtype]) * tensor_parallel_size * reached
+    moe, dense = model.num_moe_layers, model.num_hidden_layers - model.num_moe_layers
+    layers_s = dense * efficiency.layer_s + moe * efficiency.expert_layer_s
     always, routed = _weight_bytes(model)
     untouched = 1 - model.num_experts_per_tok / model.num_experts if model.num_experts else 0.0
     read_s = 1 / (gpu.hbm_bandwidth_bytes_per_s * efficiency.weights * tensor_parallel_size)
@@ -48,7 +55,7 @@ def roofline_step_time(
         kv_s = sequences * model.kv_bytes(context_tokens, kv_cache_dtype, tensor_parallel_size) * kv_read_s
         decode_s = sequences * model.flops_per_token() / flops * efficiency.visible
         prefill_s = prompt_tokens * model.flops_per_token(prompt_tokens / 2, logits=False) / flops
-        return weights_s + kv_s + decode_s + prefill_s
+        return layers_s + weights_s + kv_s + decode_s + prefill_s
 
     return fit_step_time(latency_s, max_num_seqs)
 

@@ -1,0 +1,125 @@
+"""shadowprice fleet: list what is known, show a fleet, make a fleet file."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+fleet_app = typer.Typer(
+    help="Describe the fleet that serves: GPU, model, limits and step time.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+
+@fleet_app.command("list")
+def list_known(as_json: Json = False) -> None:
+    """List fleet presets, GPUs and models.
+
+    Example: shadowprice fleet list
+    """
+    from shadowprice.cli.fleet_tables import print_known
+    from shadowprice.fleet import GPUS, MODELS, PRESETS
+
+    if as_json:
+        print(json.dumps({"presets": list(PRESETS), "gpus": list(GPUS), "models": list(MODELS)}))
+    else:
+        print_known()
+
+
+@fleet_app.command("show")
+def show(
+    fleet: Annotated[str, typer.Argument(metavar="FLEET", help="A fleet file (TOML) or the name of a preset.")],
+    as_json: Json = False,
+) -> None:
+    """Show what a fleet holds and how fast it steps, and where each number came from.
+
+    Example: shadowprice fleet show llama-3.1-8b-h100
+    """
+    from shadowprice.cli.fleet_tables import print_fleet
+    from shadowprice.fleet import read_fleet
+    from shadowprice.fleet.describe import describe
+
+    description = describe(read_fleet(fleet))
+    if as_json:
+        print(json.dumps(description))
+    else:
+        print_fleet(description)
+
+
+@fleet_app.command("make")
+def make(
+    gpu: Annotated[str, typer.Option(help="Name of a GPU (shadowprice fleet list).")],
+    model: Annotated[str, typer.Option(help="Name of a model, or a Hugging Face config.json (file or folder).")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; stdout without it.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the fleet (default: made of model and GPU).")] = None,
+    workers: Annotated[int, typer.Option(help="Replicas of the model.")] = 1,
+    dtype: Annotated[
+        str | None, typer.Option(help="Weight format: bf16, fp8, int4, nvfp4, mxfp4 (default: the model's).")
+    ] = None,
+    tensor_parallel_size: Annotated[int, typer.Option(help="GPUs of one worker.")] = 1,
+    gpu_memory_utilization: Annotated[float, typer.Option(help="Share of GPU memory that the engine takes.")] = 0.9,
+    kv_cache_dtype: Annotated[str, typer.Option(help="Format of the KV cache: bf16 or fp8.")] = "bf16",
+    max_num_seqs: Annotated[int, typer.Option(help="Most sequences running at once.")] = 256,
+    max_num_batched_tokens: Annotated[int, typer.Option(help="Most tokens computed in one step.")] = 8192,
+    kv_tokens: Annotated[int | None, typer.Option(help="KV tokens of a worker (default: what fits).")] = None,
+    context_tokens: Annotated[
+        int | None, typer.Option(help="Typical context of a request; more fits in sliding-window models.")
+    ] = None,
+    block_size: Annotated[int, typer.Option(help="Tokens of a KV block.")] = 16,
+    step_time: Annotated[str, typer.Option(help="Source of the step time: roofline or measured.")] = "roofline",
+    backend: Annotated[
+        str | None, typer.Option(help="Engine whose kernels were measured: vllm, sglang or trtllm.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a fleet file from a GPU and a model.
+
+    Examples:
+
+    shadowprice fleet make --gpu H100 --model llama-3.1-8b -o fleet.toml
+
+    shadowprice fleet make --gpu A100-80GB --model ./config.json --tensor-parallel-size 4 --workers 3 -o fleet.toml
+
+    shadowprice fleet make --gpu H200 --model llama-3.1-70b --tensor-parallel-size 4 --step-time measured
+    """
+    from shadowprice.fleet.describe import describe
+    from shadowprice.fleet.files import fleet_from, fleet_toml, write_fleet
+
+    is_path = Path(model).exists()
+    document: dict[str, Any] = {
+        "name": name,
+        "workers": workers,
+        "model": {"config" if is_path else "name": model, "dtype": dtype},
+        "gpu": {"name": gpu},
+        "worker": {
+            "tensor_parallel_size": tensor_parallel_size,
+            "gpu_memory_utilization": gpu_memory_utilization,
+            "kv_cache_dtype": kv_cache_dtype,
+            "max_num_seqs": max_num_seqs,
+            "max_num_batched_tokens": max_num_batched_tokens,
+            "kv_tokens": kv_tokens,
+            "context_tokens": context_tokens,
+            "block_size": block_size,
+        },
+        "step_time": {"source": step_time, "backend": backend},
+    }
+    many = f"{tensor_parallel_size}x" if tensor_parallel_size > 1 else ""
+    default_name = f"{Path(model).stem if is_path else model}-{many}{gpu}".lower()
+    fleet = fleet_from(_said(document), Path(), default_name)
+    if output is not None:
+        write_fleet(fleet, output)
+    if as_json:
+        print(json.dumps(describe(fleet)))
+    elif output is None:
+        print(fleet_toml(fleet), end="")
+    else:
+        typer.echo(f"wrote {output}: {fleet.name}, {fleet.worker.kv_tokens:,} KV tokens per worker", err=True)
+
+
+def _said(document: dict[str, Any]) -> dict[str, Any]:
+    """The document without the options that nobody gave."""
+    return {k: _said(v) if isinstance(v, dict) else v for k, v in document.items() if v is not None}
