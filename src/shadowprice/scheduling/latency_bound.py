@@ -91,7 +91,11 @@ def _mixture_sum(
     """The largest right side of bound 3 found [s], by projected supergradient ascent from theta = 1."""
     charge_s = needs.charge_s(prices)
     time = worker.step_time
-    share_s = time.fixed_s * prices / (worker.max_num_seqs, worker.kv_blocks, worker.max_num_batched_tokens)
+    slot_s, block_s, token_s = time.fixed_s * prices / (
+        worker.max_num_seqs,
+        worker.kv_blocks,
+        worker.max_num_batched_tokens,
+    )
     tail_s = kernel.tails(
         prompt,
         output,
@@ -100,7 +104,9 @@ def _mixture_sum(
         time.per_sequence_s,
         time.per_kv_token_s,
         time.per_prefill_token_s,
-        *share_s,
+        slot_s,
+        block_s,
+        token_s,
         worker.block_size,
     )
     alone_end_s = arrival_s + needs.alone_s

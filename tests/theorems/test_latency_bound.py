@@ -1,0 +1,177 @@
+"""Tries to break the latency bound of the engine model, and the closed forms under it."""
+
+import numpy as np
+import pytest
+from exhaustive_engine import least_total_latency
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linprog
+
+from shadowprice.fleet import StepTime, Worker
+from shadowprice.fleet.work import binding_prices, stable_rate_per_s, work
+from shadowprice.scheduling import POLICIES
+from shadowprice.scheduling import _latency_kernel as kernel
+from shadowprice.scheduling.latency_bound import latency_bound
+from shadowprice.simulate import simulate
+from shadowprice.workload import Trace
+
+
+def step_time(rng: np.random.Generator) -> StepTime:
+    """Coefficients over several magnitudes, some of them zero, so that every branch of the proof is met."""
+    a, b, e = 10.0 ** rng.uniform(-3, 0, 3) * (rng.random(3) < 0.8)
+    return StepTime(10.0 ** rng.uniform(-2, 0.5), a, b, e)
+
+
+def bound_s(trace: Trace, worker: Worker, workers: int = 1) -> float:
+    return latency_bound(trace.arrival_s, trace.prompt_tokens, trace.output_tokens, worker, workers).mean_s
+
+
+def tiny(seed: int, n: int, longest: int) -> tuple[Trace, Worker]:
+    rng = np.random.default_rng(seed)
+    prompt, output = rng.integers(1, longest + 1, (2, n))
+    arrival = np.sort(rng.choice([0.0, 0.0, 0.37, 1.1], n)) * rng.choice([0, 1, 3])
+    block = int(rng.integers(1, 4))
+    least = int(max(-(-(prompt + output - 1) // block)) * block)
+    worker = Worker(
+        step_time(rng),
+        max_num_seqs=int(rng.integers(1, n + 1)),
+        max_num_batched_tokens=int(rng.integers(1, 2 * longest)),
+        kv_tokens=int(least + block * rng.integers(0, 4)),
+        block_size=block,
+        async_scheduling=bool(rng.random() < 0.5),
+    )
+    return Trace(arrival, prompt, output), worker
+
+
+@pytest.mark.parametrize(("n", "longest", "instances"), [(1, 6, 100), (2, 4, 100), (3, 2, 150)])
+def test_bound_is_below_exhaustive_optimum_below_every_policy(n: int, longest: int, instances: int) -> None:
+    tight = 0.0
+    for seed in range(instances):
+        trace, worker = tiny(seed, n, longest)
+        optimum = least_total_latency(trace, worker) / n
+        bound = bound_s(trace, worker)
+        assert bound <= optimum * (1 + 1e-9), seed
+        tight = max(tight, bound / optimum)
+        if worker.max_num_batched_tokens >= worker.max_num_seqs:
+            for name in POLICIES:
+                value = simulate(trace, worker, POLICIES[name]()).e2e_s.mean()
+                assert optimum <= value * (1 + 1e-9), (seed, name)
+    assert tight > 0.9  # it is not vacuous: on some instance it is nearly attained
+
+
+@given(seed=st.integers(0, 100_000))
+@settings(max_examples=60, deadline=None)
+def test_bound_is_below_every_policy(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(2, 60))
+    trace = Trace(np.sort(rng.uniform(0, rng.choice([0.01, 5, 50]), n)), *rng.integers(1, 90, (2, n)))
+    worker = Worker(
+        step_time(rng),
+        max_num_seqs=int(rng.integers(1, 20)),
+        max_num_batched_tokens=int(rng.integers(20, 200)),
+        kv_tokens=int(rng.integers(200, 2000)),
+        block_size=int(rng.integers(1, 20)),
+        async_scheduling=bool(rng.random() < 0.5),
+    )
+    bound = bound_s(trace, worker)
+    for name in POLICIES:
+        assert bound <= simulate(trace, worker, POLICIES[name]()).e2e_s.mean() * (1 + 1e-9), name
+
+
+@given(seed=st.integers(0, 100_000), workers=st.integers(1, 4))
+@settings(max_examples=30, deadline=None)
+def test_bound_of_several_workers_is_below_any_assignment(seed: int, workers: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = 40
+    trace = Trace(np.sort(rng.uniform(0, 3, n)), *rng.integers(1, 90, (2, n)))
+    worker = Worker(step_time(rng), max_num_seqs=4, max_num_batched_tokens=64, kv_tokens=400)
+    choice = rng.integers(0, workers, n)
+    parts = [trace.take(np.flatnonzero(choice == g)) for g in range(workers)]
+    total = sum(simulate(part, worker, POLICIES["priced_work"]()).e2e_s.sum() for part in parts)
+    assert bound_s(trace, worker, workers) <= total / n * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_served_by_weight_over_work_is_the_linear_program_s_optimum(seed: int) -> None:
+    """min sum theta_i M_i over unit slots of time: the transportation problem behind the mixture bound."""
+    rng = np.random.default_rng(seed)
+    n, slots = 6, 30
+    arrival = np.sort(rng.integers(0, 10, n)).astype(float)
+    needs = rng.integers(1, 4, n).astype(float)
+    theta = np.where(rng.random(n) < 0.8, rng.uniform(0.1, 1, n), 0)
+    cost = np.add.outer(np.zeros(n), np.arange(slots) + 0.5) * (theta / needs)[:, None]
+    allowed = np.arange(slots)[None, :] >= arrival[:, None]
+    each_request = np.kron(np.eye(n), np.ones(slots))
+    each_slot = np.kron(np.ones(n), np.eye(slots))
+    program = linprog(
+        cost.ravel(),
+        A_ub=each_slot,
+        b_ub=np.ones(slots),
+        A_eq=each_request,
+        b_eq=needs,
+        bounds=[(0, float(ok)) for ok in allowed.ravel()],
+    )
+    served = kernel.mean_busy_times(arrival, needs, theta)
+    assert np.nansum(theta * np.where(theta > 0, served, 0)) == pytest.approx(program.fun, rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_srpt_kernel_equals_a_plain_simulation_in_unit_slots(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    arrival = np.sort(rng.integers(0, 15, 8)).astype(float)
+    left = rng.integers(1, 6, 8).astype(float)
+    expected = kernel.srpt_completion_sum(arrival, left)
+    total, now = 0.0, 0
+    while left.sum() > 0:
+        present = np.flatnonzero((arrival <= now) & (left > 0))
+        now += 1
+        if len(present):
+            served = present[np.argmin(left[present])]
+            left[served] -= 1
+            total += now if left[served] == 0 else 0
+    assert expected == total
+
+
+@given(seed=st.integers(0, 100_000))
+@settings(max_examples=100, deadline=None)
+def test_needs_in_closed_form_equal_their_sums(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    s, o = (int(x) for x in rng.integers(1, 60, 2))
+    worker = Worker(
+        step_time(rng),
+        max_num_seqs=int(rng.integers(1, 9)),
+        max_num_batched_tokens=int(rng.integers(1, 30)),
+        kv_tokens=400,
+        block_size=int(rng.integers(1, 20)),
+    )
+    time, budget, size = worker.step_time, worker.max_num_batched_tokens, worker.block_size
+    chunks = -(-s // budget)
+    decodes = [min(time.seconds(1, s + j, 0), time.seconds(0, 0, s + j)) - time.fixed_s for j in range(1, o)]
+    held = [-(-(s - k * budget) // size) for k in range(chunks)] + [-(-(s + j) // size) for j in range(1, o)]
+    needs = work([s], [o], worker)
+    own = time.per_prefill_token_s * s + sum(decodes)
+    use = [(chunks + o - 1) / worker.max_num_seqs, sum(held) / worker.kv_blocks, (s + o - 1) / budget]
+    assert needs.own_s[0] == pytest.approx(own, rel=1e-9)
+    np.testing.assert_allclose(needs.use[:, 0], use, rtol=1e-12)
+    assert needs.alone_s[0] == pytest.approx(own + time.fixed_s * (chunks + o - 1), rel=1e-9)
+
+
+@given(seed=st.integers(0, 100_000))
+@settings(max_examples=50, deadline=None)
+def test_no_prices_give_a_lower_stable_rate_than_the_binding_ones(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    needs = work(*rng.integers(1, 200, (2, 30)), Worker(step_time(rng), kv_tokens=int(rng.integers(400, 9000))))
+    prices = rng.dirichlet(np.ones(3)) * rng.random()
+    assert stable_rate_per_s(needs) <= (1 + 1e-9) / needs.charge_s(prices).mean()
+    assert stable_rate_per_s(needs) == pytest.approx(1 / needs.charge_s(binding_prices(needs)).mean())
+
+
+def test_bad_prices_and_no_requests_are_refused() -> None:
+    worker = Worker(StepTime(1, 0, 0, 0))
+    needs = work([1], [1], worker)
+    for prices in ([1, 1, 0], [-0.1, 0, 0], [1, 0]):
+        with pytest.raises(ValueError, match="sum to at most 1"):
+            needs.charge_s(prices)
+    nothing = np.zeros(0, np.int64)
+    with pytest.raises(ValueError, match="at least one"):
+        latency_bound(np.zeros(0), nothing, nothing, worker)
