@@ -1,0 +1,130 @@
+"""The round model under the gates that do not look ahead: requests may overflow the memory and lose their work."""
+
+import heapq
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+IntArray = npt.NDArray[np.int64]
+
+RESERVE_PEAK, PROTECT = 1, 3  # the values of scheduling.policies.Gate; the other gate here is 0, OPTIMISTIC
+WORST_KEY, CLEAR = 1, 2  # of scheduling.policies.Victim; the other is 0, LAST_ADMITTED
+
+
+@njit(cache=True)
+def choose_victims(
+    running: list[np.int64],
+    held: int,
+    memory: int,
+    rank: IntArray,
+    size: IntArray,
+    victim: int,
+    beta: float,
+    rng: np.random.Generator,
+) -> list[int]:
+    """Positions in `running`, descending, of those cleared so that the coming round, `held` tokens now, fits.
+
+    running: requests in order of admission; size: int64 [n], tokens of each in the coming round.
+    """
+    gone = np.zeros(len(running), dtype=np.bool_)
+    while held > memory:
+        if victim == CLEAR:
+            for p in range(len(running)):
+                if not gone[p] and rng.random() < beta:
+                    gone[p] = True
+                    held -= size[running[p]]
+            continue
+        worst = -1
+        for p in range(len(running)):
+            if not gone[p] and (worst < 0 or victim != WORST_KEY or rank[running[p]] > rank[running[worst]]):
+                worst = p
+        gone[worst] = True
+        held -= size[running[worst]]
+    return [p for p in range(len(running) - 1, -1, -1) if gone[p]]
+
+
+@njit(cache=True)
+def gated_starts(
+    rank: IntArray,
+    by_arrival: IntArray,
+    arrival: IntArray,
+    prompt: IntArray,
+    output: IntArray,
+    memory: int,
+    max_wait: float,
+    gate: int,
+    alpha: float,
+    victim: int,
+    beta: float,
+    rng: np.random.Generator,
+    last_round: int,
+) -> tuple[IntArray, IntArray]:
+    """Final start rounds (-1: not finished by last_round) and times cleared, two int64 [n].
+
+    rank: a permutation of 0..n-1, smaller first; by_arrival: indices by arrival. One pass of the loop is one round.
+    """
+    n = len(arrival)
+    request_of_rank, place = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
+    for i in range(n):
+        request_of_rank[rank[i]] = i
+        place[by_arrival[i]] = i
+    starts, cleared = np.full(n, -1, dtype=np.int64), np.zeros(n, dtype=np.int64)
+    waits, size = np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.int64)
+    heap = [rank[0] for _ in range(0)]
+    running = [rank[0] for _ in range(0)]
+    came, oldest, left, now = 0, 0, n, 0
+    while left > 0 and now <= last_round:
+        survivors = [i for i in running if starts[i] + output[i] > now]
+        left -= len(running) - len(survivors)
+        running = survivors
+        while came < n and arrival[by_arrival[came]] <= now:
+            waits[by_arrival[came]] = True
+            heapq.heappush(heap, rank[by_arrival[came]])
+            came += 1
+        held = 0
+        reserved = 0
+        for i in running:
+            size[i] = prompt[i] + now - starts[i] + 1
+            held += size[i]
+            reserved += prompt[i] + output[i]
+        overflow = held > memory
+        if overflow:
+            for p in choose_victims(running, held, memory, rank, size, victim, beta, rng):
+                i = running.pop(p)
+                held -= int(size[i])
+                reserved -= prompt[i] + output[i]
+                cleared[i] += 1
+                starts[i] = -1
+                waits[i] = True
+                oldest = min(oldest, int(place[i]))
+                heapq.heappush(heap, rank[i])
+        while not overflow or len(running) == 0:
+            while oldest < came and not waits[by_arrival[oldest]]:
+                oldest += 1
+            while len(heap) > 0 and not waits[request_of_rank[heap[0]]]:
+                heapq.heappop(heap)
+            if oldest == came:
+                break
+            head = by_arrival[oldest]
+            if now - arrival[head] <= max_wait:
+                head = request_of_rank[heap[0]]
+            fits = held + prompt[head] + 1 <= memory
+            if gate == RESERVE_PEAK:
+                fits = reserved + prompt[head] + output[head] <= memory
+            if gate == PROTECT and len(running) > 0:
+                fits = held + prompt[head] + 1 <= (1 - alpha) * memory
+            if not fits:
+                break
+            waits[head] = False
+            starts[head] = now
+            running.append(head)
+            overflow = False
+            held += prompt[head] + 1
+            reserved += prompt[head] + output[head]
+        idle = len(running) == 0 and oldest == came and came < n
+        now = int(arrival[by_arrival[came]]) if idle else now + 1
+    for i in running:
+        if left > 0 and starts[i] + output[i] > last_round:
+            starts[i] = -1
+    return starts, cleared
