@@ -1,5 +1,6 @@
 """The trace: what arrives, as a struct of arrays."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -28,6 +29,17 @@ class Ragged:
             raise TraceError("ragged offsets must be one-dimensional and run from 0 to len(values)")
         if np.any(np.diff(offsets) < 0):
             raise TraceError("ragged offsets must not fall")
+
+    @staticmethod
+    def from_lengths(values: npt.NDArray[Any], lengths: npt.ArrayLike) -> "Ragged":
+        """Values laid end to end, cut into lists of the given lengths."""
+        return Ragged(values, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+
+    @staticmethod
+    def concatenate(parts: Sequence["Ragged"]) -> "Ragged":
+        """The lists of all parts, one part after the other."""
+        lengths = np.concatenate([np.diff(part.offsets) for part in parts])
+        return Ragged.from_lengths(np.concatenate([part.values for part in parts]), lengths)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -115,8 +127,11 @@ class Trace:
             return 0.0
         return (len(self) - 1) / self.span_s if self.span_s > 0 else float("inf")
 
-    def take(self, index: npt.ArrayLike) -> "Trace":
-        """The requests at `index` (rising arrival), with every column that is present."""
+    def take(self, index: npt.ArrayLike, arrival_s: FloatArray | None = None) -> "Trace":
+        """The requests at `index`, with every column that is present; `arrival_s` are their new arrivals, if given.
+
+        The arrivals of the result must not fall: raises TraceError where they do.
+        """
         rows = np.asarray(index, dtype=np.int64)
         columns: dict[str, Any] = {}
         for field in fields(self):
@@ -125,6 +140,8 @@ class Trace:
                 columns[field.name] = column.take(rows)
             elif isinstance(column, np.ndarray):
                 columns[field.name] = column[rows]
+        if arrival_s is not None:
+            columns["arrival_s"] = arrival_s
         return replace(self, **columns)
 
 

@@ -1,5 +1,6 @@
 """Reading traces: the format is told from the content, and every bad row is an error or is counted."""
 
+from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
@@ -8,6 +9,7 @@ import msgspec
 import numpy as np
 
 from shadowprice.errors import TraceError
+from shadowprice.workload.public import PUBLIC_TRACES, fetch_public
 from shadowprice.workload.readers.agentic import AGENTIC
 from shadowprice.workload.readers.azure import AZURE, AZURE_MULTIMODAL
 from shadowprice.workload.readers.burstgpt import BURSTGPT
@@ -31,15 +33,16 @@ Form = TypeVar("Form", CsvFormat, JsonlFormat)
 
 
 def read_trace(source: str | Path, *, skip_bad_rows: bool = False, spread_buckets: bool = True, seed: int = 0) -> Trace:
-    """The trace in a file: Parquet, CSV or JSONL, as it is or packed by gzip or zstd.
+    """The trace in a file (Parquet, CSV or JSONL; gzip and zstd are unpacked), or the public trace of that name.
 
-    docs/workload.md lists the forms. skip_bad_rows: drop rows that cannot be used and count them in `Trace.skipped_rows`, instead of raising.
+    docs/workload.md lists the forms. skip_bad_rows: drop rows that cannot be used and count them in
+    `Trace.skipped_rows`, instead of raising.
     spread_buckets: where the file rounds its times to steps of a second or more, spread arrivals inside each step
     (seeded by `seed`) instead of keeping them as bursts; `Trace.notes` says what was done.
 
     Raises TraceError naming file, line, field, what was found and what is accepted.
     """
-    path = Path(source)
+    path = _locate(source)
     options = Options(spread_buckets, np.random.default_rng(seed))
     if first_bytes(path).startswith(PARQUET_MAGIC):
         table, unused = read_parquet(path, skip_bad_rows=skip_bad_rows)
@@ -49,6 +52,18 @@ def read_trace(source: str | Path, *, skip_bad_rows: bool = False, spread_bucket
     if unused:
         parts.notes.append(f"columns not used: {', '.join(unused)}")
     return assemble(parts, path.name.split(".")[0] or path.name)
+
+
+def _locate(source: str | Path) -> Path:
+    """The file itself, or the download of a public trace; a name close to a public one is suggested."""
+    path = Path(source)
+    if path.exists() or path.name != str(source):
+        return path
+    if str(source) in PUBLIC_TRACES:
+        return fetch_public(str(source))
+    near = get_close_matches(str(source), PUBLIC_TRACES, n=1)
+    hint = f"did you mean the public trace {near[0]}?" if near else f"public traces: {', '.join(PUBLIC_TRACES)}"
+    raise TraceError(f"{source}: no such file; {hint}")
 
 
 def _read_text(path: Path, options: Options, *, skip_bad_rows: bool) -> tuple[Parts, list[str]]:

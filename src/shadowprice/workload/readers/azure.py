@@ -7,7 +7,8 @@ a zone. Multimodal 2025: Qiu et al., "ModServe", SoCC 2025; the count of images 
 import numpy as np
 
 from shadowprice.workload.readers.formats import CsvFormat, Options, Parts, seconds_since_first
-from shadowprice.workload.readers.table import Column, Table, from_lengths, tokens
+from shadowprice.workload.readers.table import Column, Table, tokens
+from shadowprice.workload.trace import Ragged
 
 NO_SIZES = "image sizes are not published: media_tokens holds one 0 per image, inside ContextTokens"
 
@@ -23,7 +24,7 @@ def _build(table: Table, options: Options) -> Parts:
 
 def _build_multimodal(table: Table, options: Options) -> Parts:
     images = table.array("NumImages")
-    media = from_lengths(np.zeros(images.sum(), dtype=np.int64), images)
+    media = Ragged.from_lengths(np.zeros(images.sum(), dtype=np.int64), images)
     columns = _build(table, options).columns | {"media_tokens": media}
     return Parts(table, columns, [NO_SIZES])
 

@@ -24,10 +24,10 @@ from shadowprice.workload.readers.table import (
     Values,
     bad_value,
     fits_range,
-    from_lengths,
     join,
     ragged,
 )
+from shadowprice.workload.trace import Ragged
 
 ARROW_TYPES = {"whole": pa.int64(), "number": pa.float64()}
 WHOLE = re.compile(r"([+-]?\d{1,19})(\.0*)?", re.ASCII)
@@ -104,7 +104,7 @@ def _from_arrow(column: Column, array: Any) -> Values:
         cells = pc.if_else(pc.equal(trimmed, ""), pa.scalar([], pa.list_(pa.string())), pc.split_pattern(trimmed, ";"))
         lengths = pc.list_value_length(cells).to_numpy(zero_copy_only=False)
         flat = pc.utf8_trim_whitespace(pc.list_flatten(cells)).cast(dtype)
-        return from_lengths(flat.to_numpy(zero_copy_only=False), lengths)
+        return Ragged.from_lengths(flat.to_numpy(zero_copy_only=False), lengths)
     return np.asarray(array.to_numpy(zero_copy_only=False))
 
 

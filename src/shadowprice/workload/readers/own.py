@@ -15,7 +15,8 @@ import pyarrow.parquet as parquet
 from shadowprice.errors import TraceError
 from shadowprice.workload.readers.formats import CsvFormat, JsonlFormat, Options, Parts
 from shadowprice.workload.readers.mooncake import Hash, TokenCount
-from shadowprice.workload.readers.table import Column, Table, Values, fits_range, from_lengths, tokens
+from shadowprice.workload.readers.table import Column, Table, Values, fits_range, tokens
+from shadowprice.workload.trace import Ragged
 
 COLUMNS = (
     Column("arrival_s", "number"),
@@ -109,4 +110,4 @@ def _from_parquet(path: Path, column: Column, chunks: Any) -> Values:
         row = int(np.argmax(cells.is_null().to_numpy(zero_copy_only=False))) + 1
         raise TraceError(f"{path}:{row}: {column.name} holds a null; expected {column.accepted}")
     values = np.array(flat.to_numpy(zero_copy_only=False))
-    return values if lengths is None else from_lengths(values, lengths.to_numpy())
+    return values if lengths is None else Ragged.from_lengths(values, lengths.to_numpy())

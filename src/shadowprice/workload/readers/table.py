@@ -111,29 +111,20 @@ def join(columns: list[Values]) -> Values:
     """The columns of several blocks as one."""
     if isinstance(columns[0], np.ndarray):
         return columns[0] if len(columns) == 1 else np.concatenate(columns)  # type: ignore[arg-type]
-    lists = [column for column in columns if isinstance(column, Ragged)]
-    lengths = np.concatenate([np.diff(column.offsets) for column in lists])
-    return from_lengths(np.concatenate([column.values for column in lists]), lengths)
+    return Ragged.concatenate([column for column in columns if isinstance(column, Ragged)])
 
 
 def fits_range(column: Column, values: Values) -> npt.NDArray[np.bool_]:
     """Which rows lie inside the column's accepted range; a row of lists fits when all of its entries do."""
-    flat: npt.NDArray[Any] = values.values if isinstance(values, Ragged) else values
     if column.kind in ("text", "time"):
         return np.ones(len(values), dtype=bool)
-    good = (flat >= column.low) & (flat <= column.high) & np.isfinite(flat)
-    if isinstance(values, Ragged):
-        wrong_before = np.concatenate([[0], np.cumsum(~good)])
-        return wrong_before[values.offsets[1:]] == wrong_before[values.offsets[:-1]]
-    return good
+    if isinstance(values, np.ndarray):
+        return np.asarray((values >= column.low) & (values <= column.high) & np.isfinite(values))
+    wrong_before = np.concatenate([[0], np.cumsum(~fits_range(column, values.values))])
+    return np.asarray(wrong_before[values.offsets[1:]] == wrong_before[values.offsets[:-1]])
 
 
 def ragged(lists: list[list[Any]], dtype: type) -> Ragged:
     """Python lists as one Ragged."""
     flat = np.array([value for row in lists for value in row], dtype=dtype)
-    return from_lengths(flat, np.fromiter((len(row) for row in lists), dtype=np.int64, count=len(lists)))
-
-
-def from_lengths(flat: npt.NDArray[Any], lengths: npt.ArrayLike) -> Ragged:
-    """Flat values and the number of them in each row as one Ragged."""
-    return Ragged(flat, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+    return Ragged.from_lengths(flat, np.fromiter((len(row) for row in lists), dtype=np.int64, count=len(lists)))
