@@ -5,6 +5,7 @@ import sys
 import typer
 
 from shadowprice.cli.fleet import fleet_app
+from shadowprice.cli.trace import trace_app
 from shadowprice.errors import ShadowpriceError
 
 app = typer.Typer(
@@ -14,6 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(fleet_app, name="fleet")
+app.add_typer(trace_app, name="trace")
 
 
 def main() -> None:
