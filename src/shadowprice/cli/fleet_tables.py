@@ -70,9 +70,11 @@ def _numbers(fleet: dict[str, Any]) -> Table:
     table.add_row("KV tokens per worker", f"{worker['kv_tokens']:,}", _kv_origin(fleet))
     for name in ("max_num_seqs", "max_num_batched_tokens", "block_size"):
         table.add_row(name, f"{worker[name]:,}", "")
-    for name, watts in fleet["power"].items():
+    for name, watts in fleet["worker_power"].items():
         if watts is not None:
-            table.add_row(f"{name[:-2]} power of a worker", f"{watts:,.0f} W", "fleet file, or data sheet of the GPU")
+            table.add_row(
+                f"{name.split('_')[0]} power of a worker", f"{watts:,.0f} W", "fleet file, or data sheet of the GPU"
+            )
     return table
 
 

@@ -31,7 +31,7 @@ def describe(fleet: Fleet) -> dict[str, Any]:
         "memory": None if fleet.gpu is None or fleet.model is None else asdict(fleet_memory(fleet)),
         "step_time": asdict(fleet.worker.step_time) | {"note": fleet.step_time_note},
         "steps": _steps(fleet),
-        "power": {"idle_w": idle_w, "peak_w": peak_w},
+        "worker_power": {"idle_power_w": idle_w, "peak_power_w": peak_w},
     }
 
 

@@ -72,7 +72,7 @@ def fleet_toml(fleet: Fleet) -> str:
     document["worker"] = {k: getattr(fleet, k) for k in engine} | {k: getattr(fleet.worker, k) for k in _LIMITS}
     coefficients = {k: getattr(fleet.worker.step_time, k) for k in _STEP_TIME}
     document["step_time"] = {"source": "given", "note": fleet.step_time_note, **coefficients}
-    power = {"idle_w": fleet.idle_power_w, "peak_w": fleet.peak_power_w}
+    power = {"idle_power_w": fleet.idle_power_w, "peak_power_w": fleet.peak_power_w}
     if any(watts is not None for watts in power.values()):
         document["power"] = {k: watts for k, watts in power.items() if watts is not None}
     return tomlkit.dumps(document)
@@ -93,7 +93,7 @@ def fleet_from(document: Mapping[str, Any], folder: Path, name: str) -> Fleet:
     top, sections = open_sections(document, ("model", "gpu", "worker", "step_time", "power"))
     top.only("name", "workers")
     worker, power = sections["worker"], sections["power"]
-    power.only("idle_w", "peak_w")
+    power.only("idle_power_w", "peak_power_w")
     worker.only("tensor_parallel_size", "gpu_memory_utilization", "kv_cache_dtype", "context_tokens", *_LIMITS)
     draft = Fleet(
         name=top.text("name", name),
@@ -105,8 +105,8 @@ def fleet_from(document: Mapping[str, Any], folder: Path, name: str) -> Fleet:
         tensor_parallel_size=worker.whole("tensor_parallel_size", 1),
         gpu_memory_utilization=worker.number("gpu_memory_utilization", 0.9),
         kv_cache_dtype=worker.text("kv_cache_dtype", "bf16"),
-        idle_power_w=power.number("idle_w", None),
-        peak_power_w=power.number("peak_w", None),
+        idle_power_w=power.number("idle_power_w", None),
+        peak_power_w=power.number("peak_power_w", None),
     )
     step_time, note = _step_time(sections["step_time"], draft)
     kv_tokens = worker.whole("kv_tokens", None)
