@@ -32,10 +32,12 @@ def traces(draw: st.DrawFn) -> Trace:
     lengths = draw(
         st.lists(st.tuples(st.integers(1, longest_prompt), st.integers(1, longest_output)), min_size=n, max_size=n)
     )
+    forecasts = st.none() | st.lists(st.integers(1, longest_output), min_size=n, max_size=n)
     return Trace(
         arrival_s=np.cumsum(gaps) * gap_s,
         prompt_tokens=np.array([prompt for prompt, _ in lengths]),
         output_tokens=np.array([output for _, output in lengths]),
+        predicted_output=np.array(forecast) if (forecast := draw(forecasts)) else None,
         priority=np.array(draw(st.lists(st.integers(0, 3), min_size=n, max_size=n))),
     )
 
@@ -105,7 +107,7 @@ POLICIES = [
 ]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cases())
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.name)
 def test_kernel_equals_its_twin(policy: Ranked, case: tuple[Trace, Worker]) -> None:
@@ -140,7 +142,7 @@ GATED = [
 ]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cases())
 @pytest.mark.parametrize("policy", POLICIES + GATED, ids=lambda policy: policy.name)
 def test_jumping_over_steps_changes_nothing(policy: Ranked, case: tuple[Trace, Worker]) -> None:
@@ -152,3 +154,14 @@ def test_jumping_over_steps_changes_nothing(policy: Ranked, case: tuple[Trace, W
     assert jumped.steps == stepped.steps
     assert math.isclose(jumped.mean_kv_tokens, stepped.mean_kv_tokens, rel_tol=1e-9)
     assert jumped.peak_kv_tokens == stepped.peak_kv_tokens <= worker.kv_tokens
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(cases())
+@pytest.mark.parametrize("policy", POLICIES + GATED, ids=lambda policy: policy.name)
+def test_a_policy_decides_the_same_asked_in_python(policy: Ranked, case: tuple[Trace, Worker]) -> None:
+    trace, worker = case
+    compiled = simulate(trace, worker, policy)
+    asked = simulate(trace, worker, policy, interpreted=True)
+    for name in ("scheduled_s", "first_token_s", "finish_s", "preemptions"):
+        np.testing.assert_array_equal(getattr(asked, name), getattr(compiled, name), err_msg=name)

@@ -163,7 +163,7 @@ def _rules(
         kv_blocks=worker.kv_blocks,
         block_size=worker.block_size,
         gate=int(known.gate if known and not asks else Gate.OPTIMISTIC),
-        alpha=float(known.alpha if known else 0.0),
+        alpha=float(known.alpha if known and known.gate is Gate.PROTECT else 0.0),
         victim=int(known.victim if known else Victim.LAST_ADMITTED),
         beta=float(known.beta if known else 1.0),
         max_wait_s=float(known.max_wait_s if known and not asks else np.inf),
