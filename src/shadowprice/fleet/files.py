@@ -6,8 +6,6 @@ from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
-import tomlkit
-
 from shadowprice.errors import FleetError
 from shadowprice.fleet.derive import STEP_TIME_SOURCES, kv_tokens_that_fit, step_time_from
 from shadowprice.fleet.fleet import Fleet
@@ -62,6 +60,8 @@ def write_fleet(fleet: Fleet, path: str | Path) -> None:
 
 def fleet_toml(fleet: Fleet) -> str:
     """The TOML text of a fleet, every limit and coefficient written out."""
+    import tomlkit  # needed for writing only
+
     document = tomlkit.document()
     document.update({"name": fleet.name, "workers": fleet.workers})
     if fleet.model is not None:

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from scipy.optimize import nnls
+import numpy.typing as npt
 
 from shadowprice.errors import FleetError
 from shadowprice.fleet.step_time import StepTime
-from shadowprice.workload.trace import FloatArray
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 CONTEXTS = (128, 256, 512, 1024, 2048, 4096)
@@ -35,6 +34,8 @@ def fit_step_time(latency_s: Callable[[int, int, int], float], max_num_seqs: int
     which are most of the steps that an engine takes; e then from whole prompts of 128 to 8192 tokens, alone and
     beside decoding sequences. Raises FleetError when the latencies are not positive and finite.
     """
+    from scipy.optimize import nnls  # here, since it takes longer to import than all of a fleet's arithmetic
+
     batches = sorted({b for b in BATCHES if b < max_num_seqs} | {max_num_seqs})
     grid = [(b, s) for b, s in product(batches, CONTEXTS) if b * s <= LARGEST_KV_TOKENS or b == 1]
     decode = np.array([(b, b * s, 0, latency_s(b, s, 0)) for b, s in grid], dtype=np.float64)
@@ -53,6 +54,6 @@ def fit_step_time(latency_s: Callable[[int, int, int], float], max_num_seqs: int
     return LinearFit(step_time, _mean_error(step_time, decode), _mean_error(step_time, prefill))
 
 
-def _mean_error(step_time: StepTime, rows: FloatArray) -> float:
+def _mean_error(step_time: StepTime, rows: npt.NDArray[np.float64]) -> float:
     predicted = step_time.seconds(rows[:, 0], rows[:, 1], rows[:, 2])  # type: ignore[arg-type]
     return float(np.mean(np.abs(predicted / rows[:, 3] - 1)))
