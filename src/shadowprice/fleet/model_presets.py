@@ -4,7 +4,6 @@ from shadowprice.errors import FleetError
 from shadowprice.fleet.models import Model
 from shadowprice.fleet.names import did_you_mean
 
-
 _PRESETS = (
     Model("llama-3.1-8b", 4096, 32, 32, 8, 128, 14336, 128256),
     Model("llama-3.1-70b", 8192, 80, 64, 8, 128, 28672, 128256),
