@@ -2,7 +2,8 @@
 
 `advance` runs until all requests are done, or, with a policy written in Python, until it must be asked. A full
 step costs O(running); between events (nothing finishes, arrives or joins) steps cost a few nanoseconds each.
-One long file on purpose: numba's cache notices a change only in the file of the function that it cached.
+The tables are described in `_engine_state.py`. One long file on purpose: numba's cache notices a change only in the
+file of the function that it cached.
 """
 
 import numpy as np
@@ -10,36 +11,18 @@ from numba import njit
 
 from shadowprice.simulate._engine_state import (
     ASK,
-    BUSY_S,
     CLEAR,
     DONE,
-    END,
     FINISHED,
-    FREE,
-    KV_TOKEN_S,
     LEAVING,
     LOOK_AHEAD,
-    N_BY_FINISH,
-    N_HEAP,
-    N_LEAVING,
-    N_RUNNING,
-    N_WAITING,
-    NEXT,
     NO_MEMORY,
     NO_SLOT,
     NOBODY,
-    NOW,
-    OLDEST,
     OPTIMISTIC,
-    PEAK_KV,
-    PREEMPTED,
     RESERVE_PEAK,
     RETRY,
     RUNNING,
-    RUNNING_S,
-    SAMPLES,
-    STEPS,
-    STRIDE,
     STUCK,
     WAITING,
     WORST_KEY,
@@ -47,92 +30,88 @@ from shadowprice.simulate._engine_state import (
 
 
 @njit(cache=True)
-def before(key, a, b):
+def before(requests, a, b):
     """Does request a wait ahead of b: smaller key, then earlier arrival."""
-    return key[a] < key[b] or (key[a] == key[b] and a < b)
+    return requests[a].key < requests[b].key or (requests[a].key == requests[b].key and a < b)
 
 
 @njit(cache=True)
-def push(heap, size, key, r):
-    """Insert r into the binary heap of `size` entries."""
-    i = size
+def push(requests, run, r):
+    """Insert r into the heap of the waiting (the column `heap`, smallest key on top)."""
+    i = run.n_heap
+    run.n_heap += 1
     while i > 0:
         parent = (i - 1) >> 1
-        if not before(key, r, heap[parent]):
+        if not before(requests, r, requests[parent].heap):
             break
-        heap[i] = heap[parent]
+        requests[i].heap = requests[parent].heap
         i = parent
-    heap[i] = r
+    requests[i].heap = r
+    requests[r].in_heap = True
 
 
 @njit(cache=True)
-def pop(heap, size, key):
-    """Remove the top of the heap of `size` entries."""
-    last = heap[size - 1]
-    size -= 1
+def pop(requests, run):
+    """Remove the top of the heap."""
+    requests[requests[0].heap].in_heap = False
+    run.n_heap -= 1
+    size = run.n_heap
+    last = requests[size].heap
     i = 0
     while True:
         child = 2 * i + 1
         if child >= size:
             break
-        if child + 1 < size and before(key, heap[child + 1], heap[child]):
+        if child + 1 < size and before(requests, requests[child + 1].heap, requests[child].heap):
             child += 1
-        if not before(key, heap[child], last):
+        if not before(requests, requests[child].heap, last):
             break
-        heap[i] = heap[child]
+        requests[i].heap = requests[child].heap
         i = child
-    heap[i] = last
+    requests[i].heap = last
 
 
 @njit(cache=True)
-def wait(load, rules, state, r):
+def wait(requests, rules, run, r):
     """Put r among the waiting."""
-    counts = state.counts
-    state.status[r] = WAITING
-    counts[N_WAITING] += 1
-    if r < counts[OLDEST]:
-        counts[OLDEST] = r
-    if not rules.asks and not state.in_heap[r]:
-        push(state.heap, counts[N_HEAP], load.key, r)
-        counts[N_HEAP] += 1
-        state.in_heap[r] = True
+    requests[r].status = WAITING
+    run.n_waiting += 1
+    if r < run.oldest:
+        run.oldest = r
+    if not rules.asks and not requests[r].in_heap:
+        push(requests, run, r)
 
 
 @njit(cache=True)
-def pull_arrivals(load, rules, state):
+def pull_arrivals(requests, rules, run):
     """Everything that has arrived by now waits."""
-    counts = state.counts
-    n = len(load.arrival_s)
-    while counts[NEXT] < n and load.arrival_s[counts[NEXT]] <= state.clock[NOW]:
-        counts[NEXT] += 1
-        wait(load, rules, state, counts[NEXT] - 1)
+    n = len(requests)
+    while run.following < n and requests[run.following].arrival_s <= run.now_s:
+        run.following += 1
+        wait(requests, rules, run, run.following - 1)
 
 
 @njit(cache=True)
-def oldest_waiting(state):
+def oldest_waiting(requests, run):
     """The waiting request that arrived first; -1 if nobody waits."""
-    counts = state.counts
-    if counts[N_WAITING] == 0:
+    if run.n_waiting == 0:
         return -1
-    while state.status[counts[OLDEST]] != WAITING:
-        counts[OLDEST] += 1
-    return counts[OLDEST]
+    while requests[run.oldest].status != WAITING:
+        run.oldest += 1
+    return run.oldest
 
 
 @njit(cache=True)
-def head_of_queue(load, rules, state):
+def head_of_queue(requests, rules, run):
     """Who is to be admitted next: the oldest if it has waited past the bound, else the smallest key; -1 if nobody."""
-    counts = state.counts
-    oldest = oldest_waiting(state)
+    oldest = oldest_waiting(requests, run)
     if oldest < 0:
         return -1
-    if state.clock[NOW] - load.arrival_s[oldest] > rules.max_wait_s:
+    if run.now_s - requests[oldest].arrival_s > rules.max_wait_s:
         return oldest
-    while state.status[state.heap[0]] != WAITING:
-        state.in_heap[state.heap[0]] = False
-        pop(state.heap, counts[N_HEAP], load.key)
-        counts[N_HEAP] -= 1
-    return state.heap[0]
+    while requests[requests[0].heap].status != WAITING:
+        pop(requests, run)
+    return requests[0].heap
 
 
 @njit(cache=True)
@@ -142,203 +121,200 @@ def blocks(tokens, block_size):
 
 
 @njit(cache=True)
-def steps_left(load, state, r):
+def steps_left(requests, r):
     """Tokens that r is still forecast to make, at least one."""
-    return max(load.predicted[r] - state.generated[r], 1)
+    return max(requests[r].predicted - requests[r].generated, 1)
 
 
 @njit(cache=True)
-def context(load, state, r):
+def context(requests, r):
     """KV tokens r holds once its present context is computed."""
-    return load.prompt[r] + state.generated[r]
+    return requests[r].prompt + requests[r].generated
 
 
 @njit(cache=True)
-def steps_held(load, rules, state, r):
+def steps_held(requests, rules, r):
     """Steps for which r will hold blocks: to its last token, and one more when steps are decided a step ahead."""
-    return steps_left(load, state, r) + (1 if rules.lag else 0)
+    return steps_left(requests, r) + (1 if rules.lag else 0)
 
 
 @njit(cache=True)
-def fits_ahead(load, rules, state, candidate):
+def fits_ahead(requests, rules, run, batch, candidate):
     """Does every forecast completion of the running and the candidate find the blocks of those still alive free?
 
     Usage only grows between completions, so these are the only moments to test. `by_finish` lists the
     running by forecast completion; a request that stays d more steps holds context + d - 1 tokens in the d-th of them.
     """
-    members = state.by_finish
-    size = state.counts[N_BY_FINISH]
+    size = run.n_by_finish
     bs = rules.block_size
-    candidate_left = steps_held(load, rules, state, candidate)
+    candidate_left = steps_held(requests, rules, candidate)
     alive = size + 1
-    tokens = context(load, state, candidate)
+    tokens = context(requests, candidate)
     for i in range(size):
-        tokens += context(load, state, members[i])
+        tokens += context(requests, batch[i].by_finish)
     # one pass over completions in order, the candidate merged in at its place
     i = 0
     merged = False
     while i < size or not merged:
-        if not merged and (i == size or candidate_left <= steps_held(load, rules, state, members[i])):
+        if not merged and (i == size or candidate_left <= steps_held(requests, rules, batch[i].by_finish)):
             r, d = candidate, candidate_left
             merged = True
         else:
-            r = members[i]
-            d = steps_held(load, rules, state, r)
+            r = batch[i].by_finish
+            d = steps_held(requests, rules, r)
             i += 1
         if tokens + alive * (d - 1) > rules.kv_blocks * bs:
             return False
         if tokens + alive * (d - 1 + bs - 1) > rules.kv_blocks * bs:  # rounding to blocks decides: count them
             used = 0
             if candidate_left >= d:
-                used += blocks(context(load, state, candidate) + d - 1, bs)
+                used += blocks(context(requests, candidate) + d - 1, bs)
             for j in range(size):
-                if steps_held(load, rules, state, members[j]) >= d:
-                    used += blocks(context(load, state, members[j]) + d - 1, bs)
+                if steps_held(requests, rules, batch[j].by_finish) >= d:
+                    used += blocks(context(requests, batch[j].by_finish) + d - 1, bs)
             if used > rules.kv_blocks:
                 return False
-        tokens -= context(load, state, r)
+        tokens -= context(requests, r)
         alive -= 1
     return True
 
 
 @njit(cache=True)
-def blocks_under_gate(load, rules, state, r):
+def blocks_under_gate(requests, rules, r):
     """Blocks that r counts for: those of its context, or those of its last forecast step (RESERVE_PEAK)."""
-    later = steps_left(load, state, r) - 1 if rules.gate == RESERVE_PEAK else 0
-    return blocks(context(load, state, r) + later, rules.block_size)
+    later = steps_left(requests, r) - 1 if rules.gate == RESERVE_PEAK else 0
+    return blocks(context(requests, r) + later, rules.block_size)
 
 
 @njit(cache=True)
-def insert_by_finish(load, state, r):
+def insert_by_finish(requests, run, batch, r):
     """Put r in its place in `by_finish`."""
-    left = steps_left(load, state, r)
-    j = state.counts[N_BY_FINISH]
-    while j > 0 and steps_left(load, state, state.by_finish[j - 1]) > left:
-        state.by_finish[j] = state.by_finish[j - 1]
+    left = steps_left(requests, r)
+    j = run.n_by_finish
+    while j > 0 and steps_left(requests, batch[j - 1].by_finish) > left:
+        batch[j].by_finish = batch[j - 1].by_finish
         j -= 1
-    state.by_finish[j] = r
-    state.counts[N_BY_FINISH] += 1
+    batch[j].by_finish = r
+    run.n_by_finish += 1
 
 
 @njit(cache=True)
-def sort_by_finish(load, state):
+def sort_by_finish(requests, run, batch):
     """Drop who left from `by_finish` and order it by forecast completion again (nearly sorted from step to step)."""
-    entries = state.counts[N_BY_FINISH]
-    state.counts[N_BY_FINISH] = 0
+    entries = run.n_by_finish
+    run.n_by_finish = 0
     for i in range(entries):
-        r = state.by_finish[i]
-        if state.status[r] == RUNNING:
-            insert_by_finish(load, state, r)
+        r = batch[i].by_finish
+        if requests[r].status == RUNNING:
+            insert_by_finish(requests, run, batch, r)
 
 
 @njit(cache=True)
-def passes_gate(load, rules, state, r):
+def passes_gate(requests, rules, run, batch, r):
     """The policy's own memory rule for r beside the running that go on; everything passes when alone."""
-    counts = state.counts
-    if rules.gate == OPTIMISTIC or counts[N_RUNNING] == counts[N_LEAVING]:
+    if rules.gate == OPTIMISTIC or run.n_running == run.n_leaving:
         return True
     if rules.gate == LOOK_AHEAD:
-        return fits_ahead(load, rules, state, r)
-    need = blocks_under_gate(load, rules, state, r)
-    for i in range(counts[N_RUNNING]):
-        if state.status[state.running[i]] == RUNNING:
-            need += blocks_under_gate(load, rules, state, state.running[i])
+        return fits_ahead(requests, rules, run, batch, r)
+    need = blocks_under_gate(requests, rules, r)
+    for i in range(run.n_running):
+        if requests[batch[i].id].status == RUNNING:
+            need += blocks_under_gate(requests, rules, batch[i].id)
     return need <= (1.0 - rules.alpha) * rules.kv_blocks
 
 
 @njit(cache=True)
-def preempt(load, rules, state, place):
+def preempt(requests, rules, run, batch, place):
     """Drop the KV of the running request at `place`; it waits again. Returns the tokens it gives back this step."""
-    counts = state.counts
-    r = state.running[place]
-    tokens = state.scheduled[place]
-    for j in range(place, counts[N_RUNNING] - 1):
-        state.running[j] = state.running[j + 1]
-        state.scheduled[j] = state.scheduled[j + 1]
-    counts[N_RUNNING] -= 1
-    counts[FREE] += state.held[r]
-    counts[PREEMPTED] += 1
-    state.held[r] = 0
-    state.preemptions[r] += 1
-    if state.status[r] == LEAVING:  # its last token is on the way: nothing is lost
-        state.status[r] = FINISHED
-        counts[N_LEAVING] -= 1
+    r = batch[place].id
+    tokens = batch[place].tokens
+    for j in range(place, run.n_running - 1):
+        batch[j].id = batch[j + 1].id
+        batch[j].tokens = batch[j + 1].tokens
+    run.n_running -= 1
+    run.free_blocks += requests[r].held
+    run.preempted += 1
+    requests[r].held = 0
+    requests[r].preemptions += 1
+    if requests[r].status == LEAVING:  # its last token is on the way: nothing is lost
+        requests[r].status = FINISHED
+        run.n_leaving -= 1
         return tokens
-    state.computed[r] = 0
-    wait(load, rules, state, r)
+    requests[r].computed = 0
+    wait(requests, rules, run, r)
     return tokens
 
 
 @njit(cache=True)
-def victim_place(load, rules, state):
+def victim_place(requests, rules, run, batch):
     """Which of the running is preempted: the last admitted, or the one that would wait last."""
-    place = state.counts[N_RUNNING] - 1
+    place = run.n_running - 1
     if rules.victim == WORST_KEY:
         for i in range(place):
-            if before(load.key, state.running[place], state.running[i]):
+            if before(requests, batch[place].id, batch[i].id):
                 place = i
     return place
 
 
 @njit(cache=True)
-def clear_some(load, rules, state, rng):
+def clear_some(requests, rules, run, batch, rng):
     """Preempt each running request with probability beta. Returns the tokens they give back this step."""
     tokens = 0
-    for place in range(state.counts[N_RUNNING] - 1, -1, -1):
+    for place in range(run.n_running - 1, -1, -1):
         if rules.beta >= 1.0 or rng.random() < rules.beta:
-            tokens += preempt(load, rules, state, place)
+            tokens += preempt(requests, rules, run, batch, place)
     return tokens
 
 
 @njit(cache=True)
-def schedule_running(load, rules, state, rng):
+def schedule_running(requests, rules, run, batch, rng):
     """Give the running their tokens and blocks, preempting where blocks run out. Returns (budget left, preempted)."""
-    counts = state.counts
     budget = rules.max_num_batched_tokens
-    for i in range(counts[N_RUNNING]):
-        state.scheduled[i] = 0
-    preempted_before = counts[PREEMPTED]
+    for i in range(run.n_running):
+        batch[i].tokens = 0
+    preempted_before = run.preempted
     i = 0
-    while i < counts[N_RUNNING] and budget > 0:
-        r = state.running[i]
-        if state.status[r] == LEAVING:
+    while i < run.n_running and budget > 0:
+        r = batch[i].id
+        if requests[r].status == LEAVING:
             i += 1
             continue
-        tokens = min(context(load, state, r) - state.computed[r], budget)
-        need = blocks(state.computed[r] + tokens, rules.block_size) - state.held[r]
-        if need > counts[FREE] and rules.victim == CLEAR:
-            while need > counts[FREE] and state.status[r] == RUNNING:
-                budget += clear_some(load, rules, state, rng)
+        tokens = min(requests[r].prompt + requests[r].generated - requests[r].computed, budget)
+        need = 0
+        if requests[r].computed + tokens > requests[r].held * rules.block_size:  # spares most divisions
+            need = blocks(requests[r].computed + tokens, rules.block_size) - requests[r].held
+        if need > run.free_blocks and rules.victim == CLEAR:
+            while need > run.free_blocks and requests[r].status == RUNNING:
+                budget += clear_some(requests, rules, run, batch, rng)
             i = 0
-            while i < counts[N_RUNNING] and (state.scheduled[i] > 0 or state.status[state.running[i]] == LEAVING):
+            while i < run.n_running and (batch[i].tokens > 0 or requests[batch[i].id].status == LEAVING):
                 i += 1
             continue
-        while need > counts[FREE]:
-            place = victim_place(load, rules, state)
-            budget += preempt(load, rules, state, place)
+        while need > run.free_blocks:
+            place = victim_place(requests, rules, run, batch)
+            budget += preempt(requests, rules, run, batch, place)
             if place == i:
-                return budget, counts[PREEMPTED] - preempted_before
+                return budget, run.preempted - preempted_before
             if place < i:
                 i -= 1
-        state.held[r] += need
-        counts[FREE] -= need
-        state.scheduled[i] = tokens
+        requests[r].held += need
+        run.free_blocks -= need
+        batch[i].tokens = tokens
         budget -= tokens
         i += 1
-    return budget, counts[PREEMPTED] - preempted_before
+    return budget, run.preempted - preempted_before
 
 
 @njit(cache=True)
-def admit(load, rules, state, budget, ranking, ranked):
+def admit(requests, rules, run, batch, budget, ranking, ranked):
     """Let waiting requests join along the queue while slots, tokens, blocks and the gate last. Returns why it ended."""
-    counts = state.counts
-    if counts[N_WAITING] == 0:
+    if run.n_waiting == 0:
         return NOBODY
-    if rules.gate == LOOK_AHEAD and counts[N_RUNNING] < rules.max_num_seqs:
-        sort_by_finish(load, state)
+    if rules.gate == LOOK_AHEAD and run.n_running < rules.max_num_seqs:
+        sort_by_finish(requests, run, batch)
     position = 0
-    while counts[N_WAITING] > 0:
-        if counts[N_RUNNING] >= rules.max_num_seqs:
+    while run.n_waiting > 0:
+        if run.n_running >= rules.max_num_seqs:
             return NO_SLOT
         if budget == 0:
             return RETRY
@@ -348,77 +324,74 @@ def admit(load, rules, state, budget, ranking, ranked):
             r = ranking[position]
             position += 1
         else:
-            r = head_of_queue(load, rules, state)
-        if blocks(context(load, state, r), rules.block_size) > counts[FREE]:
+            r = head_of_queue(requests, rules, run)
+        if blocks(context(requests, r), rules.block_size) > run.free_blocks:
             return NO_MEMORY
-        if not passes_gate(load, rules, state, r):
+        if not passes_gate(requests, rules, run, batch, r):
             return RETRY if rules.gate == LOOK_AHEAD else NO_MEMORY
-        tokens = min(context(load, state, r), budget)
+        tokens = min(context(requests, r), budget)
         if rules.gate == LOOK_AHEAD:
-            insert_by_finish(load, state, r)
-        state.status[r] = RUNNING
-        state.held[r] = blocks(tokens, rules.block_size)
-        counts[FREE] -= state.held[r]
-        state.running[counts[N_RUNNING]] = r
-        state.scheduled[counts[N_RUNNING]] = tokens
-        counts[N_RUNNING] += 1
-        counts[N_WAITING] -= 1
+            insert_by_finish(requests, run, batch, r)
+        requests[r].status = RUNNING
+        requests[r].held = blocks(tokens, rules.block_size)
+        run.free_blocks -= requests[r].held
+        batch[run.n_running].id = r
+        batch[run.n_running].tokens = tokens
+        run.n_running += 1
+        run.n_waiting -= 1
         budget -= tokens
-        if np.isnan(state.scheduled_s[r]):
-            state.scheduled_s[r] = state.clock[NOW]
+        if np.isnan(requests[r].scheduled_s):
+            requests[r].scheduled_s = run.now_s
     return NOBODY
 
 
 @njit(cache=True)
-def record(rules, state, step_s):
-    """Put one more step on the clock; keep every STRIDE-th as a sample, and every other one of those when rows run out.
+def record(rules, run, samples, step_s):
+    """Put one more step on the clock; keep every stride-th as a sample, and every other one of those when rows run out.
 
     With asynchronous scheduling (lag) the next decision is taken when this step starts, else when it ends.
     """
-    counts = state.counts
-    clock = state.clock
-    start = max(clock[NOW], clock[END])
-    clock[END] = start + step_s
-    clock[NOW] = start if rules.lag else clock[END]
-    used = (rules.kv_blocks - counts[FREE]) * rules.block_size
-    clock[BUSY_S] += step_s
-    clock[KV_TOKEN_S] += used * step_s
-    clock[RUNNING_S] += counts[N_RUNNING] * step_s
-    if used > counts[PEAK_KV]:
-        counts[PEAK_KV] = used
-    if counts[STEPS] % counts[STRIDE] == 0:
-        if counts[SAMPLES] == len(state.samples):
-            for i in range(len(state.samples) // 2):
-                state.samples[i] = state.samples[2 * i]
-            counts[SAMPLES] //= 2
-            counts[STRIDE] *= 2
-        if counts[STEPS] % counts[STRIDE] == 0:
-            row = state.samples[counts[SAMPLES]]
-            row[0] = clock[END]
-            row[1] = counts[N_RUNNING]
-            row[2] = counts[N_WAITING]
+    start = max(run.now_s, run.end_s)
+    run.end_s = start + step_s
+    run.now_s = start if rules.lag else run.end_s
+    used = (rules.kv_blocks - run.free_blocks) * rules.block_size
+    run.busy_s += step_s
+    run.kv_token_s += used * step_s
+    run.running_s += run.n_running * step_s
+    if used > run.peak_kv_tokens:
+        run.peak_kv_tokens = used
+    if run.steps & (run.stride - 1) == 0:  # stride is a power of two
+        if run.n_samples == len(samples):
+            for i in range(len(samples) // 2):
+                samples[i] = samples[2 * i]
+            run.n_samples //= 2
+            run.stride *= 2
+        if run.steps & (run.stride - 1) == 0:
+            row = samples[run.n_samples]
+            row[0] = run.end_s
+            row[1] = run.n_running
+            row[2] = run.n_waiting
             row[3] = used
             row[4] = step_s
-            counts[SAMPLES] += 1
-    counts[STEPS] += 1
+            run.n_samples += 1
+    run.steps += 1
 
 
 @njit(cache=True)
-def run_step(load, rules, state):
+def run_step(requests, rules, run, batch, samples):
     """Compute what was scheduled: time passes and tokens appear; who made its last one is leaving."""
-    counts = state.counts
     decoding = 0
     kv_tokens = 0
     prefill = 0
-    for i in range(counts[N_RUNNING]):
-        r = state.running[i]
-        if state.generated[r] > 0 and state.computed[r] == context(load, state, r) - 1:
-            decoding += state.scheduled[i]
-            kv_tokens += state.scheduled[i] * (state.computed[r] + 1)
+    for i in range(run.n_running):
+        r = batch[i].id
+        if requests[r].generated > 0 and requests[r].computed == requests[r].prompt + requests[r].generated - 1:
+            decoding += batch[i].tokens
+            kv_tokens += batch[i].tokens * (requests[r].computed + 1)
         else:
-            prefill += state.scheduled[i]
+            prefill += batch[i].tokens
     if decoding + prefill == 0:
-        state.clock[NOW] = max(state.clock[NOW], state.clock[END])
+        run.now_s = max(run.now_s, run.end_s)
         return
     step_s = (
         rules.fixed_s
@@ -426,129 +399,131 @@ def run_step(load, rules, state):
         + rules.per_kv_token_s * kv_tokens
         + rules.per_prefill_token_s * prefill
     )
-    record(rules, state, step_s)
-    for i in range(counts[N_RUNNING]):
-        r = state.running[i]
-        state.computed[r] += state.scheduled[i]
-        if state.scheduled[i] > 0 and state.computed[r] == context(load, state, r):
-            state.generated[r] += 1
-            if state.generated[r] == 1:
-                state.first_token_s[r] = state.clock[END]
-            if state.generated[r] == load.output[r]:
-                state.finish_s[r] = state.clock[END]
-                state.status[r] = LEAVING
-                counts[N_LEAVING] += 1
+    record(rules, run, samples, step_s)
+    for i in range(run.n_running):
+        r = batch[i].id
+        requests[r].computed += batch[i].tokens
+        if batch[i].tokens > 0 and requests[r].computed == requests[r].prompt + requests[r].generated:
+            requests[r].generated += 1
+            if requests[r].generated == 1:
+                requests[r].first_token_s = run.end_s
+            if requests[r].generated == requests[r].output:
+                requests[r].finish_s = run.end_s
+                requests[r].status = LEAVING
+                run.n_leaving += 1
 
 
 @njit(cache=True)
-def release(state):
+def release(requests, run, batch):
     """Those whose last token is out by now give back slot and blocks. Returns how many."""
-    counts = state.counts
-    if counts[N_LEAVING] == 0:
+    if run.n_leaving == 0:
         return 0
     kept = 0
-    for i in range(counts[N_RUNNING]):
-        r = state.running[i]
-        if state.status[r] == LEAVING and state.finish_s[r] <= state.clock[NOW]:
-            state.status[r] = FINISHED
-            counts[FREE] += state.held[r]
-            state.held[r] = 0
+    for i in range(run.n_running):
+        r = batch[i].id
+        if requests[r].status == LEAVING and requests[r].finish_s <= run.now_s:
+            requests[r].status = FINISHED
+            run.free_blocks += requests[r].held
+            requests[r].held = 0
         else:
-            state.running[kept] = r
+            batch[kept].id = r
             kept += 1
-    released = counts[N_RUNNING] - kept
-    counts[N_RUNNING] = kept
-    counts[N_LEAVING] -= released
+    released = run.n_running - kept
+    run.n_running = kept
+    run.n_leaving -= released
     return released
 
 
 @njit(cache=True)
-def coast(load, rules, state, ended, decided_s):
+def coast(requests, rules, run, batch, samples, residues, ended, decided_s):
     """Take the steps in which nothing changes but one more token for everyone running, all decoding.
 
     They end before a step in which somebody finishes, an arrival could join, a waiting request's bound passes, or
     blocks run out. The same arithmetic as `run_step`, so the results are the same to the last bit.
     ended: why the admission at `decided_s`, of the step just run, ended.
     """
-    counts = state.counts
-    n = counts[N_RUNNING]
-    if n == 0 or n > rules.max_num_batched_tokens or counts[N_LEAVING] > 0:
+    n = run.n_running
+    if n == 0 or n > rules.max_num_batched_tokens or run.n_leaving > 0:
         return
     steps = np.int64(1) << 62
     kv_tokens = 0
     for i in range(n):
-        r = state.running[i]
-        if state.generated[r] == 0 or state.computed[r] != context(load, state, r) - 1:
+        r = batch[i].id
+        if requests[r].generated == 0 or requests[r].computed != requests[r].prompt + requests[r].generated - 1:
             return
-        steps = min(steps, load.output[r] - state.generated[r] - 1)
-        kv_tokens += state.computed[r] + 1
+        steps = min(steps, requests[r].output - requests[r].generated - 1)
+        kv_tokens += requests[r].computed + 1
     if steps <= 0:
         return
     until_s = np.inf
-    if counts[NEXT] < len(load.arrival_s) and (ended == NOBODY or (ended == NO_MEMORY and not rules.in_arrival_order)):
-        until_s = load.arrival_s[counts[NEXT]]
+    if run.following < len(requests) and (ended == NOBODY or (ended == NO_MEMORY and not rules.in_arrival_order)):
+        until_s = requests[run.following].arrival_s
     oldest_s = np.inf  # arrival of the one whose bound on waiting may pass, which would make it the head
     if ended == NO_MEMORY:
-        oldest_s = load.arrival_s[oldest_waiting(state)]
+        oldest_s = requests[oldest_waiting(requests, run)].arrival_s
         if decided_s - oldest_s > rules.max_wait_s:  # it is the head already
             oldest_s = np.inf
-    if until_s > state.clock[NOW]:
-        pull_arrivals(load, rules, state)
+    if until_s > run.now_s:
+        pull_arrivals(requests, rules, run)
     bs = rules.block_size
-    for i in range(n):
-        state.residues[state.computed[state.running[i]] % bs] += 1
+    for i in range(n):  # room left in the last block: that many steps later a new one is needed
+        r = batch[i].id
+        residues[requests[r].held * bs - requests[r].computed] += 1
     done = 0
-    while done < steps and state.clock[NOW] < until_s and not state.clock[NOW] - oldest_s > rules.max_wait_s:
-        need = state.residues[(bs - done % bs) % bs]
-        if need > counts[FREE]:
+    phase = 0
+    while done < steps and run.now_s < until_s and not run.now_s - oldest_s > rules.max_wait_s:
+        need = residues[phase]
+        if need > run.free_blocks:
             break
-        counts[FREE] -= need
-        record(rules, state, rules.fixed_s + rules.per_sequence_s * n + rules.per_kv_token_s * kv_tokens)
+        phase = phase + 1 if phase + 1 < bs else 0
+        run.free_blocks -= need
+        record(rules, run, samples, rules.fixed_s + rules.per_sequence_s * n + rules.per_kv_token_s * kv_tokens)
         kv_tokens += n
         done += 1
-        if counts[NEXT] < len(load.arrival_s) and load.arrival_s[counts[NEXT]] <= state.clock[NOW]:
-            pull_arrivals(load, rules, state)
+        if run.following < len(requests) and requests[run.following].arrival_s <= run.now_s:
+            pull_arrivals(requests, rules, run)
     for i in range(n):
-        r = state.running[i]
-        state.residues[state.computed[r] % bs] = 0
-        state.computed[r] += done
-        state.generated[r] += done
-        state.held[r] = blocks(state.computed[r], bs)
+        r = batch[i].id
+        residues[requests[r].held * bs - requests[r].computed] = 0
+        requests[r].computed += done
+        requests[r].generated += done
+        if requests[r].computed > requests[r].held * bs:
+            requests[r].held = blocks(requests[r].computed, bs)
 
 
 @njit(cache=True)
-def advance(load, rules, state, ranking, ranked, rng):
+def advance(requests, rules, runs, batch, samples, residues, ranking, ranked, rng):
     """Run until all is done (DONE), a Python policy must rank the waiting (ASK), or nothing can ever move (STUCK).
 
     ranking: ids of waiting requests, best first, the policy's answer for this step; ranked: how many, -1 for none yet.
     """
-    counts = state.counts
-    n = len(load.arrival_s)
+    run = runs[0]
+    n = len(requests)
     while True:
-        pull_arrivals(load, rules, state)
-        if counts[N_RUNNING] == 0 and counts[N_WAITING] == 0:
-            if counts[NEXT] == n:
+        pull_arrivals(requests, rules, run)
+        if run.n_running == 0 and run.n_waiting == 0:
+            if run.following == n:
                 return DONE
-            state.clock[NOW] = max(state.clock[NOW], load.arrival_s[counts[NEXT]])
+            run.now_s = max(run.now_s, requests[run.following].arrival_s)
             continue
-        if rules.asks and ranked < 0 and counts[N_WAITING] > 0 and counts[N_RUNNING] < rules.max_num_seqs:
+        if rules.asks and ranked < 0 and run.n_waiting > 0 and run.n_running < rules.max_num_seqs:
             return ASK
-        budget, preempted = schedule_running(load, rules, state, rng)
+        budget, preempted = schedule_running(requests, rules, run, batch, rng)
         ended = RETRY
         if preempted == 0:
-            ended = admit(load, rules, state, budget, ranking, max(ranked, 0))
+            ended = admit(requests, rules, run, batch, budget, ranking, max(ranked, 0))
         if rules.asks and ended == NO_MEMORY:
             ended = RETRY
         ranked = -1
-        if counts[N_RUNNING] == 0:
+        if run.n_running == 0:
             if preempted > 0:
                 continue
-            if counts[NEXT] == n:
+            if run.following == n:
                 return STUCK
-            state.clock[NOW] = max(state.clock[NOW], load.arrival_s[counts[NEXT]])
+            run.now_s = max(run.now_s, requests[run.following].arrival_s)
             continue
-        decided_s = state.clock[NOW]
-        run_step(load, rules, state)
-        released = release(state)
-        if ended != RETRY and (released == 0 or counts[N_WAITING] == 0) and not rules.every_step:
-            coast(load, rules, state, ended, decided_s)
+        decided_s = run.now_s
+        run_step(requests, rules, run, batch, samples)
+        released = release(requests, run, batch)
+        if ended != RETRY and (released == 0 or run.n_waiting == 0) and not rules.every_step:
+            coast(requests, rules, run, batch, samples, residues, ended, decided_s)

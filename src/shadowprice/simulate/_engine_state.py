@@ -1,32 +1,18 @@
-"""What the engine kernel works on: the requests, the worker's rules, and the state of a run, all in arrays."""
+"""What the engine kernel works on: tables (record arrays) of the requests, the batch and the run, and the rules."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+Table = npt.NDArray[np.void]
 
 DONE, ASK, STUCK = 0, 1, 2  # what `advance` returns
 WAITING, RUNNING, LEAVING, FINISHED = 1, 2, 3, 4  # status of a request; 0 is "not yet arrived"
 OPTIMISTIC, RESERVE_PEAK, LOOK_AHEAD, PROTECT = 0, 1, 2, 3  # gates
 LAST_ADMITTED, WORST_KEY, CLEAR = 0, 1, 2  # who is preempted when blocks run out
-N_RUNNING, N_WAITING, N_LEAVING, N_HEAP, N_BY_FINISH, NEXT, FREE, STEPS, OLDEST = range(9)
-PEAK_KV, STRIDE, SAMPLES, PREEMPTED, COUNTS = range(9, 14)
-NOW, END, BUSY_S, KV_TOKEN_S, RUNNING_S, CLOCKS = range(6)  # NOW: of this decision; END: of the last step decided
 # why admission ended: nobody waits, no slot, no memory until something finishes, worth asking again next step
 NOBODY, NO_SLOT, NO_MEMORY, RETRY = range(4)
-
-
-class Load(NamedTuple):
-    """What arrives, sorted by arrival, and the rank in which it waits (smallest key first)."""
-
-    arrival_s: FloatArray
-    prompt: IntArray
-    output: IntArray
-    predicted: IntArray
-    key: FloatArray
 
 
 class Rules(NamedTuple):
@@ -51,57 +37,43 @@ class Rules(NamedTuple):
     every_step: bool
 
 
+def _fields(kind: type, names: str) -> list[tuple[str, Any]]:
+    return [(name, kind) for name in names.split()]
+
+
+# One row per request, by arrival. key: rank in the queue, smallest first. computed: tokens whose KV is there; held:
+# blocks. heap: not of this request: the column is the heap of the waiting, as ids; in_heap: is this request's id in it.
+REQUEST = np.dtype(
+    _fields(np.float64, "arrival_s key scheduled_s first_token_s finish_s")
+    + _fields(np.int64, "prompt output predicted priority status computed generated held preemptions heap in_heap")
+)
+# One row per running request, in order of admission: its id and the tokens it computes in this step. by_finish: again
+# a column of its own, the ids by forecast completion (kept for the look-ahead gate).
+BATCH = np.dtype(_fields(np.int64, "id tokens by_finish"))
+# One row. now_s: of this decision; end_s: of the last step decided. following: id of the next arrival; oldest: no
+# waiting request has a smaller id; stride: every so many steps one is kept in the samples.
+RUN = np.dtype(
+    _fields(np.float64, "now_s end_s busy_s kv_token_s running_s")
+    + _fields(np.int64, "n_running n_waiting n_leaving n_heap n_by_finish n_samples following oldest free_blocks")
+    + _fields(np.int64, "steps stride peak_kv_tokens preempted")
+)
+
+
 class State(NamedTuple):
-    """Where the run stands. Arrays of length n are per request; `running` lists ids in order of admission."""
+    """Where a run stands; samples: rows of time_s, running, waiting, kv_tokens, step_s; residues: room for counting."""
 
-    status: IntArray
-    computed: IntArray
-    generated: IntArray
-    held: IntArray
-    running: IntArray
-    scheduled: IntArray
-    by_finish: IntArray
-    residues: IntArray
-    heap: IntArray
-    in_heap: npt.NDArray[np.bool_]
-    scheduled_s: FloatArray
-    first_token_s: FloatArray
-    finish_s: FloatArray
-    preemptions: IntArray
-    counts: IntArray
-    clock: FloatArray
-    samples: FloatArray
+    requests: Table
+    rules: Rules
+    run: Table
+    batch: Table
+    samples: npt.NDArray[np.float64]
+    residues: npt.NDArray[np.int64]
 
 
-def new_state(n: int, rules: Rules, samples: int) -> State:
+def new_state(requests: Table, rules: Rules, samples: int) -> State:
     """All requests still to come; `samples` rows are kept of the time series."""
-    batch = min(rules.max_num_seqs, n) + 1
-    counts = np.zeros(COUNTS, np.int64)
-    counts[FREE] = rules.kv_blocks
-    counts[STRIDE] = 1
-
-    def zeros(length: int) -> IntArray:
-        return np.zeros(length, np.int64)
-
-    def nans() -> FloatArray:
-        return np.full(n, np.nan)
-
-    return State(
-        status=zeros(n),
-        computed=zeros(n),
-        generated=zeros(n),
-        held=zeros(n),
-        running=zeros(batch),
-        scheduled=zeros(batch),
-        by_finish=zeros(batch),
-        residues=zeros(rules.block_size),
-        heap=zeros(n + 1),
-        in_heap=np.zeros(n, np.bool_),
-        scheduled_s=nans(),
-        first_token_s=nans(),
-        finish_s=nans(),
-        preemptions=zeros(n),
-        counts=counts,
-        clock=np.zeros(CLOCKS),
-        samples=np.zeros((samples, 5)),
-    )
+    run = np.zeros(1, RUN)
+    run["free_blocks"] = rules.kv_blocks
+    run["stride"] = 1
+    batch = np.zeros(min(rules.max_num_seqs, len(requests)) + 1, BATCH)
+    return State(requests, rules, run, batch, np.zeros((samples, 5)), np.zeros(rules.block_size + 1, np.int64))

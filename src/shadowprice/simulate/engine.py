@@ -96,16 +96,16 @@ def simulate(
     """
     _require_fit(trace, worker)
     compiled = isinstance(policy, Ranked) and not interpreted
-    load = _load(trace, worker, policy)
-    rules = _rules(worker, policy, load, asks=not compiled, every_step=every_step)
-    state = kernel.new_state(len(trace), rules, SAMPLES)
+    requests = _table(trace, worker, policy)
+    rules = _rules(worker, policy, requests, asks=not compiled, every_step=every_step)
+    state = kernel.new_state(requests, rules, SAMPLES)
     generator = rng if rng is not None else np.random.default_rng(0)
     ranking = np.zeros(0, np.int64)
     ranked = -1
-    while (status := advance(load, rules, state, ranking, ranked, generator)) != kernel.DONE:
+    while (status := advance(*state, ranking, ranked, generator)) != kernel.DONE:
         if status == kernel.STUCK:
-            raise PolicyError(f"{policy}: {state.counts[kernel.N_WAITING]} requests wait for ever on an idle worker")
-        ranking = _ask(policy, trace, load, state, worker)
+            raise PolicyError(f"{policy}: {state.run['n_waiting'][0]} requests wait for ever on an idle worker")
+        ranking = _ask(policy, state, worker)
         ranked = len(ranking)
     return _result(trace, state)
 
@@ -121,35 +121,38 @@ def _require_fit(trace: Trace, worker: Worker) -> None:
         )
 
 
-def _requests(trace: Trace, load: kernel.Load, rows: IntArray, state: kernel.State | None = None) -> Requests:
-    priority = trace.priority if trace.priority is not None else np.zeros(len(trace), np.int64)
-    nothing = np.zeros(len(rows), np.int64)
+def _view(rows: kernel.Table) -> Requests:
+    """What a policy may see of these requests."""
     return Requests(
-        arrival_s=load.arrival_s[rows],
-        prompt_tokens=load.prompt[rows],
-        predicted_output=load.predicted[rows],
-        generated_tokens=nothing if state is None else state.generated[rows],
-        kv_tokens=nothing if state is None else state.computed[rows],
-        priority=priority[rows],
+        arrival_s=rows["arrival_s"],
+        prompt_tokens=rows["prompt"],
+        predicted_output=rows["predicted"],
+        generated_tokens=rows["generated"],
+        kv_tokens=rows["computed"],
+        priority=rows["priority"],
     )
 
 
-def _load(trace: Trace, worker: Worker, policy: SchedulingPolicy) -> kernel.Load:
-    predicted = trace.output_tokens if trace.predicted_output is None else trace.predicted_output
-    columns = (trace.prompt_tokens, trace.output_tokens, predicted)
-    prompt, output, predicted = (np.ascontiguousarray(column, dtype=np.int64) for column in columns)
-    arrival_s = np.ascontiguousarray(trace.arrival_s, dtype=np.float64)
-    load = kernel.Load(arrival_s, prompt, output, predicted, np.zeros(len(trace)))
-    if not isinstance(policy, Ranked):
-        return load
-    key = np.asarray(policy.key(_requests(trace, load, np.arange(len(trace))), worker), dtype=np.float64)
-    if key.shape != arrival_s.shape or np.isnan(key).any():
-        raise PolicyError(f"policy {policy.name}: its key must give one number per request, and no NaN")
-    return load._replace(key=key)
+def _table(trace: Trace, worker: Worker, policy: SchedulingPolicy) -> kernel.Table:
+    """The kernel's table of the requests, with the policy's key."""
+    requests = np.zeros(len(trace), kernel.REQUEST)
+    requests["arrival_s"] = trace.arrival_s
+    requests["prompt"] = trace.prompt_tokens
+    requests["output"] = trace.output_tokens
+    requests["predicted"] = trace.output_tokens if trace.predicted_output is None else trace.predicted_output
+    requests["priority"] = 0 if trace.priority is None else trace.priority
+    for moment in ("scheduled_s", "first_token_s", "finish_s"):
+        requests[moment] = np.nan
+    if isinstance(policy, Ranked):
+        key = np.asarray(policy.key(_view(requests), worker), dtype=np.float64)
+        if key.shape != requests.shape or np.isnan(key).any():
+            raise PolicyError(f"policy {policy.name}: its key must give one number per request, and no NaN")
+        requests["key"] = key
+    return requests
 
 
 def _rules(
-    worker: Worker, policy: SchedulingPolicy, load: kernel.Load, *, asks: bool, every_step: bool
+    worker: Worker, policy: SchedulingPolicy, requests: kernel.Table, *, asks: bool, every_step: bool
 ) -> kernel.Rules:
     time = worker.step_time
     known = policy if isinstance(policy, Ranked) else None
@@ -167,22 +170,21 @@ def _rules(
         victim=int(known.victim if known else Victim.LAST_ADMITTED),
         beta=float(known.beta if known else 1.0),
         max_wait_s=float(known.max_wait_s if known and not asks else np.inf),
-        in_arrival_order=bool(np.all(np.diff(load.key) >= 0)),
+        in_arrival_order=bool(np.all(np.diff(requests["key"]) >= 0)),
         lag=worker.async_scheduling,
         asks=asks,
         every_step=every_step,
     )
 
 
-def _ask(policy: SchedulingPolicy, trace: Trace, load: kernel.Load, state: kernel.State, worker: Worker) -> IntArray:
+def _ask(policy: SchedulingPolicy, state: kernel.State, worker: Worker) -> IntArray:
     """The policy's ranking of the waiting, as request ids."""
-    rows = np.flatnonzero(state.status == kernel.WAITING)
-    running = state.running[: state.counts[kernel.N_RUNNING]]
-    running = running[state.status[running] == kernel.RUNNING]
-    now = WorkerState(worker, float(state.clock[kernel.NOW]), int(state.counts[kernel.FREE]) * worker.block_size)
-    answer: npt.NDArray[Any] = np.asarray(
-        policy.order(_requests(trace, load, rows, state), _requests(trace, load, running, state), now)
-    )
+    requests, run = state.requests, state.run[0]
+    rows = np.flatnonzero(requests["status"] == kernel.WAITING)
+    running = state.batch["id"][: run["n_running"]]
+    running = running[requests["status"][running] == kernel.RUNNING]
+    now = WorkerState(worker, float(run["now_s"]), int(run["free_blocks"]) * worker.block_size)
+    answer: npt.NDArray[Any] = np.asarray(policy.order(_view(requests[rows]), _view(requests[running]), now))
     if answer.size == 0:
         return np.zeros(0, np.int64)
     distinct = answer.ndim == 1 and np.issubdtype(answer.dtype, np.integer) and len(np.unique(answer)) == len(answer)
@@ -194,18 +196,18 @@ def _ask(policy: SchedulingPolicy, trace: Trace, load: kernel.Load, state: kerne
 
 
 def _result(trace: Trace, state: kernel.State) -> EngineRun:
-    counts, clock = state.counts, state.clock
-    busy_s = float(clock[kernel.BUSY_S])
+    requests, run = state.requests, state.run[0]
+    busy_s = float(run["busy_s"])
     return EngineRun(
         trace=trace,
-        scheduled_s=state.scheduled_s,
-        first_token_s=state.first_token_s,
-        finish_s=state.finish_s,
-        preemptions=state.preemptions,
-        steps=int(counts[kernel.STEPS]),
+        scheduled_s=requests["scheduled_s"].copy(),
+        first_token_s=requests["first_token_s"].copy(),
+        finish_s=requests["finish_s"].copy(),
+        preemptions=requests["preemptions"].copy(),
+        steps=int(run["steps"]),
         busy_s=busy_s,
-        mean_running=float(clock[kernel.RUNNING_S]) / busy_s if busy_s else 0.0,
-        mean_kv_tokens=float(clock[kernel.KV_TOKEN_S]) / busy_s if busy_s else 0.0,
-        peak_kv_tokens=int(counts[kernel.PEAK_KV]),
-        series=Series(*state.samples[: counts[kernel.SAMPLES]].T.copy()),
+        mean_running=float(run["running_s"]) / busy_s if busy_s else 0.0,
+        mean_kv_tokens=float(run["kv_token_s"]) / busy_s if busy_s else 0.0,
+        peak_kv_tokens=int(run["peak_kv_tokens"]),
+        series=Series(*state.samples[: run["n_samples"]].T.copy()),
     )
