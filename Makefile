@@ -22,5 +22,15 @@ test: setup
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2
 
+test-engines: setup
+	bash tests/engines/setup.sh
+	$(BIN)/pytest -o addopts="-q --strict-markers --import-mode=importlib" tests/engines
+
+bench: setup
+	bash benchmarks/peers/setup.sh
+	$(BIN)/python benchmarks/simulator_speed.py
+	$(BIN)/python benchmarks/published_study.py
+	$(BIN)/python benchmarks/fidelity.py
+
 clean:
 	rm -rf .venv $(ENGINES) $(BENCH) build
