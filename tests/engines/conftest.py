@@ -1,5 +1,6 @@
 """What the tests against real engines share: where the engine environment is, and the plain-Python twin."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,3 +17,17 @@ def engine_python() -> Path:
     if not (ROOT / ".venv-engines" / "installed").exists():
         pytest.skip("the engine environment .venv-engines is absent; `make test-engines` builds it (3.5 GB)")
     return python
+
+
+@pytest.fixture(scope="session")
+def tiny_model(engine_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random two-layer Llama and a tokenizer, made here."""
+    folder = tmp_path_factory.mktemp("tiny")
+    ask_engine([engine_python, Path(__file__).with_name("make_tiny_model.py"), folder])
+    return folder
+
+
+def ask_engine(command: list[Path]) -> None:
+    """Run a script in the engine environment; its complaint is the failure's message."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr[-4000:]

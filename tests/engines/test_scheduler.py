@@ -1,15 +1,20 @@
-"""The twin schedules as the real vLLM scheduler does: same tokens in the same steps, same preemptions."""
+"""Twin and simulator schedule as the real vLLM scheduler: same tokens in the same steps, same preemptions."""
 
 import json
-import subprocess
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import ask_engine
 from engine_twin import Engine, run_engine
 
 from shadowprice.fleet import StepTime, Worker
+from shadowprice.scheduling.policies import Victim, priority
+from shadowprice.simulate.engine import EngineRun, simulate
+from shadowprice.workload.trace import Trace
 
 WORKLOADS = 600
 MODES = [  # how the waiting are ordered and who is preempted: vLLM's fcfs, its priority, and an order plugged in
@@ -50,12 +55,14 @@ def random_workload(rng: np.random.Generator, index: int) -> Workload:
 
 
 def worker_of(workload: Workload) -> Worker:
+    """The worker on which every step takes a second."""
     return Worker(
         step_time=StepTime(1.0, 0.0, 0.0, 0.0),
         max_num_seqs=workload["max_num_seqs"],
         max_num_batched_tokens=workload["max_num_batched_tokens"],
         kv_tokens=workload["kv_blocks"] * workload["block_size"],
         block_size=workload["block_size"],
+        async_scheduling=workload["asynchronous"],
     )
 
 
@@ -71,6 +78,17 @@ def twin_of(workload: Workload) -> Engine:
     )
 
 
+def kernel_of(workload: Workload) -> EngineRun:
+    trace = Trace(
+        arrival_s=np.array(workload["arrival_s"], dtype=np.float64),
+        prompt_tokens=np.array(workload["prompt"]),
+        output_tokens=np.array(workload["output"]),
+        priority=np.array(workload["key"]),
+    )
+    victim = Victim.WORST_KEY if workload["preempt"] == "worst key" else Victim.LAST_ADMITTED
+    return simulate(trace, worker_of(workload), replace(priority(), victim=victim))
+
+
 @pytest.fixture(scope="module")
 def answered(engine_python: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Workload, Any]]:
     """Random workloads and what the real scheduler did with them."""
@@ -79,9 +97,7 @@ def answered(engine_python: Path, tmp_path_factory: pytest.TempPathFactory) -> l
     folder = tmp_path_factory.mktemp("vllm")
     question, answer = folder / "workloads.json", folder / "answers.json"
     question.write_text(json.dumps(workloads))
-    drive = Path(__file__).with_name("drive_vllm.py")
-    done = subprocess.run([engine_python, drive, question, answer], capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stderr[-4000:]
+    ask_engine([engine_python, Path(__file__).with_name("drive_vllm.py"), question, answer])
     return list(zip(workloads, json.loads(answer.read_text()), strict=True))
 
 
@@ -96,6 +112,21 @@ def test_twin_runs_the_same_requests_in_the_same_steps_as_vllm(answered: list[tu
         assert twin.first_token_s == answer["first_token_s"]
         assert twin.finish_s == answer["finish_s"]
         assert twin.preemptions == answer["preemptions"]
+
+
+def test_simulator_gives_vllms_times_and_preemptions(answered: list[tuple[Workload, Any]]) -> None:
+    for index, (workload, answer) in enumerate(answered):
+        run = kernel_of(workload)
+        first_calls = [math.inf] * len(workload["prompt"])
+        for time, tokens, _ in answer["log"]:
+            for r in map(int, tokens):
+                first_calls[r] = min(first_calls[r], time)
+        message = f"workload {index}: {workload}"
+        np.testing.assert_allclose(run.scheduled_s, first_calls, rtol=1e-9, err_msg=message)
+        np.testing.assert_allclose(run.first_token_s, answer["first_token_s"], rtol=1e-9, err_msg=message)
+        np.testing.assert_allclose(run.finish_s, answer["finish_s"], rtol=1e-9, err_msg=message)
+        np.testing.assert_array_equal(run.preemptions, answer["preemptions"], err_msg=message)
+        assert run.steps == sum(bool(tokens) for _, tokens, _ in answer["log"]), message
 
 
 def test_workloads_reach_the_hard_cases(answered: list[tuple[Workload, Any]]) -> None:
