@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from shadowprice.cli.audit import EPILOG, audit
 from shadowprice.cli.fleet import fleet_app
 from shadowprice.cli.trace import trace_app
 from shadowprice.errors import ShadowpriceError
@@ -14,6 +15,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command("audit", epilog=EPILOG)(audit)
 app.add_typer(fleet_app, name="fleet")
 app.add_typer(trace_app, name="trace")
 

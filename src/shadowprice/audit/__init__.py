@@ -1,0 +1,8 @@
+"""The audit: what a fleet's decisions cost on a trace, and what no policy can beat."""
+
+from shadowprice.audit.case import Case, make_case
+from shadowprice.audit.certify import DECISIONS, Audit, audit
+from shadowprice.audit.finding import Finding
+from shadowprice.audit.served import Served, serve
+
+__all__ = ["DECISIONS", "Audit", "Case", "Finding", "Served", "audit", "make_case", "serve"]

@@ -1,0 +1,84 @@
+"""From a trace and a fleet to certificates, decision by decision and load by load."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import RenderableType
+
+from shadowprice.audit.case import Case, drop_oversized, fleet_rate_per_s, make_case
+from shadowprice.audit.finding import Finding
+from shadowprice.audit.scheduling import certify as certify_scheduling
+from shadowprice.audit.table import as_html, as_text, audit_table
+from shadowprice.fleet.describe import describe as describe_fleet
+from shadowprice.fleet.fleet import Fleet
+from shadowprice.workload.statistics import describe as describe_trace
+from shadowprice.workload.trace import Trace
+
+DECISIONS: dict[str, Callable[[Case], Finding]] = {
+    "scheduling": certify_scheduling,
+}
+
+Progress = Callable[[Sequence[tuple[str, Case]]], Iterable[tuple[str, Case]]]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the decisions of a fleet cost on a trace, against what no policy can beat.
+
+    trace: as it was given, without the dropped requests. stable_rate_per_s: of the whole fleet. findings: one per load
+    and decision. Prints itself as the table of the command line.
+    """
+
+    trace: Trace
+    fleet: Fleet
+    stable_rate_per_s: float
+    findings: tuple[Finding, ...]
+    dropped_oversized: int = 0
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether in some block more arrives than the fleet can serve for ever (load above 1)."""
+        return any(finding.case.load is not None and finding.case.load > 1 for finding in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """`trace`, `fleet` and `certificates` as plain JSON values (docs/audit.md has the schema)."""
+        return {
+            "trace": describe_trace(self.trace).to_json() | {"dropped_oversized": self.dropped_oversized},
+            "fleet": describe_fleet(self.fleet) | {"stable_rate_per_s": self.stable_rate_per_s},
+            "certificates": [c.to_json() for finding in self.findings for c in finding.certificates],
+        }
+
+    def __rich__(self) -> RenderableType:
+        return audit_table(self.trace, self.fleet, self.stable_rate_per_s, self.findings)
+
+    def __str__(self) -> str:
+        return as_text(self.__rich__())
+
+    def _repr_html_(self) -> str:
+        return as_html(self.__rich__())
+
+
+def audit(
+    trace: Trace,
+    fleet: Fleet,
+    loads: Sequence[float] | None = None,
+    *,
+    max_wait_s: float | None = None,
+    drop: bool = False,
+    progress: Progress = iter,
+) -> Audit:
+    """Certify every decision of DECISIONS on the trace as it runs, or at each of `loads`, fractions of the stable rate.
+
+    max_wait_s: bound on waiting of the policies that have one (default: the longest wait under today's policy). drop:
+    leave out requests larger than a worker's KV memory, counted in the result, instead of raising. progress: wraps the
+    list of (decision, case) as it is gone through, like `rich.progress.track`.
+    Raises TraceError (no requests, impossible load) and InfeasibleError (a request larger than a worker's memory).
+    """
+    dropped = 0
+    if drop:
+        trace, dropped = drop_oversized(trace, fleet)
+    cases = [make_case(trace, fleet, load, max_wait_s) for load in (loads if loads else (None,))]
+    todo = [(decision, case) for case in cases for decision in DECISIONS]
+    findings = tuple(DECISIONS[decision](case) for decision, case in progress(todo))
+    return Audit(trace, fleet, fleet_rate_per_s(trace, fleet), findings, dropped)

@@ -1,0 +1,125 @@
+"""Scheduling inside the workers: in which order waiting requests join the batch (docs/scheduling.md)."""
+
+import time
+
+import numpy as np
+
+from shadowprice.audit.case import Case
+from shadowprice.audit.finding import Finding
+from shadowprice.audit.served import Served, serve
+from shadowprice.audit.words import percent, seconds
+from shadowprice.certificate import Certificate
+from shadowprice.scheduling.latency_bound import LatencyBound, latency_bound
+from shadowprice.scheduling.policies import (
+    fcfs,
+    mc_sf,
+    priced_work,
+    shortest_output,
+    shortest_prompt,
+    smallest_volume,
+)
+from shadowprice.workload.trace import Trace
+
+TODAY = "fcfs"
+WORDS = {
+    "fcfs": "first come first served",
+    "shortest_prompt": "the shortest prompt first",
+    "shortest_output": "the shortest output first",
+    "smallest_volume": "the smallest memory-time volume first",
+    "mc_sf": "the shortest output first under the look-ahead memory check (MC-SF)",
+    "priced_work": "the least priced work first",
+}
+WORTH_CHANGING = 0.02  # a smaller share of the mean latency is not worth a change of policy
+
+
+def certify(case: Case) -> Finding:
+    """Mean latency of each policy on this case, and the bound that no policy and no router can beat.
+
+    The last row is `priced_work` with a bound on waiting: the case's, or else the longest wait under `fcfs`, so that
+    nobody is passed over once they have waited longer than the unluckiest does today.
+    Raises RuntimeError if a simulated policy beats the bound: then one of the two is wrong, and neither to be trusted.
+    """
+    started = time.perf_counter()
+    trace, fleet = case.trace, case.fleet
+    bound = latency_bound(trace.arrival_s, trace.prompt_tokens, trace.output_tokens, fleet.worker, fleet.workers)
+    bound_s = time.perf_counter() - started
+    unbounded = (fcfs(), shortest_prompt(), shortest_output(), smallest_volume(), mc_sf(), priced_work())
+    served = {policy.name: serve(trace, fleet, policy) for policy in unbounded}
+    aged = priced_work(case.max_wait_s if case.max_wait_s is not None else float(served[TODAY].wait_s.max()))
+    served[aged_name(aged.max_wait_s)] = serve(trace, fleet, aged)
+    _require_below(bound, served, trace)
+    best = min(WORDS, key=lambda name: float(served[name].e2e_s.mean()))
+    certificates = tuple(
+        Certificate(
+            decision="scheduling",
+            objective="mean end-to-end latency",
+            unit="s",
+            sense="cost",
+            policy=name,
+            value=float(run.e2e_s.mean()),
+            bound=bound.mean_s,
+            bound_method=_method(bound),
+            model=_model(case),
+            seconds=bound_s + run.seconds,
+            load=case.load,
+            advice=_advice(name, best, served, bound.mean_s),
+        )
+        for name, run in served.items()
+    )
+    return Finding("scheduling", case, certificates, TODAY, best, served)
+
+
+def aged_name(max_wait_s: float) -> str:
+    """What the row of `priced_work` with a bound on waiting is called."""
+    return f"priced_work, max wait {seconds(max_wait_s)}"
+
+
+def _require_below(bound: LatencyBound, served: dict[str, Served], trace: Trace) -> None:
+    """Guard: a proved bound that a simulated policy beats is a defect, and must never be printed."""
+    rounding_s = 1e-10 * trace.span_s  # of the simulated clock, step by step
+    for name, run in served.items():
+        value = float(run.e2e_s.mean())
+        if bound.mean_s > value * (1 + 1e-9) + rounding_s:
+            raise RuntimeError(
+                f"{trace.name}: {name} reaches {value} s, below the bound of {bound.mean_s} s by {bound.method}: the "
+                "bound or the simulator is wrong; please report this with the trace"
+            )
+
+
+def _method(bound: LatencyBound) -> str:
+    names = ("slots", "memory", "token budget")
+    prices = ", ".join(f"{name} {price:g}" for name, price in zip(names, bound.prices, strict=True) if price > 0)
+    return bound.method if bound.method == "alone" else f"{bound.method}; shadow prices: {prices}"
+
+
+def _model(case: Case) -> str:
+    worker, workers = case.fleet.worker, case.fleet.workers
+    limits = (
+        f"{worker.max_num_seqs:,} sequences, {worker.max_num_batched_tokens:,} tokens per step, "
+        f"{worker.kv_tokens:,} KV tokens in blocks of {worker.block_size}"
+    )
+    routed = "1 worker" if workers == 1 else f"{workers} workers, requests dealt round robin (the bound: any router)"
+    return f"vLLM V1 continuous batching without prefix cache; {limits}; {routed}; {_lengths(case.trace)}"
+
+
+def _lengths(trace: Trace) -> str:
+    """How well the policies know the outputs."""
+    if trace.predicted_output is None or np.array_equal(trace.predicted_output, trace.output_tokens):
+        return "output lengths known"
+    off = np.abs(trace.predicted_output / trace.output_tokens - 1)
+    return f"output lengths forecast, half of them off by more than {percent(float(np.median(off)))}"
+
+
+def _advice(name: str, best: str, served: dict[str, Served], bound_s: float) -> str:
+    """One sentence on what to change for who runs the policy `name`."""
+    here, there = (float(served[policy].e2e_s.mean()) for policy in (name, best))
+    if name not in WORDS:
+        price = seconds(max(here - there, 0.0))
+        return f"What it costs that nobody is passed over after that wait: {price} of mean latency."
+    left = percent(1 - bound_s / there)
+    if here <= there * (1 + WORTH_CHANGING):
+        return f"Keep it: no policy here is {percent(WORTH_CHANGING)} better, and at most {left} could still be gained."
+    return (
+        f"Serve {WORDS[best]}: {seconds(there)} instead of {seconds(here)}; at most {left} of the rest could still be "
+        "gained."
+    )

@@ -1,0 +1,113 @@
+"""`shadowprice audit`: from a trace and a fleet to certificates."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+# imports of the library stand inside the functions: they take a second that `--help` need not wait for
+if TYPE_CHECKING:
+    import numpy as np
+
+    from shadowprice.workload import Trace
+
+T = TypeVar("T")
+
+BUILT_IN_TRACE = "azure-conv-like"
+BUILT_IN_FLEET = "llama-3.1-8b-h100"
+BUILT_IN_LOAD = 1.0
+REQUESTS = 10_000
+
+EPILOG = """Examples:
+
+shadowprice audit
+
+shadowprice audit requests.csv --fleet fleet.toml
+
+shadowprice audit azure-2023-conv --load 0.7,0.9,1.0,1.2
+
+shadowprice audit requests.csv --predict noisy:0.5 --max-wait 60 --json
+
+Exit codes: 0 done; 1 done, and the fleet is overloaded by the trace as it runs; 2 bad input."""
+
+
+def _loads(text: str | None) -> list[float] | None:
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r}; expected numbers with commas between them, for example 0.7,0.9,1.0"
+        ) from None
+
+
+def audit(
+    trace: Annotated[
+        str | None,
+        typer.Argument(help=f"A trace file, a public trace or a preset (shadowprice trace list). [{BUILT_IN_TRACE}]"),
+    ] = None,
+    fleet: Annotated[str, typer.Option(help="A fleet file or a preset (shadowprice fleet list).")] = BUILT_IN_FLEET,
+    load: Annotated[
+        str | None,
+        typer.Option(help="Rescale the arrivals to these fractions of the stable rate, one block each: 0.7,0.9,1.0."),
+    ] = None,
+    max_wait: Annotated[
+        float | None,
+        typer.Option(help="Bound on waiting of the last row [s]; the longest wait under today's policy by default."),
+    ] = None,
+    predict: Annotated[
+        str | None,
+        typer.Option(help="Forecast of output lengths: exact, median or noisy:SIGMA; the trace's own, or exact."),
+    ] = None,
+    drop_oversized: Annotated[bool, typer.Option(help="Leave out and count requests larger than a worker.")] = False,
+    skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count rows that cannot be used.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the preset, of noisy forecasts, of arrivals in coarse steps.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """What each decision costs on a trace, what a better policy costs, and the bound that no policy can beat.
+
+    With no trace: a built-in one at the rate the fleet can just sustain, where the queue matters.
+    """
+    import numpy as np
+
+    from shadowprice.audit import audit as run_audit
+    from shadowprice.audit.forecast import forecast
+    from shadowprice.fleet import read_fleet
+
+    loads = _loads(load)
+    if trace is None and loads is None:
+        loads = [BUILT_IN_LOAD]
+    what_serves = read_fleet(fleet)
+    rng = np.random.default_rng(seed)
+    what_arrives = _trace(trace or BUILT_IN_TRACE, rng, seed, skip_bad_rows=skip_bad_rows)
+    if predict is not None:
+        what_arrives = forecast(what_arrives, predict, rng)
+    result = run_audit(what_arrives, what_serves, loads, max_wait_s=max_wait, drop=drop_oversized, progress=_progress)
+    if as_json:
+        print(json.dumps(result.to_json(), allow_nan=False))
+    else:
+        from rich.console import Console
+
+        Console(highlight=False).print(result)
+    if loads is None and result.overloaded:
+        raise typer.Exit(1)
+
+
+def _trace(name: str, rng: "np.random.Generator", seed: int, *, skip_bad_rows: bool) -> "Trace":
+    from shadowprice.workload import PRESETS, read_trace
+
+    if name in PRESETS and not Path(name).exists():
+        return PRESETS[name](rng, requests=REQUESTS)
+    return read_trace(name, skip_bad_rows=skip_bad_rows, seed=seed)
+
+
+def _progress(todo: Sequence[T]) -> Iterable[T]:
+    """A bar on stderr while the audit runs, where stderr is a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(todo, "auditing", console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
