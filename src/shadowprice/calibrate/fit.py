@@ -1,0 +1,141 @@
+"""Fits a worker to a measured log: the step time and the limits with which the simulator reproduces the log."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from shadowprice.calibrate.limits import Given, Search, Tell, infer
+from shadowprice.calibrate.notes import describe_limits, describe_rivals
+from shadowprice.calibrate.observed import FEWEST, Seen, guesses, look
+from shadowprice.calibrate.replay import Match, Statistics, latencies, relative, replay
+from shadowprice.errors import TraceError
+from shadowprice.fleet.fleet import Fleet
+from shadowprice.fleet.worker import Worker
+from shadowprice.workload.readers import MeasuredLog
+from shadowprice.workload.trace import IntArray
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A limit of the fitted worker. how: "given", "inferred" (the log shows it), "not reached" (the engine may have
+    more) or "assumed" (the log does not show it; vLLM's default).
+    """
+
+    value: int | bool
+    how: str
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A worker fitted to a log, and how its replay compares with what was measured.
+
+    measured, replayed: {"ttft" | "e2e" | "tpot": {"mean" | "p50" | "p90": seconds}}; ttft is first token - arrival, e2e
+    last token - arrival, tpot the time per output token after the first. errors: (replayed - measured) / measured.
+    limits: by vLLM's flag name. notes: what the log does not show, for people. unseen: the errors on the second half
+    of the requests after a fit to the first half alone; None if that was not asked for.
+    """
+
+    name: str
+    requests: int
+    worker: Worker
+    limits: dict[str, Limit]
+    measured: Statistics
+    replayed: Statistics
+    errors: Statistics
+    notes: tuple[str, ...]
+    unseen: Statistics | None = None
+
+    def fleet(self) -> Fleet:
+        """A fleet of one such worker."""
+        note = f"fitted to a replay of {self.requests} measured requests of {self.name}"
+        return Fleet(name=self.name, worker=self.worker, step_time_note=note)
+
+    def to_json(self) -> dict[str, Any]:
+        """Step time, errors, limits and notes as plain values."""
+        return {
+            "name": self.name,
+            "requests": self.requests,
+            "step_time": asdict(self.worker.step_time),
+            "errors": self.errors,
+            "second_half_errors": self.unseen,
+            "measured": self.measured,
+            "replayed": self.replayed,
+            "limits": {name: asdict(limit) for name, limit in self.limits.items()},
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        time = self.worker.step_time
+        lines = [
+            f"{self.name}: {self.requests} measured requests, replayed",
+            "",
+            f"  step time {time.fixed_s * 1e3:.3f} ms + {time.per_sequence_s * 1e6:.2f} us per decoding sequence"
+            f" + {time.per_kv_token_s * 1e9:.2f} ns per KV token + {time.per_prefill_token_s * 1e6:.2f} us per prompt token",
+            "",
+            *_table(self),
+            "",
+            *(f"  {name:<24}{limit.value!s:>8}  {limit.how}" for name, limit in self.limits.items()),
+            *(f"\n  {note}" for note in self.notes),
+        ]
+        return "\n".join(lines)
+
+
+def _table(fit: Fit) -> list[str]:
+    head = f"  {'':<12}{'measured':>12}{'replayed':>12}{'error':>9}" + (f"{'unseen half':>14}" if fit.unseen else "")
+    lines = [head]
+    for name, statistics in fit.errors.items():
+        unit, scale = ("ms", 1e3) if name == "tpot" else ("s", 1.0)
+        for which, error in statistics.items():
+            seconds = (fit.measured[name][which] * scale, fit.replayed[name][which] * scale)
+            line = f"  {name} {which:<7}" + "".join(f"{value:>9.3f} {unit:<2}" for value in seconds) + f"{error:>+9.2%}"
+            lines.append(line + (f"{fit.unseen[name][which]:>+14.2%}" if fit.unseen else ""))
+    return lines
+
+
+def fit(log: MeasuredLog, given: Given | None = None, *, tell: Tell | None = None) -> Fit:
+    """The worker whose replay of the log comes nearest to it.
+
+    given: limits that are known; what it leaves open is inferred. tell: is told what is being tried, for a progress
+    line. Takes a few seconds for some hundred requests. Raises TraceError when the log is too small or shows no load,
+    and FleetError when a given limit cannot be, for what the log shows.
+    """
+    every = np.arange(len(log.trace))
+    match, how, seen = _match(log, given or Given(), every, tell)
+    worker = match.worker
+    run = replay(log, worker)
+    measured, replayed = latencies(log, run, every)
+    return Fit(
+        name=log.trace.name,
+        requests=len(every),
+        worker=worker,
+        limits={name: Limit(getattr(worker, name), found) for name, found in how.items()},
+        measured=measured,
+        replayed=replayed,
+        errors=relative(measured, replayed),
+        notes=(*describe_limits(worker, how, seen, run), *describe_rivals(match.rivals)),
+    )
+
+
+def with_unseen_half(fitted: Fit, log: MeasuredLog, given: Given | None = None, *, tell: Tell | None = None) -> Fit:
+    """The same fit with `unseen`: fits again to what happened to the first half of the requests alone, and compares
+    the second half with the replay.
+
+    The replay needs arrivals and lengths of all requests, since those in the queue and in the batch slow each other
+    down; the times of the second half are not looked at, except that limits given or default stay.
+    """
+    half = len(log.trace) // 2
+    if half < FEWEST:
+        raise TraceError(f"{log.trace.name}: {len(log.trace)} requests; expected at least {2 * FEWEST} for two halves")
+    match, _, _ = _match(log, given or Given(), np.arange(half), tell)
+    run = replay(log, match.worker)
+    return replace(fitted, unseen=relative(*latencies(log, run, np.arange(half, len(log.trace)))))
+
+
+def _match(log: MeasuredLog, given: Given, rows: IntArray, tell: Tell | None) -> tuple[Match, dict[str, str], Seen]:
+    shown = MeasuredLog(
+        log.trace.take(rows), log.queued_s[rows], log.scheduled_s[rows], log.first_token_s[rows], log.last_token_s[rows]
+    )
+    seen = look(shown)
+    match, how = infer(Search(log, rows, seen, given, tell or (lambda text: None)), guesses(shown))
+    return match, how, seen

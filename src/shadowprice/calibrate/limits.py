@@ -1,0 +1,175 @@
+"""Infers the engine's limits from a log: those with which the replay comes nearest, where they make a difference.
+
+A limit that hardly changes the replay is not read from its noise: an unusual value is taken only if it brings the
+cost below DECISIVE of the usual value's, and `how` says whether the log decided.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from shadowprice.calibrate.observed import Seen
+from shadowprice.calibrate.replay import DECISIVE, Match, fit_step_time, replay
+from shadowprice.errors import FleetError
+from shadowprice.fleet.step_time import StepTime
+from shadowprice.fleet.worker import Worker
+from shadowprice.workload.readers import MeasuredLog
+from shadowprice.workload.trace import IntArray
+
+Tell = Callable[[str], None]
+
+GIVEN, INFERRED, NOT_REACHED, ASSUMED = "given", "inferred", "not reached", "assumed"
+
+BUDGETS = tuple(2**k for k in range(8, 16))  # values of max_num_batched_tokens that are tried
+COARSE = 0.92  # ratio of one memory size to the next larger in the first search
+FINE = (0.02, 0.005, 0.00125)  # relative steps of the searches around the best size so far
+PATIENCE = 5  # sizes without progress after which the first search ends
+SHORT, LONG = 8, 20  # evaluations of the residuals and their derivatives: in the search, and at its end
+
+
+@dataclass(frozen=True)
+class Given:
+    """Limits that the user knows; None is inferred. The block size cannot be inferred: 16 is vLLM's default."""
+
+    max_num_seqs: int | None = None
+    max_num_batched_tokens: int | None = None
+    kv_tokens: int | None = None
+    block_size: int | None = None
+    async_scheduling: bool | None = None
+
+
+@dataclass(frozen=True)
+class Search:
+    """What stays the same while limits are tried: the log, the requests that count, what was seen and given."""
+
+    log: MeasuredLog
+    rows: IntArray
+    seen: Seen
+    given: Given
+    tell: Tell
+
+    def fit(self, worker: Worker, evaluations: int = SHORT, starts: Iterable[StepTime] = ()) -> Match:
+        """The step time of a worker with these limits, searched from the one it has and from `starts`."""
+        self.tell(
+            f"trying {worker.max_num_seqs} sequences, {worker.max_num_batched_tokens} tokens per step, "
+            f"{worker.kv_tokens} KV tokens"
+        )
+        return fit_step_time(self.log, worker, [worker.step_time, *starts], self.rows, evaluations)
+
+    def polish(self, best: Match, guesses: list[StepTime]) -> Match:
+        """A long fit of the best's limits, from its step time and from the guesses."""
+        return self.fit(best.worker, LONG, guesses)
+
+    def better(self, best: Match, worker: Worker) -> Match:
+        """The best, or, if its cost is lower, the match of the worker's limits fitted from the best's step time."""
+        match = self.fit(replace(worker, step_time=best.worker.step_time))
+        return match if match.cost < best.cost else best
+
+
+def infer(search: Search, guesses: list[StepTime]) -> tuple[Match, dict[str, str]]:
+    """Limits and step time together, from guesses of the step time; and how each limit was found.
+
+    The fits before and between the choices are long, or a choice would be between the half and the fully fitted.
+    """
+    given = search.given
+    how = dict.fromkeys(Given.__dataclass_fields__, GIVEN)
+    best = search.fit(_roomy(search, guesses[0]), LONG, guesses[1:])
+    if given.kv_tokens is None:
+        best, how["kv_tokens"] = _memory(search, best)
+    best = search.polish(best, guesses)
+    if given.max_num_batched_tokens is None:
+        best, how["max_num_batched_tokens"] = _budget(search, best)
+    if given.async_scheduling is None:
+        best, how["async_scheduling"] = _asynchronous(search, best)
+    if given.max_num_seqs is None:
+        best, how["max_num_seqs"] = _sequences(search, best)
+    if given.block_size is None:
+        how["block_size"] = ASSUMED
+    best = search.polish(best, guesses)
+    if how["kv_tokens"] == NOT_REACHED:
+        needed = replay(search.log, best.worker).peak_kv_tokens
+        best = replace(best, worker=replace(best.worker, kv_tokens=needed))
+    return best, how
+
+
+def _roomy(search: Search, step_time: StepTime) -> Worker:
+    """The given limits, and for the others those that the log would show by its fullest moment, or none."""
+    given, seen = search.given, search.seen
+    size = given.block_size or Worker.block_size
+    peak = search.log.trace.prompt_tokens + search.log.trace.output_tokens
+    everything = int(np.sum(-(-peak // size))) * size
+    if given.kv_tokens is not None and given.kv_tokens < seen.context_tokens + size:
+        raise FleetError(
+            f"kv_tokens is {given.kv_tokens}, but {search.log.trace.name} holds a request of {seen.context_tokens} "
+            f"tokens; expected at least {seen.context_tokens + size}"
+        )
+    return Worker(
+        step_time,
+        max_num_seqs=given.max_num_seqs or seen.sequences,
+        max_num_batched_tokens=given.max_num_batched_tokens or _likely_budget(seen),
+        kv_tokens=given.kv_tokens or everything,
+        block_size=size,
+        async_scheduling=given.async_scheduling is not False,
+    )
+
+
+def _memory(search: Search, unlimited: Match) -> tuple[Match, str]:
+    """The KV memory that explains the log best: first coarsely down from what the replay needs, then around that."""
+    best = unlimited
+    least = search.seen.context_tokens + unlimited.worker.block_size
+    tokens = float(replay(search.log, best.worker).peak_kv_tokens)
+    idle = 0
+    while (tokens := tokens * COARSE) >= least and idle < PATIENCE:
+        found = search.better(best, _with_memory(best.worker, tokens))
+        idle = 0 if found is not best else idle + 1
+        best = found
+    if best is unlimited:
+        return best, NOT_REACHED
+    for share in FINE:
+        centre = best.worker.kv_tokens
+        for tokens in (centre * (1 + share * k) for k in (-3, -2, -1, 1, 2, 3)):
+            if tokens >= least:
+                best = search.better(best, _with_memory(best.worker, tokens))
+    return (best, INFERRED) if best.cost < DECISIVE * unlimited.cost else (unlimited, NOT_REACHED)
+
+
+def _with_memory(worker: Worker, tokens: float) -> Worker:
+    return replace(worker, kv_tokens=int(tokens) // worker.block_size * worker.block_size)
+
+
+def _likely_budget(seen: Seen) -> int:
+    """If the log shows steps that used up their budget, the smallest that explains the others; else the default."""
+    enough = _budgets(seen)
+    return enough[0] if seen.full_steps else max(Worker.max_num_batched_tokens, enough[0])
+
+
+def _budgets(seen: Seen) -> list[int]:
+    least = max(seen.tokens_of_a_step, seen.sequences)
+    return [budget for budget in BUDGETS if budget >= least] or [least]
+
+
+def _budget(search: Search, usual: Match) -> tuple[Match, str]:
+    """Another token budget, if one is decisively better."""
+    best = usual
+    for budget in _budgets(search.seen):
+        if budget != usual.worker.max_num_batched_tokens:
+            best = search.better(best, replace(usual.worker, max_num_batched_tokens=budget))
+    if best.cost < DECISIVE * usual.cost:
+        return best, INFERRED
+    return usual, INFERRED if search.seen.full_steps else NOT_REACHED
+
+
+def _asynchronous(search: Search, usual: Match) -> tuple[Match, str]:
+    """Whether steps are decided one ahead."""
+    other = search.fit(replace(usual.worker, async_scheduling=not usual.worker.async_scheduling))
+    if other.cost < DECISIVE * usual.cost:
+        return other, INFERRED
+    return usual, INFERRED if usual.cost < DECISIVE * other.cost else ASSUMED
+
+
+def _sequences(search: Search, seen: Match) -> tuple[Match, str]:
+    """The most sequences that were seen at once as the limit, if it takes one to explain the log."""
+    more = max(Worker.max_num_seqs, seen.worker.max_num_seqs + 1)
+    free = search.fit(replace(seen.worker, max_num_seqs=more))
+    return (seen, INFERRED) if seen.cost < DECISIVE * free.cost else (free, NOT_REACHED)

@@ -1,0 +1,61 @@
+"""What a fit does not know, in plain words."""
+
+import numpy as np
+
+from shadowprice.calibrate.limits import ASSUMED, INFERRED, NOT_REACHED
+from shadowprice.calibrate.observed import Seen
+from shadowprice.fleet.step_time import StepTime
+from shadowprice.fleet.worker import Worker
+from shadowprice.simulate.engine import EngineRun
+
+VAGUE = 1.5  # ratio of a coefficient's extremes from which it is called unknown
+
+
+def describe_limits(worker: Worker, how: dict[str, str], seen: Seen, run: EngineRun) -> list[str]:
+    """One sentence per limit that was not given: what was seen, and whether that was the limit."""
+    preempted = int(np.count_nonzero(run.preemptions))
+    texts = {
+        ("kv_tokens", INFERRED): f"KV memory ran full: {worker.kv_tokens} tokens explain the log best, and "
+        f"{preempted} of {len(run.preemptions)} requests are preempted in the replay.",
+        (
+            "kv_tokens",
+            NOT_REACHED,
+        ): f"KV memory was never full: at most {worker.kv_tokens} tokens were in use. The engine "
+        "may have more; give --kv-tokens if you know it (vLLM logs it at start).",
+        (
+            "max_num_seqs",
+            INFERRED,
+        ): f"The batch was full: {seen.sequences} sequences at once, and others waited for them.",
+        (
+            "max_num_seqs",
+            NOT_REACHED,
+        ): f"At most {seen.sequences} sequences were in flight at once, and that was no limit; "
+        f"max_num_seqs = {worker.max_num_seqs} is vLLM's usual value.",
+        ("max_num_batched_tokens", INFERRED): f"Steps were full at {worker.max_num_batched_tokens} tokens, the power "
+        "of two that explains the log best.",
+        ("max_num_batched_tokens", NOT_REACHED): "No step was full, so the token budget does not show; "
+        f"{worker.max_num_batched_tokens} is assumed.",
+        ("async_scheduling", INFERRED): "Steps were decided "
+        + (
+            "while the one before ran (asynchronous scheduling)."
+            if worker.async_scheduling
+            else "after the one before."
+        ),
+        ("async_scheduling", ASSUMED): "The log does not show whether scheduling is asynchronous; vLLM's default is.",
+    }
+    return [texts[key] for key in how.items() if key in texts]
+
+
+def describe_rivals(rivals: tuple[StepTime, ...]) -> list[str]:
+    """Which coefficients differ among step times that explain the log about equally well."""
+    ranges = []
+    for name in StepTime.__dataclass_fields__:
+        low, high = (f(getattr(rival, name) for rival in rivals) for f in (min, max))
+        if high > VAGUE * low:
+            ranges.append(f"{name} {low:.1e} to {high:.1e}")
+    if not ranges:
+        return []
+    return [
+        f"The log does not fix every coefficient: others explain it about as well ({', '.join(ranges)}). Steps like "
+        "those in the log are timed right all the same; much smaller or larger batches are a guess."
+    ]
