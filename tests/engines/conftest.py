@@ -1,22 +1,19 @@
-"""What the tests against real engines share: where the engine environment is, and the plain-Python twin."""
+"""What the tests against real engines share: the Python of the engine environment, and a tiny model."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from ask_engine import ask_engine
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "differential"))
+ENVIRONMENT = Path(__file__).parents[2] / ".venv-engines"
 
 
 @pytest.fixture(scope="session")
 def engine_python() -> Path:
     """The Python of the engine environment; without it the tests are skipped."""
-    python = ROOT / ".venv-engines" / "bin" / "python"
-    if not (ROOT / ".venv-engines" / "installed").exists():
+    if not (ENVIRONMENT / "installed").exists():
         pytest.skip("the engine environment .venv-engines is absent; `make test-engines` builds it (3.5 GB)")
-    return python
+    return ENVIRONMENT / "bin" / "python"
 
 
 @pytest.fixture(scope="session")
@@ -25,9 +22,3 @@ def tiny_model(engine_python: Path, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("tiny")
     ask_engine([engine_python, Path(__file__).with_name("make_tiny_model.py"), folder])
     return folder
-
-
-def ask_engine(command: list[Path]) -> None:
-    """Run a script in the engine environment; its complaint is the failure's message."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stderr[-4000:]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from conftest import ask_engine
+from ask_engine import ask_engine
 
 from shadowprice.fleet import StepTime, Worker
 from shadowprice.scheduling.policies import fcfs

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ask_engine
+from ask_engine import ask_engine
 from engine_twin import Engine, run_engine
 
 from shadowprice.fleet import StepTime, Worker
