@@ -65,7 +65,7 @@ def _write_csv(table: Any, file: Any) -> None:
         column = table[name]
         if pa.types.is_large_list(column.type):
             text = column.combine_chunks().cast(pa.large_list(pa.large_string()))
-            table = table.set_column(i, name, pc.binary_join(text, ";"))
+            table = table.set_column(i, name, pc.binary_join(text, pa.scalar(";", pa.large_string())))
     arrow_csv.write_csv(table, file, arrow_csv.WriteOptions(quoting_style="needed", quoting_header="none"))
 
 

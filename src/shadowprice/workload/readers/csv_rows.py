@@ -75,6 +75,10 @@ def _read_fast(path: Path, block: Block, header: list[str], columns: list[Column
     lines = block.data.count(b"\n") + (not block.data.endswith(b"\n"))
     if b"0x" in block.data or b"0X" in block.data:  # Arrow would read hexadecimal numbers
         return None
+    if block.data.count(b'"') % 2:  # Arrow would close an open quote at the end of the file
+        return None
+    if not (block.data.isascii() or _is_utf8(block.data)):  # Arrow does not look at columns that it skips
+        return None
     if block.data.count(b"\r") != block.data.count(b"\r\n"):  # Arrow would end a line at a lone carriage return
         return None
     types = {column.name: ARROW_TYPES.get(column.kind, pa.string()) for column in columns}
@@ -90,6 +94,14 @@ def _read_fast(path: Path, block: Block, header: list[str], columns: list[Column
     except (pa.ArrowException, UnicodeDecodeError):
         return None
     return Table(path, values, block.first_line + np.arange(lines), skip)
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _from_arrow(column: Column, array: Any) -> Values:

@@ -53,7 +53,7 @@ def _wrong_field(path: Path, line: int, data: bytes, message: str) -> TraceError
     accepted = match[1].removeprefix("Expected ").replace("`", "").split(", got")[0]
     try:
         found = msgspec.json.decode(data)[match[2]]
-    except (msgspec.DecodeError, KeyError, TypeError):  # for example a number too large for a float
+    except (msgspec.DecodeError, KeyError, TypeError, UnicodeDecodeError):  # for example a number beyond float64
         return TraceError(f"{path}:{line}: {match[2]}: {match[1]}{SKIP_HINT}")
     return bad_value(path, line, match[2], found, accepted)
 
@@ -94,7 +94,8 @@ def _read_lines(path: Path, block: Block, decoder: Any, skip: bool) -> tuple[lis
 
 
 def _pack(path: Path, lines: Any, name: str, values: list[Any], hint: Any) -> Values:
-    kinds = set(typing.get_args(hint)) if isinstance(hint, types.UnionType) else {hint}
+    optional = typing.get_origin(hint) in (types.UnionType, typing.Union)
+    kinds = set(typing.get_args(hint)) if optional else {hint}
     for line, value in zip(lines, values, strict=True):
         if value is None:
             raise _some_null(path, int(line), name)

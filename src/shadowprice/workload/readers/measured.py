@@ -65,8 +65,9 @@ def read_measured(path: str | Path, *, skip_bad_rows: bool = False) -> MeasuredL
     parts = _build(_in_order(table))
     trace = assemble(parts, path.name.split(".")[0])
     order = np.argsort(parts.columns["arrival_s"], kind="stable")
-    arrival, queued = parts.table.array("arrival_time"), parts.table.array("queued_ts")
-    zero = arrival.min() + (queued - arrival).min()
+    # differences inside each clock first: a wall clock in float64 is good to a quarter of a microsecond only
+    queued = parts.table.array("queued_ts")
+    zero = queued.min() + (queued - queued.min() - parts.columns["arrival_s"]).min()
     stamps = [np.asarray(parts.table.array(name)[order] - zero) for name in STAMPS]
     return MeasuredLog(trace, *stamps)
 

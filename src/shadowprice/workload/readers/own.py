@@ -82,17 +82,18 @@ def read_parquet(path: Path, *, skip_bad_rows: bool) -> tuple[Table, list[str]]:
     """The columns of a Parquet file in our form, and the names of columns that are not of it. Lines count rows."""
     try:
         file = parquet.read_table(path)
+        names = file.column_names
     except (pa.ArrowException, OSError, ValueError, KeyError, MemoryError) as error:
         raise TraceError(f"{path}: not a readable Parquet file, damaged or cut off ({error})") from error
-    missing = [column.name for column in COLUMNS if column.required and column.name not in file.column_names]
+    missing = [column.name for column in COLUMNS if column.required and column.name not in names]
     if missing:
-        raise TraceError(f"{path}: no column {missing[0]}; found {', '.join(file.column_names) or 'none'}")
-    wanted = [column for column in COLUMNS if column.name in file.column_names]
+        raise TraceError(f"{path}: no column {missing[0]}; found {', '.join(names) or 'none'}")
+    wanted = [column for column in COLUMNS if column.name in names]
     values = {column.name: _from_parquet(path, column, file[column.name]) for column in wanted}
     table = Table(path, values, 1 + np.arange(file.num_rows), skip_bad_rows)
     for column in wanted:
         table = table.require(fits_range(column, table.columns[column.name]), column.name, column.accepted)
-    return table, [name for name in file.column_names if name not in values]
+    return table, [name for name in names if name not in values]
 
 
 def _from_parquet(path: Path, column: Column, chunks: Any) -> Values:

@@ -32,8 +32,8 @@ class Column:
 
     name: str
     kind: Kind
-    low: float = -(2.0**63)
-    high: float = 2.0**63
+    low: float = -np.inf
+    high: float = np.inf
     required: bool = True
 
     @property
@@ -42,7 +42,7 @@ class Column:
         text = ACCEPTED[self.kind]
         if self.high == MOST_TOKENS:
             return f"{text} from {self.low:.0f} to {MOST_TOKENS}"
-        return f"{text} >= {self.low:g}" if self.low > -(2.0**63) else text
+        return f"{text} >= {self.low:g}" if self.low > -np.inf else text
 
 
 def tokens(name: str, low: int = 1, *, kind: Kind = "whole", required: bool = True) -> Column:
@@ -126,5 +126,5 @@ def fits_range(column: Column, values: Values) -> npt.NDArray[np.bool_]:
 
 def ragged(lists: list[list[Any]], dtype: type) -> Ragged:
     """Python lists as one Ragged."""
-    flat = np.array([value for row in lists for value in row], dtype=dtype)
+    flat: npt.NDArray[Any] = np.array([value for row in lists for value in row], dtype=dtype)
     return Ragged.from_lengths(flat, np.fromiter((len(row) for row in lists), dtype=np.int64, count=len(lists)))
