@@ -34,7 +34,7 @@ def hold(used: IntArray, prompt: int, output: int, start: int, sign: int) -> Non
 def place_in_order(
     order: IntArray,
     first: int,
-    arrival: IntArray,
+    release: IntArray,
     prompt: IntArray,
     output: IntArray,
     memory: int,
@@ -43,17 +43,64 @@ def place_in_order(
 ) -> int:
     """Place the requests order[first:] one after another, each as early as it fits; the sum of their finish rounds.
 
-    used: int64 [max arrival + sum of outputs + 1], tokens held in each round by requests placed before; updated.
-    starts: int64 [n]; updated.
+    release: int64 [n], no start before it. used: int64, tokens held in each round by requests placed before, long
+    enough for all to run one after another; updated. starts: int64 [n]; updated.
     """
     total = 0
     for position in range(first, len(order)):
         i = order[position]
-        k = earliest_start(used, prompt[i], output[i], memory, arrival[i])
+        k = earliest_start(used, prompt[i], output[i], memory, release[i])
         hold(used, prompt[i], output[i], k, 1)
         starts[i] = k
         total += k + output[i]
     return total
+
+
+@njit(cache=True)
+def take_back(order: IntArray, first: int, prompt: IntArray, output: IntArray, used: IntArray, starts: IntArray) -> int:
+    """Undo place_in_order(order, first, ...); the sum of the finish rounds taken back."""
+    total = 0
+    for position in range(first, len(order)):
+        i = order[position]
+        hold(used, prompt[i], output[i], starts[i], -1)
+        total += starts[i] + output[i]
+    return total
+
+
+@njit(cache=True)
+def change(
+    order: IntArray,
+    release: IntArray,
+    arrival: IntArray,
+    starts: IntArray,
+    draw: FloatArray,
+    longest: int,
+    holding: float,
+) -> int:
+    """Change order or release at random in place; the first position that it concerns (n: nothing changed).
+
+    Two requests are swapped, or one moves, mostly not far; or one must start a little later than it does, or may start
+    from its arrival again.
+    """
+    n = len(order)
+    p = int(draw[0] * n)
+    if draw[2] < holding:
+        i = order[p]
+        later = starts[i] + 1 + int(draw[1] ** 2 * longest)
+        release[i] = arrival[i] if release[i] > arrival[i] else later
+        return p
+    away = 2.0 * draw[1] - 1.0
+    q = p + (1 + int(away**3 * (n - 1)) if away > 0 else int(away**3 * (n - 1)) - 1)
+    if q < 0 or q >= n:
+        return n
+    if draw[3] < 0.5:
+        order[p], order[q] = order[q], order[p]
+    else:
+        taken, step = order[p], 1 if q > p else -1
+        for position in range(p, q, step):
+            order[position] = order[position + step]
+        order[q] = taken
+    return min(p, q)
 
 
 @njit(cache=True)
@@ -63,57 +110,44 @@ def anneal_orders(
     prompt: IntArray,
     output: IntArray,
     memory: int,
+    used: IntArray,
     draws: FloatArray,
     hot: float,
     cold: float,
-) -> tuple[int, IntArray, IntArray]:
-    """Best (sum of finish rounds, starts, order) met while swapping and moving requests in `order` at random.
+    holding: float,
+) -> IntArray:
+    """Best start rounds, int64 [n], met while changing `order` and the releases at random (see `change`).
 
-    One move per row of draws, float64 [moves, 4] uniform in [0, 1): position, distance, kind, acceptance. A move that
-    costs d rounds more is accepted with probability exp(-d / temperature); it falls geometrically from hot to cold.
+    used: zeros, as in place_in_order but twice as long, for releases may idle. draws: float64 [moves, 5] uniform in
+    [0, 1): position, distance, held back (if below `holding`), swap or move, acceptance. A change that costs d rounds
+    is kept with probability exp(-d / temperature); the temperature falls geometrically from hot to cold.
     """
-    n = len(order)
-    used = np.zeros(arrival.max() + output.sum() + output.max() + 2, dtype=np.int64)
-    starts = np.zeros(n, dtype=np.int64)
-    current = place_in_order(order, 0, arrival, prompt, output, memory, used, starts)
-    best, best_starts, best_order = current, starts.copy(), order.copy()
-    old_order, old_starts = order.copy(), starts.copy()
+    longest = output.max()
+    last = len(used) - 2 * longest - 2  # no release later than this
+    starts, release = np.zeros(len(order), dtype=np.int64), arrival.copy()
+    current = place_in_order(order, 0, release, prompt, output, memory, used, starts)
+    best, best_starts = current, starts.copy()
+    old_order, old_release, old_starts = order.copy(), release.copy(), starts.copy()
     for move in range(len(draws)):
-        p = int(draws[move, 0] * n)
-        reach = 1 + int(draws[move, 1] ** 3 * (n - 1))  # mostly near, sometimes far
-        q = p + reach if draws[move, 2] < 0.5 else p - reach
-        if q < 0 or q >= n:
+        first = change(order, release, arrival, starts, draws[move], longest, holding)
+        if first == len(order):
             continue
-        first = min(p, q)
-        if draws[move, 2] % 0.5 < 0.25:
-            order[p], order[q] = order[q], order[p]
-        else:
-            taken = order[p]
-            step = 1 if q > p else -1
-            for position in range(p, q, step):
-                order[position] = order[position + step]
-            order[q] = taken
-        finished = 0
-        for position in range(first, n):
-            i = old_order[position]
-            hold(used, prompt[i], output[i], starts[i], -1)
-            finished += starts[i] + output[i]
-        value = current - finished + place_in_order(order, first, arrival, prompt, output, memory, used, starts)
+        before = take_back(old_order, first, prompt, output, used, starts)
+        value = current - before + place_in_order(order, first, release, prompt, output, memory, used, starts)
         temperature = hot * (cold / hot) ** (move / len(draws))
-        if value <= current or draws[move, 3] < np.exp((current - value) / temperature):
+        kept = value <= current or draws[move, 4] < np.exp((current - value) / temperature)
+        if kept and starts.max() <= last:
             current = value
             old_order[first:] = order[first:]
-            for position in range(first, n):
-                old_starts[order[position]] = starts[order[position]]
+            for position in range(first, len(order)):
+                i = order[position]
+                old_starts[i], old_release[i] = starts[i], release[i]
             if value < best:
-                best, best_starts, best_order = value, starts.copy(), order.copy()
+                best, best_starts = value, starts.copy()
         else:
-            for position in range(first, n):
-                i = order[position]
-                hold(used, prompt[i], output[i], starts[i], -1)
-            order[first:] = old_order[first:]
-            for position in range(first, n):
-                i = order[position]
-                starts[i] = old_starts[i]
+            take_back(order, first, prompt, output, used, starts)
+            for position in range(first, len(order)):
+                i = old_order[position]
+                order[position], starts[i], release[i] = i, old_starts[i], old_release[i]
                 hold(used, prompt[i], output[i], starts[i], 1)
-    return best, best_starts, best_order
+    return best_starts

@@ -60,9 +60,10 @@ def lagrangian_bound(
 
     schedule: start rounds of a good schedule (MC-SF by default); its value is the target of Polyak's step, its last
     finish the number of priced rounds, and (requests unfinished) / M, the price of memory if it were fluid, the first
-    guess. Deflected directions (Camerini, Fratta, Maffioli 1975); the step is cut, and the ascent restarts from its
-    best prices, after 20 iterations without progress. The best value equals the linear relaxation's over the same
-    rows, for requests' starts are not tied to one another (integrality property: Geoffrion 1974).
+    guess. Each direction is the subgradient plus the last direction scaled to its length (the average direction
+    strategy, Sherali and Ulular 1989); the step is cut after 20 iterations without progress. The best value equals
+    the linear relaxation's over the same rows, for requests' starts are not tied to one another (integrality
+    property: Geoffrion 1974).
     """
     schedule = ranked_starts(instance, instance.output_tokens) if schedule is None else schedule
     finish = np.sort(schedule + instance.output_tokens)
@@ -96,24 +97,24 @@ def _ascend(instance: RoundInstance, first: Prices, target: float, iterations: i
         stalled = 0 if value > best_value + 1e-6 * abs(best_value) else stalled + 1
         if value > best_value:
             best_value, best_price = value, price.copy()
-        if target - best_value < 1e-6 * max(target, 1.0):
-            break
+        if stalled >= 20:
+            step, stalled = 0.7 * step, 0
         excess = used / capacity - 1.0  # in shares of capacity, so that families of any unit are stepped alike
         excess[:, 0] = 0.0
-        direction = excess + 0.7 * direction
-        if stalled >= 20:
-            price, direction, step, stalled = best_price.copy(), np.zeros(price.shape), 0.7 * step, 0
-            continue
-        ahead = np.where((price <= 0) & (direction < 0), 0.0, direction)
-        norm = float(np.sum(ahead * ahead))
-        if norm < 1e-12:
-            direction = excess
-            ahead = np.where((price <= 0) & (excess < 0), 0.0, excess)
-            norm = float(np.sum(ahead * ahead))
-        if norm < 1e-12 or step < 1e-6:
+        length = float(np.linalg.norm(direction))
+        direction = excess + (float(np.linalg.norm(excess)) / length if length > 0 else 0.0) * direction
+        ahead = _upward(price, direction)
+        if not ahead.any():
+            direction, ahead = excess, _upward(price, excess)
+        if not ahead.any() or step < 1e-5 or target - best_value < 1e-6 * max(target, 1.0):
             break
-        price = np.maximum(price + step * (target - value) / norm * ahead / capacity, 0.0)
+        price = np.maximum(price + step * (target - value) / float(np.sum(ahead * ahead)) * ahead / capacity, 0.0)
     return best_price, mean
+
+
+def _upward(price: FloatArray, direction: FloatArray) -> FloatArray:
+    """The direction without its parts that would push a price below 0."""
+    return np.where((price <= 0) & (direction < 0), 0.0, direction)
 
 
 def surviving_starts(instance: RoundInstance, prices: Prices, beat: int) -> tuple[IntArray, IntArray]:

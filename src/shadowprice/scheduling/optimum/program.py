@@ -6,7 +6,7 @@ from math import inf
 import numpy as np
 
 from shadowprice.optimize import LinearProgram, LinearSolution, solve
-from shadowprice.scheduling.optimum.lagrangian import FloatArray, Prices, evaluate
+from shadowprice.scheduling.optimum.lagrangian import Prices, evaluate
 from shadowprice.scheduling.optimum.rows import Rows, memory_rows
 from shadowprice.scheduling.problem import IntArray, RoundInstance
 
@@ -119,6 +119,3 @@ def integer_optimum(
         found[requests[chosen]] = starts[chosen]
         instance.require_feasible(found)
     return IntegerOptimum(solution.status, solution.bound, found)
-
-
-__all__ = ["FloatArray", "IntegerOptimum", "build", "integer_optimum", "linear_bound", "useful_starts"]
