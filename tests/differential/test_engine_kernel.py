@@ -107,7 +107,7 @@ POLICIES = [
 ]
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cases())
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.name)
 def test_kernel_equals_its_twin(policy: Ranked, case: tuple[Trace, Worker]) -> None:
@@ -142,7 +142,7 @@ GATED = [
 ]
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cases())
 @pytest.mark.parametrize("policy", POLICIES + GATED, ids=lambda policy: policy.name)
 def test_jumping_over_steps_changes_nothing(policy: Ranked, case: tuple[Trace, Worker]) -> None:
@@ -156,7 +156,7 @@ def test_jumping_over_steps_changes_nothing(policy: Ranked, case: tuple[Trace, W
     assert jumped.peak_kv_tokens == stepped.peak_kv_tokens <= worker.kv_tokens
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cases())
 @pytest.mark.parametrize("policy", POLICIES + GATED, ids=lambda policy: policy.name)
 def test_a_policy_decides_the_same_asked_in_python(policy: Ranked, case: tuple[Trace, Worker]) -> None:
