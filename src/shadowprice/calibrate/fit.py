@@ -8,9 +8,10 @@ import numpy as np
 from shadowprice.calibrate.limits import Given, Search, Tell, infer
 from shadowprice.calibrate.notes import describe_limits, describe_rivals
 from shadowprice.calibrate.observed import FEWEST, Seen, guesses, look
-from shadowprice.calibrate.replay import Match, Statistics, latencies, relative, replay
+from shadowprice.calibrate.replay import Match, Statistics, Target, latencies, relative, replay
 from shadowprice.errors import TraceError
 from shadowprice.fleet.fleet import Fleet
+from shadowprice.fleet.step_time import StepTime
 from shadowprice.fleet.worker import Worker
 from shadowprice.workload.readers import MeasuredLog
 from shadowprice.workload.trace import IntArray
@@ -66,12 +67,10 @@ class Fit:
         }
 
     def __str__(self) -> str:
-        time = self.worker.step_time
         lines = [
             f"{self.name}: {self.requests} measured requests, replayed",
             "",
-            f"  step time {time.fixed_s * 1e3:.3f} ms + {time.per_sequence_s * 1e6:.2f} us per decoding sequence"
-            f" + {time.per_kv_token_s * 1e9:.2f} ns per KV token + {time.per_prefill_token_s * 1e6:.2f} us per prompt token",
+            f"  step time {_in_words(self.worker.step_time)}",
             "",
             *_table(self),
             "",
@@ -79,6 +78,13 @@ class Fit:
             *(f"\n  {note}" for note in self.notes),
         ]
         return "\n".join(lines)
+
+
+def _in_words(time: StepTime) -> str:
+    return (
+        f"{time.fixed_s * 1e3:.3f} ms + {time.per_sequence_s * 1e6:.2f} us per decoding sequence + "
+        f"{time.per_kv_token_s * 1e9:.2f} ns per KV token + {time.per_prefill_token_s * 1e6:.2f} us per prompt token"
+    )
 
 
 def _table(fit: Fit) -> list[str]:
@@ -137,5 +143,7 @@ def _match(log: MeasuredLog, given: Given, rows: IntArray, tell: Tell | None) ->
         log.trace.take(rows), log.queued_s[rows], log.scheduled_s[rows], log.first_token_s[rows], log.last_token_s[rows]
     )
     seen = look(shown)
-    match, how = infer(Search(log, rows, seen, given, tell or (lambda text: None)), guesses(shown))
+    starts = guesses(shown)
+    search = Search(Target(log, rows, usual=starts[1]), starts, seen, given, tell or (lambda text: None))
+    match, how = infer(search)
     return match, how, seen

@@ -10,22 +10,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from shadowprice.calibrate.observed import Seen
-from shadowprice.calibrate.replay import DECISIVE, Match, fit_step_time, replay
+from shadowprice.calibrate.replay import DECISIVE, Match, Target, fit_step_time, replay, search_around
 from shadowprice.errors import FleetError
 from shadowprice.fleet.step_time import StepTime
 from shadowprice.fleet.worker import Worker
-from shadowprice.workload.readers import MeasuredLog
-from shadowprice.workload.trace import IntArray
 
 Tell = Callable[[str], None]
 
 GIVEN, INFERRED, NOT_REACHED, ASSUMED = "given", "inferred", "not reached", "assumed"
 
 BUDGETS = tuple(2**k for k in range(8, 16))  # values of max_num_batched_tokens that are tried
+NEGLIGIBLE = 1e-5  # cost per request that nobody minds: each time about 0.3 % off
 COARSE = 0.92  # ratio of one memory size to the next larger in the first search
 FINE = (0.02, 0.005, 0.00125)  # relative steps of the searches around the best size so far
 PATIENCE = 5  # sizes without progress after which the first search ends
 SHORT, LONG = 8, 20  # evaluations of the residuals and their derivatives: in the search, and at its end
+SIMPLEX = 150  # replays of each simplex search
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Given:
 
 @dataclass(frozen=True)
 class Search:
-    """What stays the same while limits are tried: the log, the requests that count, what was seen and given."""
+    """What stays the same while limits are tried: the target, where to begin, what the log shows and what is given."""
 
-    log: MeasuredLog
-    rows: IntArray
+    target: Target
+    guesses: list[StepTime]
     seen: Seen
     given: Given
     tell: Tell
@@ -55,29 +55,29 @@ class Search:
             f"trying {worker.max_num_seqs} sequences, {worker.max_num_batched_tokens} tokens per step, "
             f"{worker.kv_tokens} KV tokens"
         )
-        return fit_step_time(self.log, worker, [worker.step_time, *starts], self.rows, evaluations)
-
-    def polish(self, best: Match, guesses: list[StepTime]) -> Match:
-        """A long fit of the best's limits, from its step time and from the guesses."""
-        return self.fit(best.worker, LONG, guesses)
+        return fit_step_time(self.target, worker, [worker.step_time, *starts], evaluations)
 
     def better(self, best: Match, worker: Worker) -> Match:
         """The best, or, if its cost is lower, the match of the worker's limits fitted from the best's step time."""
         match = self.fit(replace(worker, step_time=best.worker.step_time))
         return match if match.cost < best.cost else best
 
+    def decides(self, match: Match, other: Match) -> bool:
+        """Is the match so much nearer to the log than the other that their limits must be the reason?"""
+        return match.cost < DECISIVE * other.cost - NEGLIGIBLE * len(self.target.rows)
 
-def infer(search: Search, guesses: list[StepTime]) -> tuple[Match, dict[str, str]]:
-    """Limits and step time together, from guesses of the step time; and how each limit was found.
 
-    The fits before and between the choices are long, or a choice would be between the half and the fully fitted.
+def infer(search: Search) -> tuple[Match, dict[str, str]]:
+    """Limits and step time together; and how each limit was found.
+
+    The fits between the choices are long, or a choice would be between the half and the fully fitted.
     """
-    given = search.given
+    given, guesses = search.given, search.guesses
     how = dict.fromkeys(Given.__dataclass_fields__, GIVEN)
-    best = search.fit(_roomy(search, guesses[0]), LONG, guesses[1:])
+    best = search.fit(_roomy(search), LONG, guesses)
     if given.kv_tokens is None:
         best, how["kv_tokens"] = _memory(search, best)
-    best = search.polish(best, guesses)
+        best = search.fit(best.worker, LONG, guesses)
     if given.max_num_batched_tokens is None:
         best, how["max_num_batched_tokens"] = _budget(search, best)
     if given.async_scheduling is None:
@@ -86,31 +86,34 @@ def infer(search: Search, guesses: list[StepTime]) -> tuple[Match, dict[str, str
         best, how["max_num_seqs"] = _sequences(search, best)
     if given.block_size is None:
         how["block_size"] = ASSUMED
-    best = search.polish(best, guesses)
+    if how["kv_tokens"] == INFERRED:
+        best = _memory_around(search, best)
+    best = search_around(search.target, search.fit(best.worker, LONG, guesses), SIMPLEX)
     if how["kv_tokens"] == NOT_REACHED:
-        needed = replay(search.log, best.worker).peak_kv_tokens
+        needed = replay(search.target.log, best.worker).peak_kv_tokens
         best = replace(best, worker=replace(best.worker, kv_tokens=needed))
     return best, how
 
 
-def _roomy(search: Search, step_time: StepTime) -> Worker:
+def _roomy(search: Search) -> Worker:
     """The given limits, and for the others those that the log would show by its fullest moment, or none."""
     given, seen = search.given, search.seen
     size = given.block_size or Worker.block_size
-    peak = search.log.trace.prompt_tokens + search.log.trace.output_tokens
+    peak = search.target.log.trace.prompt_tokens + search.target.log.trace.output_tokens
     everything = int(np.sum(-(-peak // size))) * size
     if given.kv_tokens is not None and given.kv_tokens < seen.context_tokens + size:
         raise FleetError(
-            f"kv_tokens is {given.kv_tokens}, but {search.log.trace.name} holds a request of {seen.context_tokens} "
-            f"tokens; expected at least {seen.context_tokens + size}"
+            f"kv_tokens is {given.kv_tokens}, but {search.target.log.trace.name} has a request of "
+            f"{seen.context_tokens} tokens; expected at least {seen.context_tokens + size}"
         )
+    ahead = [given.async_scheduling, seen.decided_ahead, Worker.async_scheduling]
     return Worker(
-        step_time,
+        search.guesses[0],
         max_num_seqs=given.max_num_seqs or seen.sequences,
         max_num_batched_tokens=given.max_num_batched_tokens or _likely_budget(seen),
         kv_tokens=given.kv_tokens or everything,
         block_size=size,
-        async_scheduling=given.async_scheduling is not False,
+        async_scheduling=next(known for known in ahead if known is not None),
     )
 
 
@@ -118,7 +121,7 @@ def _memory(search: Search, unlimited: Match) -> tuple[Match, str]:
     """The KV memory that explains the log best: first coarsely down from what the replay needs, then around that."""
     best = unlimited
     least = search.seen.context_tokens + unlimited.worker.block_size
-    tokens = float(replay(search.log, best.worker).peak_kv_tokens)
+    tokens = float(replay(search.target.log, best.worker).peak_kv_tokens)
     idle = 0
     while (tokens := tokens * COARSE) >= least and idle < PATIENCE:
         found = search.better(best, _with_memory(best.worker, tokens))
@@ -126,12 +129,20 @@ def _memory(search: Search, unlimited: Match) -> tuple[Match, str]:
         best = found
     if best is unlimited:
         return best, NOT_REACHED
+    best = _memory_around(search, best)
+    if search.decides(best, unlimited):
+        unlimited = search_around(search.target, unlimited, SIMPLEX)
+    return (best, INFERRED) if search.decides(best, unlimited) else (unlimited, NOT_REACHED)
+
+
+def _memory_around(search: Search, best: Match) -> Match:
+    """The best memory near the best's, looked for in ever smaller steps."""
     for share in FINE:
         centre = best.worker.kv_tokens
         for tokens in (centre * (1 + share * k) for k in (-3, -2, -1, 1, 2, 3)):
-            if tokens >= least:
+            if tokens >= search.seen.context_tokens + best.worker.block_size:
                 best = search.better(best, _with_memory(best.worker, tokens))
-    return (best, INFERRED) if best.cost < DECISIVE * unlimited.cost else (unlimited, NOT_REACHED)
+    return best
 
 
 def _with_memory(worker: Worker, tokens: float) -> Worker:
@@ -155,21 +166,24 @@ def _budget(search: Search, usual: Match) -> tuple[Match, str]:
     for budget in _budgets(search.seen):
         if budget != usual.worker.max_num_batched_tokens:
             best = search.better(best, replace(usual.worker, max_num_batched_tokens=budget))
-    if best.cost < DECISIVE * usual.cost:
+    if search.decides(best, usual):
         return best, INFERRED
     return usual, INFERRED if search.seen.full_steps else NOT_REACHED
 
 
 def _asynchronous(search: Search, usual: Match) -> tuple[Match, str]:
-    """Whether steps are decided one ahead."""
-    other = search.fit(replace(usual.worker, async_scheduling=not usual.worker.async_scheduling))
-    if other.cost < DECISIVE * usual.cost:
-        return other, INFERRED
-    return usual, INFERRED if usual.cost < DECISIVE * other.cost else ASSUMED
+    """Whether steps are decided one ahead, where the log's stamps do not say it."""
+    if search.seen.decided_ahead is not None:
+        return usual, INFERRED
+    other = replace(usual.worker, async_scheduling=not usual.worker.async_scheduling)
+    match = search.fit(other, LONG, search.guesses)
+    if search.decides(match, usual):
+        return match, INFERRED
+    return usual, INFERRED if search.decides(usual, match) else ASSUMED
 
 
 def _sequences(search: Search, seen: Match) -> tuple[Match, str]:
     """The most sequences that were seen at once as the limit, if it takes one to explain the log."""
     more = max(Worker.max_num_seqs, seen.worker.max_num_seqs + 1)
     free = search.fit(replace(seen.worker, max_num_seqs=more))
-    return (seen, INFERRED) if seen.cost < DECISIVE * free.cost else (free, NOT_REACHED)
+    return (seen, INFERRED) if search.decides(seen, free) else (free, NOT_REACHED)

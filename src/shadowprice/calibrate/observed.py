@@ -11,7 +11,8 @@ from shadowprice.workload.readers import MeasuredLog
 from shadowprice.workload.trace import FloatArray
 
 SAME_S = 1e-4  # stamps nearer than this are of one step
-RARE = 3
+RARE = 3  # what is seen less often may be a slip of the clocks or a hit in the prefix cache
+MANY = 15  # chances to see something after which it is taken not to happen
 LEAST = 0.05
 SHARES = ((0.45, 0.2, 0.2, 0.15), (0.4, 0.05, 0.4, 0.15))  # of the fixed cost, sequences, KV tokens, prefill
 FEWEST = 20  # requests; with fewer, four coefficients and three limits are a guess
@@ -24,6 +25,7 @@ class Seen:
     kv_tokens counts every request between its first and last token, also while it was preempted, so it is never
     less than what was in memory (up to the rounding of blocks). tokens_of_a_step: prompt tokens that steps certainly
     computed. full_steps: how often the next in line was left for the very next step: the mark of a used-up budget.
+    decided_ahead: whether steps are decided while the one before runs; None if the log hardly shows it.
     """
 
     sequences: int
@@ -31,6 +33,7 @@ class Seen:
     context_tokens: int
     tokens_of_a_step: int
     full_steps: int
+    decided_ahead: bool | None
 
 
 def look(log: MeasuredLog) -> Seen:
@@ -46,11 +49,11 @@ def look(log: MeasuredLog) -> Seen:
         )
     peak = trace.prompt_tokens + trace.output_tokens - 1
     kv_tokens = _kv_tokens(log)[1].max()
-    return Seen(sequences, int(np.ceil(max(kv_tokens, peak.max()))), int(peak.max()), *_budget(log))
+    return Seen(sequences, int(np.ceil(max(kv_tokens, peak.max()))), int(peak.max()), *_budget(log), _ahead(log))
 
 
 def guesses(log: MeasuredLog) -> list[StepTime]:
-    """Step times to begin a search from: a regression without a replay, and some usual SHARES of the time.
+    """Step times to begin a search from: a regression without a replay, then the usual SHARES of the time.
 
     A request of n + 1 output tokens spans n steps, which took n*c + a*n*B + b*n*KV + e*P; B and KV are the averages
     over the span, P the prompt tokens that others prefilled in it. Rough where requests were preempted. The search
@@ -90,6 +93,25 @@ def _budget(log: MeasuredLog) -> tuple[int, int]:
     soon = log.scheduled_s[following] < log.first_token_s[order[starts]]
     filled = total[ends + 1] - total[starts] > most
     return most, int(np.count_nonzero(waited & soon & filled))
+
+
+def _ahead(log: MeasuredLog) -> bool | None:
+    """Does a step end between the admission of a request and the end of the step that computes its prompt?
+
+    All but the last of those admitted at once are computed whole in one step. If others get a token between its
+    admission and its first token, then it was admitted before the running step had ended. Without such a case, and
+    with many in which others ran, it was not.
+    """
+    order = np.argsort(log.scheduled_s, kind="stable")
+    whole = order[:-1][np.diff(log.scheduled_s[order]) <= SAME_S]
+    begin, end = log.scheduled_s[whole] + SAME_S, log.first_token_s[whole] - SAME_S
+    stamps = np.sort(np.concatenate([log.first_token_s, log.last_token_s]))
+    between = np.searchsorted(stamps, end) > np.searchsorted(stamps, begin)
+    started, left = np.sort(log.first_token_s), np.sort(log.last_token_s)
+    busy = np.searchsorted(started, begin) > np.searchsorted(left, end)
+    if np.count_nonzero(between) >= RARE:
+        return True
+    return False if not between.any() and np.count_nonzero(busy) >= MANY else None
 
 
 def _prefilled(log: MeasuredLog, begin: FloatArray, end: FloatArray) -> FloatArray:

@@ -5,7 +5,7 @@ from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.optimize import least_squares
+from scipy.optimize import least_squares, minimize
 
 from shadowprice.fleet.step_time import StepTime
 from shadowprice.fleet.worker import Worker
@@ -19,6 +19,7 @@ Statistics = dict[str, dict[str, float]]  # of ttft, e2e and tpot: mean, p50 and
 TINY_S = 1e-6  # no span of a real log is shorter; keeps ratios finite
 OUTLIER = 0.02  # residuals beyond this count linearly: one request that joined a step late must not bend the fit
 DECISIVE = 0.8  # costs nearer than this say nothing: they scatter by a tenth with the start of the search
+USUAL = 0.1  # weight of the pull towards the usual coefficients: e times as much costs as a request 10 % off
 PREFILL = 0.1  # weight of the residual that tells long steps from short ones; the latencies themselves have 1
 
 
@@ -26,7 +27,7 @@ PREFILL = 0.1  # weight of the residual that tells long steps from short ones; t
 class Match:
     """A worker, how badly its replay misses (sum of bounded squared residuals), and step times that do about as well.
 
-    rivals: the ends of searches from other starts whose cost is below cost / DECISIVE, the worker's own among them.
+    rivals: where searches from other starts ended that the cost does not tell from the best, and the best.
     """
 
     worker: Worker
@@ -39,64 +40,101 @@ def replay(log: MeasuredLog, worker: Worker) -> EngineRun:
     return simulate(log.trace, worker, fcfs())
 
 
-def residuals(log: MeasuredLog, run: EngineRun, rows: IntArray) -> FloatArray:
-    """What the replay misses, per request of `rows`: [4 * len(rows)], four blocks.
+@dataclass(frozen=True)
+class Target:
+    """What a replay shall reproduce: the times in `log` of the requests `rows` (int64).
 
-    First token and last token against the measured, divided by the measured end-to-end latency; the time between
-    them, divided by itself; and, with little weight since one step more or less is much of it, the log of the ratio
-    of the times from admission to first token, which shows how long a step with prefill takes.
+    usual: a plausible step time. Where the log cannot tell costs apart they stay near it instead of running to zero.
     """
-    first, last = log.first_token_s[rows], log.last_token_s[rows]
-    whole = np.maximum(last - log.trace.arrival_s[rows], TINY_S)
-    decode = last - first
-    miss = (run.finish_s - run.first_token_s)[rows] - decode
-    prefill = np.maximum(first - log.scheduled_s[rows], TINY_S)
-    replayed = np.maximum((run.first_token_s - run.scheduled_s)[rows], TINY_S)
-    return np.concatenate(
-        [
-            (run.first_token_s[rows] - first) / whole,
-            (run.finish_s[rows] - last) / whole,
-            np.divide(miss, decode, out=np.zeros(len(rows)), where=decode > 0),
-            PREFILL * np.clip(np.log(replayed / prefill), -3.0, 3.0),
-        ]
-    )
+
+    log: MeasuredLog
+    rows: IntArray
+    usual: StepTime
+
+    def miss(self, worker: Worker) -> FloatArray:
+        """What the worker's replay misses, [4 * len(rows) + 4]: four blocks per request, one entry per coefficient.
+
+        First token and last token against the measured, divided by the measured end-to-end latency; the time between
+        them, divided by itself; and, with little weight since one step more or less is much of it, the log of the
+        ratio of the times from admission to first token, which shows how long a step with prefill takes. Last, with
+        next to no weight, the logs of the ratios to the usual coefficients.
+        """
+        run, log, rows = replay(self.log, worker), self.log, self.rows
+        first, last = log.first_token_s[rows], log.last_token_s[rows]
+        whole = np.maximum(last - log.trace.arrival_s[rows], TINY_S)
+        decode = last - first
+        missed = (run.finish_s - run.first_token_s)[rows] - decode
+        prefill = np.maximum(first - log.scheduled_s[rows], TINY_S)
+        replayed = np.maximum((run.first_token_s - run.scheduled_s)[rows], TINY_S)
+        return np.concatenate(
+            [
+                (run.first_token_s[rows] - first) / whole,
+                (run.finish_s[rows] - last) / whole,
+                np.divide(missed, decode, out=np.zeros(len(rows)), where=decode > 0),
+                PREFILL * np.clip(np.log(replayed / prefill), -3.0, 3.0),
+                USUAL * np.log(np.array(astuple(worker.step_time)) / np.array(astuple(self.usual))),
+            ]
+        )
 
 
-def fit_step_time(
-    log: MeasuredLog, worker: Worker, starts: Iterable[StepTime], rows: IntArray, most_evaluations: int
-) -> Match:
-    """The step time with which the replay is nearest to the log, by Gauss-Newton in the logs of the coefficients.
+def fit_step_time(target: Target, worker: Worker, starts: Iterable[StepTime], evaluations: int) -> Match:
+    """The step time with which the worker's replay is nearest to the target, by Gauss-Newton in its logs.
 
-    worker: the limits. starts: where to begin, at least one; the best end wins. rows: the requests that count, int64.
+    worker: the limits. starts: where to begin, at least one, no coefficient 0; the best end wins.
     """
-    ends = sorted((_descend(log, worker, start, rows, most_evaluations) for start in starts), key=lambda end: end[0])
+
+    def descend(start: StepTime) -> tuple[float, StepTime]:
+        found: Any = least_squares(
+            lambda x: target.miss(replace(worker, step_time=_times(start, x))),
+            np.zeros(4),
+            bounds=(-6.0, 6.0),
+            loss="soft_l1",
+            f_scale=OUTLIER,
+            diff_step=0.01,  # a smaller one sees single requests jump from step to step
+            max_nfev=evaluations,
+        )
+        return float(found.cost), _times(start, found.x)
+
+    ends = sorted((descend(start) for start in starts), key=lambda end: end[0])
     cost, best = ends[0]
-    rivals = tuple(step_time for other, step_time in ends if other <= cost / DECISIVE)
+    rivals = tuple(step_time for other, step_time in ends if cost >= DECISIVE * other)
     return Match(replace(worker, step_time=best), cost, rivals)
 
 
-def _descend(
-    log: MeasuredLog, worker: Worker, start: StepTime, rows: IntArray, most_evaluations: int
-) -> tuple[float, StepTime]:
-    """Cost and step time at the end of one search."""
-    origin = np.array(astuple(start), dtype=np.float64)
+def search_around(target: Target, match: Match, evaluations: int) -> Match:
+    """A better step time near the match's: simplex searches in ever smaller steps, each followed by Gauss-Newton.
 
-    def step_time(x: FloatArray) -> StepTime:
-        return StepTime(*(float(value) for value in origin * np.exp(x)))
+    A simplex needs no derivatives, so it gets across the small jumps of the cost at which a request changes its step.
+    """
+    for scale in (0.3, 0.1, 0.03):
+        moved = _simplex(target, match, scale, evaluations)
+        ends = (match, moved, fit_step_time(target, moved.worker, [moved.worker.step_time], evaluations // 10))
+        best = min(ends, key=lambda end: end.cost)
+        near = tuple(rival for end in ends if best.cost >= DECISIVE * end.cost for rival in end.rivals)
+        match = replace(best, rivals=near)
+    return match
 
-    def miss(x: FloatArray) -> FloatArray:
-        return residuals(log, replay(log, replace(worker, step_time=step_time(x))), rows)
 
-    found: Any = least_squares(
-        miss,
-        np.zeros(4),
-        bounds=(-6.0, 3.0),
-        loss="soft_l1",
-        f_scale=OUTLIER,
-        diff_step=0.01,  # a smaller one sees single requests jump from step to step
-        max_nfev=most_evaluations,
-    )
-    return float(found.cost), step_time(found.x)
+def _simplex(target: Target, match: Match, scale: float, evaluations: int) -> Match:
+    start = match.worker.step_time
+
+    def worker(x: FloatArray) -> Worker:
+        return replace(match.worker, step_time=_times(start, np.clip(x, -6.0, 6.0)))
+
+    simplex = np.vstack([np.zeros(4), scale * np.eye(4)])
+    options = {"initial_simplex": simplex, "maxfev": evaluations}
+    found: Any = minimize(lambda x: _soft(target.miss(worker(x))), np.zeros(4), method="Nelder-Mead", options=options)
+    return Match(worker(found.x), float(found.fun), (worker(found.x).step_time,))
+
+
+def _times(step_time: StepTime, x: FloatArray) -> StepTime:
+    """Every coefficient times exp(x)."""
+    return StepTime(*(float(value) for value in np.array(astuple(step_time)) * np.exp(x)))
+
+
+def _soft(misses: FloatArray) -> float:
+    """The soft-l1 cost as scipy's least_squares has it."""
+    return float(OUTLIER**2 * np.sum(np.sqrt(1 + (misses / OUTLIER) ** 2) - 1))
 
 
 def latencies(log: MeasuredLog, run: EngineRun, rows: IntArray) -> tuple[Statistics, Statistics]:

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from shadowprice.cli.fleet_fit import fit
+
 fleet_app = typer.Typer(
     help="Describe the fleet that serves: GPU, model, limits and step time.",
     no_args_is_help=True,
@@ -123,3 +125,6 @@ def make(
 def _said(document: dict[str, Any]) -> dict[str, Any]:
     """The document without the options that nobody gave."""
     return {k: _said(v) if isinstance(v, dict) else v for k, v in document.items() if v is not None}
+
+
+fleet_app.command("fit")(fit)
