@@ -41,6 +41,16 @@ def test_impossible_values_name_the_request_and_field(change, message):
         Trace(**columns | change)
 
 
+def test_columns_take_the_types_that_kernels_expect():
+    prefix = Ragged(np.array([1, 2], dtype=np.uint8), np.array([0, 2]))
+    trace = Trace(np.array([3]), np.array([5], dtype=np.int32), np.array([2.0]), prefix=prefix, prefix_block_tokens=4)
+    assert trace.arrival_s.dtype == np.float64 and trace.prefix.values.dtype == np.int64
+    assert trace.prompt_tokens.dtype == trace.output_tokens.dtype == np.int64
+    for wrong in (np.array([2.5]), np.array([2**63], dtype=np.uint64), np.array(["2"])):
+        with pytest.raises(TraceError, match=r"prompt_tokens is .*; expected values that int64 holds exactly"):
+            Trace(np.array([3.0]), wrong, np.array([2]))
+
+
 def test_taking_requests_keeps_every_column():
     trace = full_trace(9).take([2, 5, 5, 7])
     assert trace.tenant.tolist() == [0, 1, 1, 1]

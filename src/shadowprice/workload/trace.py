@@ -55,6 +55,13 @@ class Ragged:
         return Ragged(self.values[starts + np.arange(offsets[-1])], offsets)
 
 
+FLOAT_COLUMNS = ("arrival_s", "value", "media_cost")
+INT_COLUMNS = (
+    *("prompt_tokens", "output_tokens", "predicted_output", "predicted_low", "predicted_high"),
+    *("session", "tenant", "priority", "cached_tokens", "prefix", "media_tokens"),
+)
+
+
 @dataclass(frozen=True)
 class Trace:
     """Requests sorted by arrival; arrays of one length n, None where the source does not say.
@@ -70,7 +77,8 @@ class Trace:
     name: where it came from, for titles and messages. skipped_rows, notes: bad rows that the reader dropped on
     request, and what else it did that the file does not say.
 
-    Raises TraceError naming the field and row when an array has the wrong length or an impossible value.
+    Other number types are converted where that changes no value. Raises TraceError naming the field and row when an
+    array has the wrong length, type or an impossible value.
     """
 
     arrival_s: FloatArray
@@ -93,6 +101,8 @@ class Trace:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in FLOAT_COLUMNS + INT_COLUMNS:
+            object.__setattr__(self, name, _typed(self, name, np.float64 if name in FLOAT_COLUMNS else np.int64))
         n = len(self.arrival_s)
         for field in fields(self):
             column = getattr(self, field.name)
@@ -143,6 +153,26 @@ class Trace:
         if arrival_s is not None:
             columns["arrival_s"] = arrival_s
         return replace(self, **columns)
+
+
+def _typed(trace: Trace, name: str, dtype: type) -> Any:
+    """The column in the dtype that kernels expect; TraceError where that would change a value."""
+    column = getattr(trace, name)
+    if isinstance(column, Ragged):
+        values = _exact(trace, name, column.values, dtype)
+        return column if values is column.values else Ragged(values, column.offsets)
+    return None if column is None else _exact(trace, name, np.asarray(column), dtype)
+
+
+def _exact(trace: Trace, name: str, values: npt.NDArray[Any], dtype: type) -> npt.NDArray[Any]:
+    if values.dtype == dtype:
+        return values
+    same: npt.NDArray[Any] | None = (
+        values.astype(dtype) if np.issubdtype(values.dtype, np.number) or len(values) == 0 else None
+    )
+    if same is None or not np.array_equal(same, values):
+        raise TraceError(f"{trace.name}: {name} is {values.dtype}; expected values that {dtype.__name__} holds exactly")
+    return same
 
 
 def _require(trace: Trace, field: str, fits: npt.NDArray[np.bool_], accepted: str) -> None:
