@@ -115,10 +115,10 @@ def _advice(name: str, best: str, served: dict[str, Served], bound_s: float) -> 
     here, there = (float(served[policy].e2e_s.mean()) for policy in (name, best))
     if name not in WORDS:
         price = seconds(max(here - there, 0.0))
-        return f"What it costs that nobody is passed over after that wait: {price} of mean latency."
+        return f"nobody is passed over after that wait, which costs {price} of mean latency."
     left = percent(1 - bound_s / there)
     if here <= there * (1 + WORTH_CHANGING):
-        return f"Keep it: no policy here is {percent(WORTH_CHANGING)} better, and at most {left} could still be gained."
+        return f"Keep it: nothing listed is {percent(WORTH_CHANGING)} better, and at most {left} could be gained."
     return (
         f"Serve {WORDS[best]}: {seconds(there)} instead of {seconds(here)}; at most {left} of the rest could still be "
         "gained."

@@ -11,12 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from shadowprice.audit.finding import Finding
-from shadowprice.audit.words import number, percent, plural
+from shadowprice.audit.words import load, number, percent, plural
 from shadowprice.certificate import Certificate
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.workload.trace import Trace
 
 WIDTH = 110  # of the text where there is no terminal to ask
+SERVED = ("mean TTFT", "p99 latency", "longest wait")  # shown beside the certificates, seconds
 
 
 def audit_table(trace: Trace, fleet: Fleet, stable_rate_per_s: float, findings: Sequence[Finding]) -> RenderableType:
@@ -51,7 +52,7 @@ def load_line(finding: Finding) -> str:
     case = finding.case
     if case.load is None:
         return "no load: the trace has no rate (a single request, or all at one moment)"
-    text = f"load {number(case.load)} of the stable rate ({number(case.trace.rate_per_s)} requests/s)"
+    text = f"load {load(case.load)} of the stable rate ({number(case.trace.rate_per_s)} requests/s)"
     if case.load <= 1:
         return text
     least = math.ceil(case.fleet.workers * case.load)
@@ -76,18 +77,15 @@ def _fleet_line(fleet: Fleet, stable_rate_per_s: float) -> str:
 
 def _block(finding: Finding) -> list[RenderableType]:
     first = finding.certificates[0]
-    title = f"\n{load_line(finding)}\n{finding.decision}: {first.objective} [{first.unit}]"
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
+    title = f"\n{load_line(finding)}\ndecision: {finding.decision}; value: {first.objective} in {first.unit}"
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=0)
     table.add_column("policy", no_wrap=True)
-    for name in ("value", "bound", "gap", "mean TTFT", "p99 latency", "longest wait"):
-        table.add_column(name, justify="right")
+    for name in ("value", "bound", "gap", *(SERVED if finding.served else ())):
+        table.add_column(name, justify="right", min_width=7)
     for certificate in finding.certificates:
-        style = "bold" if certificate.policy == finding.best else ""
-        table.add_row(*_row(finding, certificate), style=style)
-    today = finding.of(finding.today)
-    sentences = [Text(f"-> {today.advice}", style="bold"), *_other_advice(finding)]
-    bound = Text(f"bound: {first.bound_method if first.bound is not None else 'none proved'}", style="dim")
-    return [Text(title), table, *sentences, bound]
+        table.add_row(*_row(finding, certificate), style="bold" if certificate.policy == finding.best else "")
+    bound = f"bound by: {first.bound_method}" if first.bound is not None else "bound: none proved for this model"
+    return [Text(title), table, *_sentences(finding), Text(bound, style="dim")]
 
 
 def _row(finding: Finding, certificate: Certificate) -> list[str]:
@@ -99,7 +97,10 @@ def _row(finding: Finding, certificate: Certificate) -> list[str]:
     return [name, number(certificate.value), bound, gap, *(number(float(value)) for value in more)]
 
 
-def _other_advice(finding: Finding) -> list[Text]:
-    """What the last row, the one with a bound on waiting, says of its price."""
+def _sentences(finding: Finding) -> list[Text]:
+    """What to change, said of today's policy; and the remark on a last row that is neither today's nor the best."""
+    sentences = [Text(f"-> {finding.of(finding.today).advice}", style="bold")]
     last = finding.certificates[-1]
-    return [] if last.policy in (finding.today, finding.best) else [Text(f"   {last.policy}: {last.advice}")]
+    if last.policy not in (finding.today, finding.best):
+        sentences.append(Text(f"   {last.policy}: {last.advice}"))
+    return sentences

@@ -15,9 +15,14 @@ def seconds(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share: `43 %`, `7.5 %` below ten."""
+    """A share: `43 %`, `7.5 %` below ten, `2 %`."""
     value = 100 * share
-    return f"{value:.1f} %" if abs(value) < 9.95 else f"{value:,.0f} %"
+    return f"{value:.1f} %".replace(".0 %", " %") if abs(value) < 9.95 else f"{value:,.0f} %"
+
+
+def load(value: float) -> str:
+    """A fraction of the stable rate: 0.70, 1.20, 0.0123."""
+    return f"{value:,.2f}" if value >= 0.1 else number(value)
 
 
 def plural(count: int, word: str) -> str:

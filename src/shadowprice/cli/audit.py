@@ -27,7 +27,7 @@ shadowprice audit
 
 shadowprice audit requests.csv --fleet fleet.toml
 
-shadowprice audit azure-2023-conv --load 0.7,0.9,1.0,1.2
+shadowprice audit azure-2023-conv --load 0.7,0.9,1.0,1.2 --report page.html
 
 shadowprice audit requests.csv --predict noisy:0.5 --max-wait 60 --json
 
@@ -48,7 +48,9 @@ def _loads(text: str | None) -> list[float] | None:
 def audit(
     trace: Annotated[
         str | None,
-        typer.Argument(help=f"A trace file, a public trace or a preset (shadowprice trace list). [{BUILT_IN_TRACE}]"),
+        typer.Argument(
+            help=f"A trace file, a public trace or a preset (shadowprice trace list); {BUILT_IN_TRACE} by default."
+        ),
     ] = None,
     fleet: Annotated[str, typer.Option(help="A fleet file or a preset (shadowprice fleet list).")] = BUILT_IN_FLEET,
     load: Annotated[
@@ -57,15 +59,22 @@ def audit(
     ] = None,
     max_wait: Annotated[
         float | None,
-        typer.Option(help="Bound on waiting of the last row [s]; the longest wait under today's policy by default."),
+        typer.Option(
+            help="Seconds after which the last row lets nobody be passed over; by default the longest wait today."
+        ),
     ] = None,
     predict: Annotated[
         str | None,
         typer.Option(help="Forecast of output lengths: exact, median or noisy:SIGMA; the trace's own, or exact."),
     ] = None,
-    drop_oversized: Annotated[bool, typer.Option(help="Leave out and count requests larger than a worker.")] = False,
-    skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count rows that cannot be used.")] = False,
+    drop_oversized: Annotated[
+        bool, typer.Option("--drop-oversized", help="Leave out and count requests larger than a worker.")
+    ] = False,
+    skip_bad_rows: Annotated[
+        bool, typer.Option("--skip-bad-rows", help="Drop and count rows that cannot be used.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of the preset, of noisy forecasts, of arrivals in coarse steps.")] = 0,
+    report: Annotated[Path | None, typer.Option(help="Write a page of tables and plots (HTML, opens offline).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """What each decision costs on a trace, what a better policy costs, and the bound that no policy can beat.
@@ -87,6 +96,10 @@ def audit(
     if predict is not None:
         what_arrives = forecast(what_arrives, predict, rng)
     result = run_audit(what_arrives, what_serves, loads, max_wait_s=max_wait, drop=drop_oversized, progress=_progress)
+    if report is not None:
+        from shadowprice.report import write_page
+
+        write_page(result, report)
     if as_json:
         print(json.dumps(result.to_json(), allow_nan=False))
     else:
