@@ -36,39 +36,47 @@ def before(requests, a, b):
 
 
 @njit(cache=True)
+def meld(requests, a, b):
+    """Join two pairing heaps with tops a and b (-1: empty); returns the top."""
+    if a < 0 or b < 0:
+        return max(a, b)
+    if before(requests, b, a):
+        a, b = b, a
+    requests[b].heap_sibling = requests[a].heap_child
+    requests[a].heap_child = b
+    return a
+
+
+@njit(cache=True)
 def push(requests, run, r):
-    """Insert r into the heap of the waiting (the column `heap`, smallest key on top)."""
-    i = run.n_heap
-    run.n_heap += 1
-    while i > 0:
-        parent = (i - 1) >> 1
-        if not before(requests, r, requests[parent].heap):
-            break
-        requests[i].heap = requests[parent].heap
-        i = parent
-    requests[i].heap = r
+    """Insert r into the worker's heap of the waiting, the smallest key on top."""
+    requests[r].heap_child = -1
+    requests[r].heap_sibling = -1
     requests[r].in_heap = True
+    run.heap_top = meld(requests, run.heap_top, r)
 
 
 @njit(cache=True)
 def pop(requests, run):
-    """Remove the top of the heap."""
-    requests[requests[0].heap].in_heap = False
-    run.n_heap -= 1
-    size = run.n_heap
-    last = requests[size].heap
-    i = 0
-    while True:
-        child = 2 * i + 1
-        if child >= size:
-            break
-        if child + 1 < size and before(requests, requests[child + 1].heap, requests[child].heap):
-            child += 1
-        if not before(requests, requests[child].heap, last):
-            break
-        requests[i].heap = requests[child].heap
-        i = child
-    requests[i].heap = last
+    """Remove the top of the heap: meld its children in pairs, then the pairs from last to first."""
+    top = run.heap_top
+    requests[top].in_heap = False
+    child = requests[top].heap_child
+    pairs = -1  # those melded so far, last first, chained by heap_sibling
+    while child >= 0:
+        other = requests[child].heap_sibling
+        following = requests[other].heap_sibling if other >= 0 else -1
+        pair = meld(requests, child, other)
+        requests[pair].heap_sibling = pairs
+        pairs = pair
+        child = following
+    top = -1
+    while pairs >= 0:
+        following = requests[pairs].heap_sibling
+        requests[pairs].heap_sibling = -1
+        top = meld(requests, top, pairs)
+        pairs = following
+    run.heap_top = top
 
 
 @njit(cache=True)
@@ -76,7 +84,7 @@ def wait(requests, rules, run, r):
     """Put r among the waiting."""
     requests[r].status = WAITING
     run.n_waiting += 1
-    if r < run.oldest:
+    if r < run.oldest or run.oldest < 0:
         run.oldest = r
     if not rules.asks and not requests[r].in_heap:
         push(requests, run, r)
@@ -85,10 +93,10 @@ def wait(requests, rules, run, r):
 @njit(cache=True)
 def pull_arrivals(requests, rules, run):
     """Everything that has arrived by now waits."""
-    n = len(requests)
-    while run.following < n and requests[run.following].arrival_s <= run.now_s:
-        run.following += 1
-        wait(requests, rules, run, run.following - 1)
+    while run.following >= 0 and requests[run.following].arrival_s <= run.now_s:
+        r = run.following
+        run.following = requests[r].following
+        wait(requests, rules, run, r)
 
 
 @njit(cache=True)
@@ -97,7 +105,7 @@ def oldest_waiting(requests, run):
     if run.n_waiting == 0:
         return -1
     while requests[run.oldest].status != WAITING:
-        run.oldest += 1
+        run.oldest = requests[run.oldest].following
     return run.oldest
 
 
@@ -109,9 +117,9 @@ def head_of_queue(requests, rules, run):
         return -1
     if run.now_s - requests[oldest].arrival_s > rules.max_wait_s:
         return oldest
-    while requests[requests[0].heap].status != WAITING:
+    while requests[run.heap_top].status != WAITING:
         pop(requests, run)
-    return requests[0].heap
+    return run.heap_top
 
 
 @njit(cache=True)
@@ -378,8 +386,8 @@ def record(rules, run, samples, step_s):
 
 
 @njit(cache=True)
-def run_step(requests, rules, run, batch, samples):
-    """Compute what was scheduled: time passes and tokens appear; who made its last one is leaving."""
+def step_seconds(requests, rules, run, batch):
+    """How long computing what was scheduled takes; 0 if nothing was."""
     decoding = 0
     kv_tokens = 0
     prefill = 0
@@ -391,14 +399,18 @@ def run_step(requests, rules, run, batch, samples):
         else:
             prefill += batch[i].tokens
     if decoding + prefill == 0:
-        run.now_s = max(run.now_s, run.end_s)
-        return
-    step_s = (
+        return 0.0
+    return (
         rules.fixed_s
         + rules.per_sequence_s * decoding
         + rules.per_kv_token_s * kv_tokens
         + rules.per_prefill_token_s * prefill
     )
+
+
+@njit(cache=True)
+def run_step(requests, rules, run, batch, samples, step_s):
+    """Compute what was scheduled: time passes and tokens appear; who made its last one is leaving."""
     record(rules, run, samples, step_s)
     for i in range(run.n_running):
         r = batch[i].id
@@ -456,7 +468,7 @@ def coast(requests, rules, run, batch, samples, residues, ended, decided_s):
     if steps <= 0:
         return
     until_s = np.inf
-    if run.following < len(requests) and (ended == NOBODY or (ended == NO_MEMORY and not rules.in_arrival_order)):
+    if run.following >= 0 and (ended == NOBODY or (ended == NO_MEMORY and not rules.in_arrival_order)):
         until_s = requests[run.following].arrival_s
     oldest_s = np.inf  # arrival of the one whose bound on waiting may pass, which would make it the head
     if ended == NO_MEMORY:
@@ -480,7 +492,7 @@ def coast(requests, rules, run, batch, samples, residues, ended, decided_s):
         record(rules, run, samples, rules.fixed_s + rules.per_sequence_s * n + rules.per_kv_token_s * kv_tokens)
         kv_tokens += n
         done += 1
-        if run.following < len(requests) and requests[run.following].arrival_s <= run.now_s:
+        if run.following >= 0 and requests[run.following].arrival_s <= run.now_s:
             pull_arrivals(requests, rules, run)
     for i in range(n):
         r = batch[i].id
@@ -498,11 +510,10 @@ def advance(requests, rules, runs, batch, samples, residues, ranking, ranked, rn
     ranking: ids of waiting requests, best first, the policy's answer for this step; ranked: how many, -1 for none yet.
     """
     run = runs[0]
-    n = len(requests)
     while True:
         pull_arrivals(requests, rules, run)
         if run.n_running == 0 and run.n_waiting == 0:
-            if run.following == n:
+            if run.following < 0:
                 return DONE
             run.now_s = max(run.now_s, requests[run.following].arrival_s)
             continue
@@ -518,12 +529,16 @@ def advance(requests, rules, runs, batch, samples, residues, ranking, ranked, rn
         if run.n_running == 0:
             if preempted > 0:
                 continue
-            if run.following == n:
+            if run.following < 0:
                 return STUCK
             run.now_s = max(run.now_s, requests[run.following].arrival_s)
             continue
         decided_s = run.now_s
-        run_step(requests, rules, run, batch, samples)
+        step_s = step_seconds(requests, rules, run, batch)
+        if step_s > 0:
+            run_step(requests, rules, run, batch, samples, step_s)
+        else:  # all the running are leaving
+            run.now_s = max(run.now_s, run.end_s)
         released = release(requests, run, batch)
         if ended != RETRY and (released == 0 or run.n_waiting == 0) and not rules.every_step:
             coast(requests, rules, run, batch, samples, residues, ended, decided_s)

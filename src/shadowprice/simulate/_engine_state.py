@@ -41,20 +41,21 @@ def _fields(kind: type, names: str) -> list[tuple[str, Any]]:
     return [(name, kind) for name in names.split()]
 
 
-# One row per request, by arrival. key: rank in the queue, smallest first. computed: tokens whose KV is there; held:
-# blocks. heap: not of this request: the column is the heap of the waiting, as ids; in_heap: is this request's id in it.
+# One row per request, by arrival. following: the next arrival at the same worker, -1 for none. key: rank in the queue,
+# smallest first. computed: tokens whose KV is there; held: blocks. heap_*: links of the worker's heap of the waiting.
 REQUEST = np.dtype(
     _fields(np.float64, "arrival_s key scheduled_s first_token_s finish_s")
-    + _fields(np.int64, "prompt output predicted priority status computed generated held preemptions heap in_heap")
+    + _fields(np.int64, "prompt output predicted priority status computed generated held preemptions following")
+    + _fields(np.int64, "in_heap heap_child heap_sibling")
 )
 # One row per running request, in order of admission: its id and the tokens it computes in this step. by_finish: again
 # a column of its own, the ids by forecast completion (kept for the look-ahead gate).
 BATCH = np.dtype(_fields(np.int64, "id tokens by_finish"))
-# One row. now_s: of this decision; end_s: of the last step decided. following: id of the next arrival; oldest: no
-# waiting request has a smaller id; stride: every so many steps one is kept in the samples.
+# One row. now_s: of this decision; end_s: of the last step decided. following: next arrival, -1 for none; oldest:
+# no waiting request came earlier; stride: every so many steps one is kept in the samples.
 RUN = np.dtype(
     _fields(np.float64, "now_s end_s busy_s kv_token_s running_s")
-    + _fields(np.int64, "n_running n_waiting n_leaving n_heap n_by_finish n_samples following oldest free_blocks")
+    + _fields(np.int64, "n_running n_waiting n_leaving n_by_finish n_samples following oldest heap_top free_blocks")
     + _fields(np.int64, "steps stride peak_kv_tokens preempted")
 )
 
@@ -75,5 +76,7 @@ def new_state(requests: Table, rules: Rules, samples: int) -> State:
     run = np.zeros(1, RUN)
     run["free_blocks"] = rules.kv_blocks
     run["stride"] = 1
+    run["oldest"] = run["heap_top"] = -1
+    run["following"] = 0 if len(requests) else -1
     batch = np.zeros(min(rules.max_num_seqs, len(requests)) + 1, BATCH)
     return State(requests, rules, run, batch, np.zeros((samples, 5)), np.zeros(rules.block_size + 1, np.int64))

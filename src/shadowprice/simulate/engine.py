@@ -141,6 +141,8 @@ def _table(trace: Trace, worker: Worker, policy: SchedulingPolicy) -> kernel.Tab
     requests["output"] = trace.output_tokens
     requests["predicted"] = trace.output_tokens if trace.predicted_output is None else trace.predicted_output
     requests["priority"] = 0 if trace.priority is None else trace.priority
+    requests["following"] = np.arange(1, len(trace) + 1)
+    requests["following"][-1:] = -1
     for moment in ("scheduled_s", "first_token_s", "finish_s"):
         requests[moment] = np.nan
     if isinstance(policy, Ranked):
