@@ -5,7 +5,12 @@ BENCH = .venv-bench
 
 .PHONY: audit test test-engines bench setup clean
 
-setup: .venv/installed
+setup: .venv/installed .venv/kernels
+
+# numba's cache notices changes of a kernel's own file only: forget all of it when any kernel changed
+.venv/kernels: .venv/installed $(shell find src -name '_*kernel.py')
+	find src -name '*.nb[ci]' -delete
+	touch $@
 
 .venv/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
