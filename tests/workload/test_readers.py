@@ -193,6 +193,19 @@ def test_skipping_drops_and_counts_exactly_the_bad_row(read, case):
     assert (len(trace), trace.skipped_rows) == (2, 1)
 
 
+def test_bad_rows_far_apart_are_found_by_halving_the_block(read, monkeypatch):
+    monkeypatch.setattr(csv_rows, "SLOW_BYTES", 100)
+    lines = AZURE.splitlines(True)
+    rows = [lines[1]] * 700
+    for at in (0, 333, 334, 699):
+        rows[at] = b"cut\n"
+    trace = read(lines[0] + b"".join(rows), skip_bad_rows=True)
+    assert (len(trace), trace.skipped_rows) == (696, 4)
+    rows[0] = lines[1]
+    with pytest.raises(TraceError, match=r":335: 1 fields; expected 3"):
+        read(lines[0] + b"".join(rows))
+
+
 def test_a_file_of_bad_rows_only_is_an_error_even_when_skipping(read):
     with pytest.raises(TraceError, match="none of its 3 rows is usable"):
         read(AZURE.replace(b",374,", b",0,").replace(b",396,", b",0,").replace(b",879,", b",0,"), skip_bad_rows=True)
