@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from shadowprice.calibrate.limits import Given, Search, Tell, infer
-from shadowprice.calibrate.notes import describe_limits, describe_rivals
-from shadowprice.calibrate.observed import FEWEST, Seen, guesses, look
-from shadowprice.calibrate.replay import Match, Statistics, Target, latencies, relative, replay
+from shadowprice.calibrate.limits import SHORT, Given, Search, Tell, infer
+from shadowprice.calibrate.notes import describe_errors, describe_limits, describe_unfixed
+from shadowprice.calibrate.observed import FEWEST, guesses, look
+from shadowprice.calibrate.replay import Statistics, Target, latencies, relative, replay, unfixed
 from shadowprice.errors import TraceError
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.fleet.step_time import StepTime
@@ -107,10 +107,13 @@ def fit(log: MeasuredLog, given: Given | None = None, *, tell: Tell | None = Non
     and FleetError when a given limit cannot be, for what the log shows.
     """
     every = np.arange(len(log.trace))
-    match, how, seen = _match(log, given or Given(), every, tell)
+    search = _search(log, given or Given(), every, tell)
+    match, how = infer(search)
+    vague = unfixed(search.target, match, SHORT)
     worker = match.worker
     run = replay(log, worker)
     measured, replayed = latencies(log, run, every)
+    off = relative(measured, replayed)
     return Fit(
         name=log.trace.name,
         requests=len(every),
@@ -118,8 +121,8 @@ def fit(log: MeasuredLog, given: Given | None = None, *, tell: Tell | None = Non
         limits={name: Limit(getattr(worker, name), found) for name, found in how.items()},
         measured=measured,
         replayed=replayed,
-        errors=relative(measured, replayed),
-        notes=(*describe_limits(worker, how, seen, run), *describe_rivals(match.rivals)),
+        errors=off,
+        notes=(*describe_errors(off), *describe_limits(worker, how, search.seen, run), *describe_unfixed(vague)),
     )
 
 
@@ -133,17 +136,15 @@ def with_unseen_half(fitted: Fit, log: MeasuredLog, given: Given | None = None, 
     half = len(log.trace) // 2
     if half < FEWEST:
         raise TraceError(f"{log.trace.name}: {len(log.trace)} requests; expected at least {2 * FEWEST} for two halves")
-    match, _, _ = _match(log, given or Given(), np.arange(half), tell)
+    match, _ = infer(_search(log, given or Given(), np.arange(half), tell))
     run = replay(log, match.worker)
     return replace(fitted, unseen=relative(*latencies(log, run, np.arange(half, len(log.trace)))))
 
 
-def _match(log: MeasuredLog, given: Given, rows: IntArray, tell: Tell | None) -> tuple[Match, dict[str, str], Seen]:
+def _search(log: MeasuredLog, given: Given, rows: IntArray, tell: Tell | None) -> Search:
+    """What is to be fitted where only the times of `rows` may be looked at."""
     shown = MeasuredLog(
         log.trace.take(rows), log.queued_s[rows], log.scheduled_s[rows], log.first_token_s[rows], log.last_token_s[rows]
     )
-    seen = look(shown)
-    starts = guesses(shown)
-    search = Search(Target(log, rows, usual=starts[1]), starts, seen, given, tell or (lambda text: None))
-    match, how = infer(search)
-    return match, how, seen
+    seen, starts = look(shown), guesses(shown)
+    return Search(Target(log, rows, usual=starts[1]), starts, seen, given, tell or (lambda text: None))

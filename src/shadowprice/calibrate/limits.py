@@ -1,7 +1,7 @@
 """Infers the engine's limits from a log: those with which the replay comes nearest, where they make a difference.
 
-A limit that hardly changes the replay is not read from its noise: an unusual value is taken only if it brings the
-cost below DECISIVE of the usual value's, and `how` says whether the log decided.
+A limit that hardly changes the replay is not read from its noise: an unusual value is taken only if its cost is
+decidedly lower than the usual value's, and `how` says whether the log decided.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from shadowprice.calibrate.observed import Seen
-from shadowprice.calibrate.replay import DECISIVE, Match, Target, fit_step_time, replay, search_around
+from shadowprice.calibrate.replay import Match, Target, decides, fit_step_time, replay, search_around
 from shadowprice.errors import FleetError
 from shadowprice.fleet.step_time import StepTime
 from shadowprice.fleet.worker import Worker
@@ -20,7 +20,6 @@ Tell = Callable[[str], None]
 GIVEN, INFERRED, NOT_REACHED, ASSUMED = "given", "inferred", "not reached", "assumed"
 
 BUDGETS = tuple(2**k for k in range(8, 16))  # values of max_num_batched_tokens that are tried
-NEGLIGIBLE = 1e-5  # cost per request that nobody minds: each time about 0.3 % off
 COARSE = 0.92  # ratio of one memory size to the next larger in the first search
 FINE = (0.02, 0.005, 0.00125)  # relative steps of the searches around the best size so far
 PATIENCE = 5  # sizes without progress after which the first search ends
@@ -61,10 +60,6 @@ class Search:
         """The best, or, if its cost is lower, the match of the worker's limits fitted from the best's step time."""
         match = self.fit(replace(worker, step_time=best.worker.step_time))
         return match if match.cost < best.cost else best
-
-    def decides(self, match: Match, other: Match) -> bool:
-        """Is the match so much nearer to the log than the other that their limits must be the reason?"""
-        return match.cost < DECISIVE * other.cost - NEGLIGIBLE * len(self.target.rows)
 
 
 def infer(search: Search) -> tuple[Match, dict[str, str]]:
@@ -130,9 +125,9 @@ def _memory(search: Search, unlimited: Match) -> tuple[Match, str]:
     if best is unlimited:
         return best, NOT_REACHED
     best = _memory_around(search, best)
-    if search.decides(best, unlimited):
+    if decides(search.target, best, unlimited):
         unlimited = search_around(search.target, unlimited, SIMPLEX)
-    return (best, INFERRED) if search.decides(best, unlimited) else (unlimited, NOT_REACHED)
+    return (best, INFERRED) if decides(search.target, best, unlimited) else (unlimited, NOT_REACHED)
 
 
 def _memory_around(search: Search, best: Match) -> Match:
@@ -166,7 +161,7 @@ def _budget(search: Search, usual: Match) -> tuple[Match, str]:
     for budget in _budgets(search.seen):
         if budget != usual.worker.max_num_batched_tokens:
             best = search.better(best, replace(usual.worker, max_num_batched_tokens=budget))
-    if search.decides(best, usual):
+    if decides(search.target, best, usual):
         return best, INFERRED
     return usual, INFERRED if search.seen.full_steps else NOT_REACHED
 
@@ -177,13 +172,13 @@ def _asynchronous(search: Search, usual: Match) -> tuple[Match, str]:
         return usual, INFERRED
     other = replace(usual.worker, async_scheduling=not usual.worker.async_scheduling)
     match = search.fit(other, LONG, search.guesses)
-    if search.decides(match, usual):
+    if decides(search.target, match, usual):
         return match, INFERRED
-    return usual, INFERRED if search.decides(usual, match) else ASSUMED
+    return usual, INFERRED if decides(search.target, usual, match) else ASSUMED
 
 
 def _sequences(search: Search, seen: Match) -> tuple[Match, str]:
     """The most sequences that were seen at once as the limit, if it takes one to explain the log."""
     more = max(Worker.max_num_seqs, seen.worker.max_num_seqs + 1)
     free = search.fit(replace(seen.worker, max_num_seqs=more))
-    return (seen, INFERRED) if search.decides(seen, free) else (free, NOT_REACHED)
+    return (seen, INFERRED) if decides(search.target, seen, free) else (free, NOT_REACHED)

@@ -4,11 +4,11 @@ import numpy as np
 
 from shadowprice.calibrate.limits import ASSUMED, INFERRED, NOT_REACHED
 from shadowprice.calibrate.observed import Seen
-from shadowprice.fleet.step_time import StepTime
+from shadowprice.calibrate.replay import Statistics
 from shadowprice.fleet.worker import Worker
 from shadowprice.simulate.engine import EngineRun
 
-VAGUE = 1.5  # ratio of a coefficient's extremes from which it is called unknown
+FAR = 0.1  # relative error of a mean from which the replay is called wrong
 
 
 def describe_limits(worker: Worker, how: dict[str, str], seen: Seen, run: EngineRun) -> list[str]:
@@ -46,16 +46,23 @@ def describe_limits(worker: Worker, how: dict[str, str], seen: Seen, run: Engine
     return [texts[key] for key in how.items() if key in texts]
 
 
-def describe_rivals(rivals: tuple[StepTime, ...]) -> list[str]:
-    """Which coefficients differ among step times that explain the log about equally well."""
-    ranges = []
-    for name in StepTime.__dataclass_fields__:
-        low, high = (f(getattr(rival, name) for rival in rivals) for f in (min, max))
-        if high > VAGUE * low:
-            ranges.append(f"{name} {low:.1e} to {high:.1e}")
-    if not ranges:
+def describe_unfixed(names: list[str]) -> list[str]:
+    """Which coefficients the log does not fix."""
+    if not names:
         return []
     return [
-        f"The log does not fix every coefficient: others explain it about as well ({', '.join(ranges)}). Steps like "
-        "those in the log are timed right all the same; much smaller or larger batches are a guess."
+        f"The log does not fix {' and '.join(names)}: each could be half or twice as large, with the others to match. "
+        "Steps like those in the log are timed right all the same; much smaller or larger batches are a guess."
+    ]
+
+
+def describe_errors(errors: Statistics) -> list[str]:
+    """A warning where the replay is not like the log."""
+    worst = max((abs(errors[name]["mean"]), name) for name in errors)
+    if worst[0] < FAR:
+        return []
+    return [
+        f"The replay misses the mean {worst[1]} by {worst[0]:.0%}. Do not trust this fit: a given limit is wrong, or "
+        "the engine did what the simulator does not do (prefix caching with many hits, speculative decoding, "
+        "priorities, several workers in one log)."
     ]

@@ -19,20 +19,17 @@ Statistics = dict[str, dict[str, float]]  # of ttft, e2e and tpot: mean, p50 and
 TINY_S = 1e-6  # no span of a real log is shorter; keeps ratios finite
 OUTLIER = 0.02  # residuals beyond this count linearly: one request that joined a step late must not bend the fit
 DECISIVE = 0.8  # costs nearer than this say nothing: they scatter by a tenth with the start of the search
+NEGLIGIBLE = 1e-5  # cost per request that nobody minds: each time about 0.3 % off
 USUAL = 0.1  # weight of the pull towards the usual coefficients: e times as much costs as a request 10 % off
 PREFILL = 0.1  # weight of the residual that tells long steps from short ones; the latencies themselves have 1
 
 
 @dataclass(frozen=True)
 class Match:
-    """A worker, how badly its replay misses (sum of bounded squared residuals), and step times that do about as well.
-
-    rivals: where searches from other starts ended that the cost does not tell from the best, and the best.
-    """
+    """A worker, and how badly its replay misses the log: the sum of the squared misses, outliers counted less."""
 
     worker: Worker
     cost: float
-    rivals: tuple[StepTime, ...]
 
 
 def replay(log: MeasuredLog, worker: Worker) -> EngineRun:
@@ -77,28 +74,32 @@ class Target:
         )
 
 
-def fit_step_time(target: Target, worker: Worker, starts: Iterable[StepTime], evaluations: int) -> Match:
+def fit_step_time(
+    target: Target, worker: Worker, starts: Iterable[StepTime], evaluations: int, free: tuple[int, ...] = (0, 1, 2, 3)
+) -> Match:
     """The step time with which the worker's replay is nearest to the target, by Gauss-Newton in its logs.
 
-    worker: the limits. starts: where to begin, at least one, no coefficient 0; the best end wins.
+    worker: the limits. starts: where to begin, at least one, no coefficient 0; the best end wins. free: which of the
+    coefficients may move.
     """
+    moves = np.eye(4)[list(free)]
 
-    def descend(start: StepTime) -> tuple[float, StepTime]:
+    def descend(start: StepTime) -> Match:
+        def moved(x: FloatArray) -> Worker:
+            return replace(worker, step_time=_times(start, x @ moves))
+
         found: Any = least_squares(
-            lambda x: target.miss(replace(worker, step_time=_times(start, x))),
-            np.zeros(4),
+            lambda x: target.miss(moved(x)),
+            np.zeros(len(free)),
             bounds=(-6.0, 6.0),
             loss="soft_l1",
             f_scale=OUTLIER,
             diff_step=0.01,  # a smaller one sees single requests jump from step to step
             max_nfev=evaluations,
         )
-        return float(found.cost), _times(start, found.x)
+        return Match(moved(found.x), float(found.cost))
 
-    ends = sorted((descend(start) for start in starts), key=lambda end: end[0])
-    cost, best = ends[0]
-    rivals = tuple(step_time for other, step_time in ends if cost >= DECISIVE * other)
-    return Match(replace(worker, step_time=best), cost, rivals)
+    return min((descend(start) for start in starts), key=lambda end: end.cost)
 
 
 def search_around(target: Target, match: Match, evaluations: int) -> Match:
@@ -108,11 +109,27 @@ def search_around(target: Target, match: Match, evaluations: int) -> Match:
     """
     for scale in (0.3, 0.1, 0.03):
         moved = _simplex(target, match, scale, evaluations)
-        ends = (match, moved, fit_step_time(target, moved.worker, [moved.worker.step_time], evaluations // 10))
-        best = min(ends, key=lambda end: end.cost)
-        near = tuple(rival for end in ends if best.cost >= DECISIVE * end.cost for rival in end.rivals)
-        match = replace(best, rivals=near)
+        then = fit_step_time(target, moved.worker, [moved.worker.step_time], evaluations // 10)
+        match = min(match, moved, then, key=lambda end: end.cost)
     return match
+
+
+def unfixed(target: Target, match: Match, evaluations: int) -> list[str]:
+    """Coefficients that could be twice or half as large, the others fitted anew, without the cost telling it."""
+    found = []
+    for i, name in enumerate(StepTime.__dataclass_fields__):
+        others = tuple(j for j in range(4) if j != i)
+        shift = np.eye(4)[i] * np.log(2.0)
+        for start in (_times(match.worker.step_time, shift), _times(match.worker.step_time, -shift)):
+            if not decides(target, match, fit_step_time(target, match.worker, [start], evaluations, others)):
+                found.append(name)
+                break
+    return found
+
+
+def decides(target: Target, match: Match, other: Match) -> bool:
+    """Is the match so much nearer to the log than the other that it is no accident of the search?"""
+    return match.cost < DECISIVE * other.cost - NEGLIGIBLE * len(target.rows)
 
 
 def _simplex(target: Target, match: Match, scale: float, evaluations: int) -> Match:
@@ -124,7 +141,7 @@ def _simplex(target: Target, match: Match, scale: float, evaluations: int) -> Ma
     simplex = np.vstack([np.zeros(4), scale * np.eye(4)])
     options = {"initial_simplex": simplex, "maxfev": evaluations}
     found: Any = minimize(lambda x: _soft(target.miss(worker(x))), np.zeros(4), method="Nelder-Mead", options=options)
-    return Match(worker(found.x), float(found.fun), (worker(found.x).step_time,))
+    return Match(worker(found.x), float(found.fun))
 
 
 def _times(step_time: StepTime, x: FloatArray) -> StepTime:

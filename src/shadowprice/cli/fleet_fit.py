@@ -60,9 +60,9 @@ def fit(
         fitted = fit_log(measured, given, tell=status.update)
         if halves:
             fitted = with_unseen_half(fitted, measured, given, tell=status.update)
+    fitted = replace(fitted, name=name or log.stem)
     if output is not None:
-        fleet = fitted.fleet()
-        write_fleet(replace(fleet, name=name) if name else fleet, output)
+        write_fleet(fitted.fleet(), output)
     if as_json:
         print(json.dumps(fitted.to_json()))
         return
