@@ -67,3 +67,8 @@ def test_a_time_limit_of_zero_proves_nothing() -> None:
 def test_a_model_that_highs_refuses_is_an_error() -> None:
     with pytest.raises(ShadowpriceError, match="HiGHS"):
         solve(replace(KNAPSACK, index=np.array([0, 0, 7])))
+
+
+def test_nothing_is_printed_on_stdout(capfd: pytest.CaptureFixture[str]) -> None:
+    solve(replace(KNAPSACK, integer=True))
+    assert capfd.readouterr().out == ""

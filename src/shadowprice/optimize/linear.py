@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from math import inf
-from typing import Literal
+from typing import Any, Literal
 
 import highspy
 import numpy as np
@@ -14,6 +14,8 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Status = Literal["optimal", "infeasible", "time_limit", "unbounded"]
 
+# The compiled class below highspy.Highs, whose own constructor prints a banner on stdout before it can be silenced.
+Solver: Any = highspy.Highs.__base__
 STATUS: dict[highspy.HighsModelStatus, Status] = {
     highspy.HighsModelStatus.kOptimal: "optimal",
     highspy.HighsModelStatus.kInfeasible: "infeasible",
@@ -62,7 +64,7 @@ def solve(
 
     Raises ShadowpriceError when HiGHS fails for any reason that is neither infeasibility nor the time limit.
     """
-    highs = highspy.Highs()  # type: ignore[no-untyped-call]
+    highs = Solver()
     highs.setOptionValue("output_flag", False)
     highs.setOptionValue("threads", threads)
     if program.integer:
@@ -96,7 +98,7 @@ def _model(program: LinearProgram) -> highspy.HighsLp:
     return lp
 
 
-def _read(highs: highspy.Highs, integer: bool) -> LinearSolution:
+def _read(highs: Any, integer: bool) -> LinearSolution:
     code = highs.getModelStatus()
     if code not in STATUS:
         raise ShadowpriceError(f"HiGHS stopped with status {highs.modelStatusToString(code)!r}")
