@@ -14,6 +14,7 @@ from shadowprice.simulate._engine_state import (
     CLEAR,
     DONE,
     FINISHED,
+    LATER,
     LEAVING,
     LOOK_AHEAD,
     NO_MEMORY,
@@ -84,7 +85,7 @@ def wait(requests, rules, run, r):
     """Put r among the waiting."""
     requests[r].status = WAITING
     run.n_waiting += 1
-    if r < run.oldest or run.oldest < 0:
+    if run.oldest < 0 or requests[r].place < requests[run.oldest].place:
         run.oldest = r
     if not rules.asks and not requests[r].in_heap:
         push(requests, run, r)
@@ -101,7 +102,7 @@ def pull_arrivals(requests, rules, run):
 
 @njit(cache=True)
 def oldest_waiting(requests, run):
-    """The waiting request that arrived first; -1 if nobody waits."""
+    """The waiting request that came to this worker first; -1 if nobody waits."""
     if run.n_waiting == 0:
         return -1
     while requests[run.oldest].status != WAITING:
@@ -447,7 +448,7 @@ def release(requests, run, batch):
 
 
 @njit(cache=True)
-def coast(requests, rules, run, batch, samples, residues, ended, decided_s):
+def coast(requests, rules, run, batch, samples, residues, ended, decided_s, until_s):
     """Take the steps in which nothing changes but one more token for everyone running, all decoding.
 
     They end before a step in which somebody finishes, an arrival could join, a waiting request's bound passes, or
@@ -467,15 +468,15 @@ def coast(requests, rules, run, batch, samples, residues, ended, decided_s):
         kv_tokens += requests[r].computed + 1
     if steps <= 0:
         return
-    until_s = np.inf
+    stop_s = until_s
     if run.following >= 0 and (ended == NOBODY or (ended == NO_MEMORY and not rules.in_arrival_order)):
-        until_s = requests[run.following].arrival_s
+        stop_s = min(stop_s, requests[run.following].arrival_s)
     oldest_s = np.inf  # arrival of the one whose bound on waiting may pass, which would make it the head
     if ended == NO_MEMORY:
         oldest_s = requests[oldest_waiting(requests, run)].arrival_s
         if decided_s - oldest_s > rules.max_wait_s:  # it is the head already
             oldest_s = np.inf
-    if until_s > run.now_s:
+    if stop_s > run.now_s:
         pull_arrivals(requests, rules, run)
     bs = rules.block_size
     for i in range(n):  # room left in the last block: that many steps later a new one is needed
@@ -483,7 +484,7 @@ def coast(requests, rules, run, batch, samples, residues, ended, decided_s):
         residues[requests[r].held * bs - requests[r].computed] += 1
     done = 0
     phase = 0
-    while done < steps and run.now_s < until_s and not run.now_s - oldest_s > rules.max_wait_s:
+    while done < steps and run.now_s < stop_s and not run.now_s - oldest_s > rules.max_wait_s:
         need = residues[phase]
         if need > run.free_blocks:
             break
@@ -504,8 +505,10 @@ def coast(requests, rules, run, batch, samples, residues, ended, decided_s):
 
 
 @njit(cache=True)
-def advance(requests, rules, runs, batch, samples, residues, ranking, ranked, rng):
+def advance(requests, rules, runs, batch, samples, residues, ranking, ranked, rng, until_s):
     """Run until all is done (DONE), a Python policy must rank the waiting (ASK), or nothing can ever move (STUCK).
+
+    Also until the next decision would fall on or after `until_s` (LATER): then more arrivals may be chained.
 
     ranking: ids of waiting requests, best first, the policy's answer for this step; ranked: how many, -1 for none yet.
     """
@@ -517,6 +520,8 @@ def advance(requests, rules, runs, batch, samples, residues, ranking, ranked, rn
                 return DONE
             run.now_s = max(run.now_s, requests[run.following].arrival_s)
             continue
+        if run.now_s >= until_s:
+            return LATER
         if rules.asks and ranked < 0 and run.n_waiting > 0 and run.n_running < rules.max_num_seqs:
             return ASK
         budget, preempted = schedule_running(requests, rules, run, batch, rng)
@@ -541,4 +546,4 @@ def advance(requests, rules, runs, batch, samples, residues, ranking, ranked, rn
             run.now_s = max(run.now_s, run.end_s)
         released = release(requests, run, batch)
         if ended != RETRY and (released == 0 or run.n_waiting == 0) and not rules.every_step:
-            coast(requests, rules, run, batch, samples, residues, ended, decided_s)
+            coast(requests, rules, run, batch, samples, residues, ended, decided_s, until_s)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 Table = npt.NDArray[np.void]
 
-DONE, ASK, STUCK = 0, 1, 2  # what `advance` returns
+DONE, ASK, STUCK, LATER = 0, 1, 2, 3  # what `advance` returns
 WAITING, RUNNING, LEAVING, FINISHED = 1, 2, 3, 4  # status of a request; 0 is "not yet arrived"
 OPTIMISTIC, RESERVE_PEAK, LOOK_AHEAD, PROTECT = 0, 1, 2, 3  # gates
 LAST_ADMITTED, WORST_KEY, CLEAR = 0, 1, 2  # who is preempted when blocks run out
@@ -41,11 +41,12 @@ def _fields(kind: type, names: str) -> list[tuple[str, Any]]:
     return [(name, kind) for name in names.split()]
 
 
-# One row per request, by arrival. following: the next arrival at the same worker, -1 for none. key: rank in the queue,
+# One row per request, by arrival. following: the next arrival at the same worker, -1 for
+# none; place: its rank among them. key: rank in the queue,
 # smallest first. computed: tokens whose KV is there; held: blocks. heap_*: links of the worker's heap of the waiting.
 REQUEST = np.dtype(
     _fields(np.float64, "arrival_s key scheduled_s first_token_s finish_s")
-    + _fields(np.int64, "prompt output predicted priority status computed generated held preemptions following")
+    + _fields(np.int64, "prompt output predicted priority status computed generated held preemptions following place")
     + _fields(np.int64, "in_heap heap_child heap_sibling")
 )
 # One row per running request, in order of admission: its id and the tokens it computes in this step. by_finish: again

@@ -102,7 +102,7 @@ def simulate(
     generator = rng if rng is not None else np.random.default_rng(0)
     ranking = np.zeros(0, np.int64)
     ranked = -1
-    while (status := advance(*state, ranking, ranked, generator)) != kernel.DONE:
+    while (status := advance(*state, ranking, ranked, generator, np.inf)) != kernel.DONE:
         if status == kernel.STUCK:
             raise PolicyError(f"{policy}: {state.run['n_waiting'][0]} requests wait for ever on an idle worker")
         ranking = _ask(policy, state, worker)
@@ -143,6 +143,7 @@ def _table(trace: Trace, worker: Worker, policy: SchedulingPolicy) -> kernel.Tab
     requests["priority"] = 0 if trace.priority is None else trace.priority
     requests["following"] = np.arange(1, len(trace) + 1)
     requests["following"][-1:] = -1
+    requests["place"] = np.arange(len(trace))
     for moment in ("scheduled_s", "first_token_s", "finish_s"):
         requests[moment] = np.nan
     if isinstance(policy, Ranked):
