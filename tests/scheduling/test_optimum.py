@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from shadowprice.scheduling.optimum import (
+    evaluate,
     hindsight_interval,
     integer_optimum,
     lagrangian_bound,
@@ -66,6 +67,33 @@ def test_earliest_start_equals_its_twin() -> None:
         output, start = int(rng.integers(1, memory - prompt + 1)), int(rng.integers(0, 20))
         arguments = (used, prompt, output, memory, start)
         assert earliest_start(*arguments) == earliest_twin(*arguments)
+
+
+def test_cheapest_starts_equal_their_twin() -> None:
+    """Every request's cheapest start by adding the prices up round by round."""
+    rng = np.random.default_rng(6)
+    for _ in range(40):
+        n, rounds = int(rng.integers(1, 8)), int(rng.integers(8, 40))
+        prompt = rng.integers(1, 5, n)
+        case = RoundInstance(rng.integers(0, 8, n), prompt, rng.integers(1, 20 - prompt + 1), 20)
+        rows = memory_and_lane_rows(case)
+        price = rng.random((len(rows.capacity), rounds + 1))
+        prices = evaluate(case, rows, price)
+        for i in range(n):
+            costs = {
+                k: k
+                + sum(
+                    price[r, k + j] * (rows.base[r, i] + rows.slope[r] * j)
+                    for r in range(len(rows.capacity))
+                    for j in range(1, rows.length[r, i] + 1)
+                    if k + j <= rounds
+                )
+                for k in range(int(case.arrival[i]), rounds + 1)
+            }
+            assert prices.costs[i] == pytest.approx(min(costs.values()))
+            assert costs[int(prices.starts[i])] == pytest.approx(min(costs.values()))
+        paid = float(price[:, 1:].sum(axis=1) @ rows.capacity)
+        assert prices.value == pytest.approx(prices.costs.sum() + (case.output_tokens - case.arrival).sum() - paid)
 
 
 def test_two_requests_that_do_not_fit_together_run_one_after_another() -> None:

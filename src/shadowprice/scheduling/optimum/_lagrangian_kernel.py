@@ -9,39 +9,44 @@ FloatArray = npt.NDArray[np.float64]
 
 
 @njit(cache=True)
-def price_sums(price: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Prefix sums over rounds of price[r, t] and of t * price[r, t], float64 [families, rounds + 1]."""
+def price_sums(price: FloatArray, beyond: int) -> tuple[FloatArray, FloatArray]:
+    """Prefix sums over rounds of price[r, t] and of t * price[r, t], with `beyond` free rounds after the last."""
     families, rounds = price.shape[0], price.shape[1] - 1
-    plain = np.zeros((families, rounds + 1))
-    timed = np.zeros((families, rounds + 1))
+    plain = np.zeros((families, rounds + beyond + 1))
+    timed = np.zeros((families, rounds + beyond + 1))
     for r in range(families):
-        for t in range(1, rounds + 1):
-            plain[r, t] = plain[r, t - 1] + price[r, t]
-            timed[r, t] = timed[r, t - 1] + t * price[r, t]
+        for t in range(1, rounds + beyond + 1):
+            paid = price[r, t] if t <= rounds else 0.0
+            plain[r, t] = plain[r, t - 1] + paid
+            timed[r, t] = timed[r, t - 1] + t * paid
     return plain, timed
 
 
-@njit(cache=True, inline="always")
-def start_cost(
+@njit(cache=True)
+def start_costs(
     i: int,
-    k: int,
-    rounds: int,
+    first: int,
+    last: int,
     base: IntArray,
     slope: IntArray,
     length: IntArray,
     plain: FloatArray,
     timed: FloatArray,
-) -> float:
-    """k plus the priced use of all families when request i starts at round k; rounds beyond the last are free."""
-    cost = float(k)
+    costs: FloatArray,
+) -> None:
+    """Fill costs[k] for k = first..last: k plus the priced use of all families when request i starts at round k."""
+    for k in range(first, last + 1):
+        costs[k] = k
     for r in range(base.shape[0]):
-        last = min(k + length[r, i], rounds)
-        if last > k:
-            paid = plain[r, last] - plain[r, k]
-            cost += base[r, i] * paid
-            if slope[r] != 0:
-                cost += slope[r] * (timed[r, last] - timed[r, k] - k * paid)
-    return cost
+        span, flat = length[r, i], float(base[r, i])
+        if slope[r] == 0:
+            for k in range(first, last + 1):
+                costs[k] += flat * (plain[r, k + span] - plain[r, k])
+        else:
+            steep = float(slope[r])
+            for k in range(first, last + 1):
+                paid = plain[r, k + span] - plain[r, k]
+                costs[k] += (flat - steep * k) * paid + steep * (timed[r, k + span] - timed[r, k])
 
 
 @njit(cache=True)
@@ -56,33 +61,30 @@ def cheapest_starts(
     used: FloatArray,
 ) -> None:
     """Fill starts and costs [n] with each request's cheapest start in arrival..rounds and what it costs (see
-    start_cost), and used [families, rounds + 1] with the rows' use by these starts.
+    start_costs), and used [families, rounds + 1] with the rows' use by these starts.
 
     price: float64 [families, rounds + 1], index 0 unused.
     """
     families, rounds = price.shape[0], price.shape[1] - 1
-    plain, timed = price_sums(price)
+    plain, timed = price_sums(price, length.max())
+    of_start = np.empty(rounds + 1)
     used[:] = 0.0
     for i in range(len(arrival)):
-        best, best_k = np.inf, 0
-        for k in range(arrival[i], rounds + 1):
-            cost = start_cost(i, k, rounds, base, slope, length, plain, timed)
-            if cost < best:
-                best, best_k = cost, k
-        starts[i], costs[i] = best_k, best
+        start_costs(i, arrival[i], rounds, base, slope, length, plain, timed, of_start)
+        best = arrival[i] + np.argmin(of_start[arrival[i] :])
+        starts[i], costs[i] = best, of_start[best]
         for r in range(families):
-            for t in range(best_k + 1, min(best_k + length[r, i], rounds) + 1):
-                used[r, t] += base[r, i] + slope[r] * (t - best_k)
+            for t in range(best + 1, min(best + length[r, i], rounds) + 1):
+                used[r, t] += base[r, i] + slope[r] * (t - best)
 
 
 @njit(cache=True)
 def all_start_costs(
     arrival: IntArray, base: IntArray, slope: IntArray, length: IntArray, price: FloatArray, i: int
 ) -> FloatArray:
-    """start_cost of request i for every start arrival[i]..rounds."""
+    """start_costs of request i for every start arrival[i]..rounds."""
     rounds = price.shape[1] - 1
-    plain, timed = price_sums(price)
-    costs = np.empty(rounds + 1 - arrival[i])
-    for k in range(arrival[i], rounds + 1):
-        costs[k - arrival[i]] = start_cost(i, k, rounds, base, slope, length, plain, timed)
-    return costs
+    plain, timed = price_sums(price, length.max())
+    costs = np.empty(rounds + 1)
+    start_costs(i, arrival[i], rounds, base, slope, length, plain, timed, costs)
+    return costs[arrival[i] :]

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from shadowprice.scheduling.optimum._lagrangian_kernel import all_start_costs, cheapest_starts
 from shadowprice.scheduling.optimum.local_search import ranked_starts
 from shadowprice.scheduling.optimum.rows import Rows
+from shadowprice.scheduling.optimum.volume import earliest_finishes
 from shadowprice.scheduling.problem import IntArray, RoundInstance
 
 FloatArray = npt.NDArray[np.float64]
@@ -45,9 +46,10 @@ def evaluate(instance: RoundInstance, rows: Rows, price: FloatArray) -> Prices:
     """
     n = len(instance)
     starts, costs, used = np.zeros(n, dtype=np.int64), np.zeros(n), np.zeros(price.shape)
-    cheapest_starts(instance.arrival, rows.base, rows.slope, rows.length, price, starts, costs, used)
+    if n > 0:
+        cheapest_starts(instance.arrival, rows.base, rows.slope, rows.length, price, starts, costs, used)
     fixed = float(np.sum(instance.output_tokens - instance.arrival))
-    paid = float(np.sum(price.sum(axis=1) * rows.capacity))
+    paid = float(np.sum(price[:, 1:].sum(axis=1) * rows.capacity))
     value = float(costs.sum()) + fixed - paid
     slack = 1e-9 * (float(np.abs(costs).sum()) + abs(fixed) + paid) + 1e-6
     return Prices(rows, price, value, ceil(value - slack), costs, starts, starts.astype(np.float64))
@@ -56,29 +58,47 @@ def evaluate(instance: RoundInstance, rows: Rows, price: FloatArray) -> Prices:
 def lagrangian_bound(
     instance: RoundInstance, rows: Rows, schedule: IntArray | None = None, iterations: int = 1000
 ) -> Prices:
-    """The best prices found by subgradient ascent, with the bound they prove (see `evaluate`).
+    """The best prices found by subgradient ascent, with the bound they prove (see `evaluate`); O(n * rounds) a step.
 
-    schedule: start rounds of a good schedule (MC-SF by default); its value is the target of Polyak's step, its last
-    finish the number of priced rounds, and (requests unfinished) / M, the price of memory if it were fluid, the first
-    guess. Each direction is the subgradient plus the last direction scaled to its length (the average direction
-    strategy, Sherali and Ulular 1989); the step is cut after 20 iterations without progress. The best value equals
-    the linear relaxation's over the same rows, for requests' starts are not tied to one another (integrality
-    property: Geoffrion 1974).
+    schedule: start rounds of a good schedule (by default the better of MC-SF and smallest volume first); its value is
+    the target of Polyak's step, its last finish the number of priced rounds. Each direction is the subgradient plus
+    the last direction scaled to its length (the average direction strategy, Sherali and Ulular 1989); the step is cut
+    after 20 iterations without progress. The best value equals the linear relaxation's over the same rows, for
+    requests' starts are not tied to one another (integrality property: Geoffrion 1974).
     """
-    schedule = ranked_starts(instance, instance.output_tokens) if schedule is None else schedule
-    finish = np.sort(schedule + instance.output_tokens)
-    rounds = int(max(finish.max(initial=0), instance.arrival.max(initial=0)))
-    target = float(instance.total_latency(schedule))
-    price = np.zeros((len(rows.capacity), rounds + 1))
-    unfinished = len(finish) - np.searchsorted(finish, np.arange(1, rounds + 1), side="right")
-    price[0, 1:] = unfinished / instance.memory_tokens
-    best = evaluate(instance, rows, price)
+    if schedule is None:
+        candidates = [ranked_starts(instance, key) for key in (instance.output_tokens, instance.volume)]
+        schedule = min(candidates, key=instance.total_latency)
+    best = _first_guess(instance, rows, schedule)
     if len(instance) == 0:
         return best
-    price, mean = _ascend(instance, best, target, iterations)
+    price, mean = _ascend(instance, best, float(instance.total_latency(schedule)), iterations)
     improved = evaluate(instance, rows, price)
     chosen = improved if improved.value > best.value else best
     return Prices(rows, chosen.price, chosen.value, chosen.bound, chosen.costs, chosen.starts, mean)
+
+
+def _first_guess(instance: RoundInstance, rows: Rows, schedule: IntArray) -> Prices:
+    """The best of a few prices that hold where memory is fluid: delaying a round costs all who wait for it, over M.
+
+    Who waits: the requests unfinished, or those of them that have arrived, in the schedule or in the volume bound.
+    """
+    finish = np.sort(schedule + instance.output_tokens)
+    rounds = int(max(finish.max(initial=0), instance.arrival.max(initial=0)))
+    at = np.arange(rounds + 1)
+    price = np.zeros((len(rows.capacity), rounds + 1))
+    best = evaluate(instance, rows, price)
+    if len(instance) == 0:
+        return best
+    arrived = np.searchsorted(np.sort(instance.arrival), at)
+    for done in (earliest_finishes(instance), finish):
+        for present in (np.full(rounds + 1, len(instance)), arrived):
+            for share in (0.6, 1.0):
+                waiting = np.maximum(present - np.searchsorted(done, at, side="right"), 0)
+                price = np.zeros((len(rows.capacity), rounds + 1))
+                price[0, 1:] = share * waiting[1:] / instance.memory_tokens
+                best = max(best, evaluate(instance, rows, price), key=lambda guess: guess.value)
+    return best
 
 
 def _ascend(instance: RoundInstance, first: Prices, target: float, iterations: int) -> tuple[FloatArray, FloatArray]:
