@@ -116,7 +116,9 @@ def _advice(name: str, best: str, served: dict[str, Served], bound_s: float) -> 
     if name not in WORDS:
         price = seconds(max(here - there, 0.0))
         return f"nobody is passed over after that wait, which costs {price} of mean latency."
-    left = percent(1 - bound_s / there)
+    left = percent(max(1 - bound_s / there, 0.0))
+    if bound_s >= here * (1 - 1e-6):
+        return "Keep it: it is optimal, no policy can do better here."
     if here <= there * (1 + WORTH_CHANGING):
         return f"Keep it: nothing listed is {percent(WORTH_CHANGING)} better, and at most {left} could be gained."
     return (

@@ -29,7 +29,9 @@ def audit_table(trace: Trace, fleet: Fleet, stable_rate_per_s: float, findings: 
     ]
     if trace.skipped_rows:
         head.append(Text(f"note   {plural(trace.skipped_rows, 'bad row')} skipped"))
-    return Group(*head, *(part for finding in findings for part in _block(finding)))
+    models = dict.fromkeys(f"{f.decision} model: {f.certificates[0].model}" for f in findings)
+    foot = [Text(""), *(Text(model, style="dim") for model in models)]
+    return Group(*head, *(part for finding in findings for part in _block(finding)), *foot)
 
 
 def as_text(table: RenderableType) -> str:
@@ -61,8 +63,9 @@ def load_line(finding: Finding) -> str:
 
 def _trace_line(trace: Trace) -> str:
     prompt, output = trace.prompt_tokens.mean(), trace.output_tokens.mean()
+    when = f"in {number(trace.span_s)} s, {number(trace.rate_per_s)}/s" if trace.span_s > 0 else "at one moment"
     return (
-        f"{plural(len(trace), 'request')} in {number(trace.span_s)} s, {number(trace.rate_per_s)}/s, "
+        f"{plural(len(trace), 'request')} {when}, "
         f"mean {number(float(prompt))} prompt and {number(float(output))} output tokens"
     )
 

@@ -73,7 +73,9 @@ def audit(
     skip_bad_rows: Annotated[
         bool, typer.Option("--skip-bad-rows", help="Drop and count rows that cannot be used.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of the preset, of noisy forecasts, of arrivals in coarse steps.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the preset, of noisy forecasts, of arrivals in coarse steps.")
+    ] = 0,
     report: Annotated[Path | None, typer.Option(help="Write a page of tables and plots (HTML, opens offline).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
@@ -96,16 +98,16 @@ def audit(
     if predict is not None:
         what_arrives = forecast(what_arrives, predict, rng)
     result = run_audit(what_arrives, what_serves, loads, max_wait_s=max_wait, drop=drop_oversized, progress=_progress)
-    if report is not None:
-        from shadowprice.report import write_page
-
-        write_page(result, report)
     if as_json:
         print(json.dumps(result.to_json(), allow_nan=False))
     else:
         from rich.console import Console
 
         Console(highlight=False).print(result)
+    if report is not None:
+        from shadowprice.report import write_page
+
+        write_page(result, report)
     if loads is None and result.overloaded:
         raise typer.Exit(1)
 

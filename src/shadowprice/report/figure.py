@@ -63,6 +63,7 @@ def inline_svg(figure: Figure, name: str, title: str) -> str:
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'(href="|url\()#', rf"\1#{name}-", svg)
     svg = re.sub(r"font: ([^;\"]*?)px [^;\"]*", r"font: \1px var(--font)", svg)
+    svg = re.sub(r"font-family: [^;\"]*", "font-family: var(--font)", svg)
     for stand_in, variable in VARIABLES.items():
         svg = svg.replace(stand_in, f"var(--{variable})")
     attributes, body = svg[len("<svg") : svg.index(">")], svg[svg.index(">") + 1 :]
