@@ -8,6 +8,7 @@ import pytest
 from made_logs import run_of, write_log
 
 from shadowprice.calibrate import Given, fit, with_unseen_half
+from shadowprice.calibrate.replay import latencies, relative, replay
 from shadowprice.errors import FleetError, TraceError
 from shadowprice.fleet import StepTime, Worker
 from shadowprice.scheduling.policies import fcfs
@@ -39,6 +40,7 @@ def test_fit_recovers_the_worker_behind_a_log(worker: Worker, rate_per_s: float,
     assert abs(fitted.errors["tpot"]["mean"]) < 0.01
     assert abs(fitted.errors["ttft"]["mean"]) < 0.02
     assert max(abs(error) for name in ("e2e", "tpot") for error in fitted.errors[name].values()) < 0.02
+    assert not any("cut out of a longer one" in note for note in fitted.notes)
     found = fitted.worker
     assert found.async_scheduling == worker.async_scheduling
     assert found.step_time.fixed_s == pytest.approx(TIME.fixed_s, rel=0.1)
@@ -58,10 +60,21 @@ def test_fit_recovers_the_worker_behind_a_log(worker: Worker, rate_per_s: float,
 
 
 def test_fit_to_the_first_half_predicts_the_second(tmp_path: Path) -> None:
-    log = log_of(replace(ROOMY, max_num_seqs=24), tmp_path, rate_per_s=16.0)
+    log = log_of(replace(ROOMY, max_num_seqs=16), tmp_path, requests=120, rate_per_s=16.0)
     fitted = with_unseen_half(fit(log), log)
     assert fitted.unseen is not None
     assert max(abs(error) for error in fitted.unseen["e2e"].values()) < 0.02
+
+
+def test_log_cut_out_of_a_longer_one_is_noticed_and_explains_the_rest(tmp_path: Path) -> None:
+    whole = log_of(replace(ROOMY, max_num_seqs=48), tmp_path, requests=400, rate_per_s=16.0)
+    half = np.arange(200)
+    stamps = (whole.queued_s, whole.scheduled_s, whole.first_token_s, whole.last_token_s)
+    fitted = fit(MeasuredLog(whole.trace.take(half), *(stamp[half] for stamp in stamps)))
+    assert "cut out of a longer one" in fitted.notes[0]
+    assert max(abs(error) for error in fitted.errors["e2e"].values()) < 0.02
+    rest = relative(*latencies(whole, replay(whole, fitted.worker), np.arange(200, 400)))
+    assert max(abs(error) for error in rest["e2e"].values()) < 0.03
 
 
 def test_given_limits_are_kept(tmp_path: Path) -> None:

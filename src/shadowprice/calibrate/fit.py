@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from shadowprice.calibrate.limits import SHORT, Given, Search, Tell, infer
+from shadowprice.calibrate.limits import SHORT, Given, Search, Tell, infer, is_cut, whole_until_last_admission
 from shadowprice.calibrate.notes import describe_errors, describe_limits, describe_unfixed
 from shadowprice.calibrate.observed import FEWEST, guesses, look
 from shadowprice.calibrate.replay import Statistics, Target, latencies, relative, replay, unfixed
@@ -109,10 +109,15 @@ def fit(log: MeasuredLog, given: Given | None = None, *, tell: Tell | None = Non
     every = np.arange(len(log.trace))
     search = _search(log, given or Given(), every, tell)
     match, how = infer(search)
+    cut = is_cut(search, match)
+    if cut:
+        search = whole_until_last_admission(search)
+        match, how = infer(search)
     vague = unfixed(search.target, match, SHORT)
     worker = match.worker
     run = replay(log, worker)
-    measured, replayed = latencies(log, run, every)
+    counted = np.flatnonzero(log.last_token_s <= search.target.until_s)
+    measured, replayed = latencies(log, run, counted)
     off = relative(measured, replayed)
     return Fit(
         name=log.trace.name,
@@ -122,7 +127,11 @@ def fit(log: MeasuredLog, given: Given | None = None, *, tell: Tell | None = Non
         measured=measured,
         replayed=replayed,
         errors=off,
-        notes=(*describe_errors(off), *describe_limits(worker, how, search.seen, run), *describe_unfixed(vague)),
+        notes=(
+            *describe_errors(off, len(counted) if cut else None),
+            *describe_limits(worker, how, search.seen, run),
+            *describe_unfixed(vague),
+        ),
     )
 
 

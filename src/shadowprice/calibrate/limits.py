@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from shadowprice.calibrate.observed import Seen
+from shadowprice.calibrate.observed import FEWEST, Seen, guesses
 from shadowprice.calibrate.replay import Match, Target, decides, fit_step_time, replay, search_around
 from shadowprice.errors import FleetError
 from shadowprice.fleet.step_time import StepTime
@@ -67,12 +67,12 @@ def infer(search: Search) -> tuple[Match, dict[str, str]]:
 
     The fits between the choices are long, or a choice would be between the half and the fully fitted.
     """
-    given, guesses = search.given, search.guesses
+    given, starts = search.given, search.guesses
     how = dict.fromkeys(Given.__dataclass_fields__, GIVEN)
-    best = search.fit(_roomy(search), LONG, guesses)
+    best = search.fit(_roomy(search), LONG, starts)
     if given.kv_tokens is None:
         best, how["kv_tokens"] = _memory(search, best)
-        best = search.fit(best.worker, LONG, guesses)
+        best = search.fit(best.worker, LONG, starts)
     if given.max_num_batched_tokens is None:
         best, how["max_num_batched_tokens"] = _budget(search, best)
     if given.async_scheduling is None:
@@ -83,11 +83,34 @@ def infer(search: Search) -> tuple[Match, dict[str, str]]:
         how["block_size"] = ASSUMED
     if how["kv_tokens"] == INFERRED:
         best = _memory_around(search, best)
-    best = search_around(search.target, search.fit(best.worker, LONG, guesses), SIMPLEX)
+    best = search_around(search.target, search.fit(best.worker, LONG, starts), SIMPLEX)
     if how["kv_tokens"] == NOT_REACHED:
         needed = replay(search.target.log, best.worker).peak_kv_tokens
         best = replace(best, worker=replace(best.worker, kv_tokens=needed))
     return best, how
+
+
+def is_cut(search: Search, match: Match) -> bool:
+    """Do the times after the last admission contradict those before it?
+
+    Until then everything that ran is in the log (first come, first served). In a log that was cut out of a longer
+    one others came next and kept the engine busy; in a whole one it emptied. A worker that explains the whole
+    log explains its part about as well as a worker fitted to that part, unless the log was cut.
+    """
+    log, rows = search.target.log, search.target.rows
+    if np.count_nonzero(log.last_token_s[rows] <= log.scheduled_s.max()) < FEWEST:
+        return False
+    part = whole_until_last_admission(search)
+    fitted = part.fit(match.worker, LONG, part.guesses)
+    return decides(part.target, fitted, part.target.match(match.worker))
+
+
+def whole_until_last_admission(search: Search) -> Search:
+    """The same search, looking only at times in which all that ran is in the log."""
+    log = search.target.log
+    until_s = float(log.scheduled_s.max())
+    starts = guesses(log, until_s)
+    return replace(search, target=replace(search.target, until_s=until_s, usual=starts[1]), guesses=starts)
 
 
 def _roomy(search: Search) -> Worker:

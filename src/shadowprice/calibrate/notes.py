@@ -56,13 +56,18 @@ def describe_unfixed(names: list[str]) -> list[str]:
     ]
 
 
-def describe_errors(errors: Statistics) -> list[str]:
-    """A warning where the replay is not like the log."""
-    worst = max((abs(errors[name]["mean"]), name) for name in errors)
-    if worst[0] < FAR:
+def describe_errors(errors: Statistics, counted: int | None) -> list[str]:
+    """Warnings where the log is not whole (counted: requests that ended before the cut), or the replay not like it."""
+    if counted is not None:
+        return [
+            "The log seems to be cut out of a longer one: after its last admission the engine was slower than the "
+            f"requests in it explain. Fit and errors look only at the times before, at {counted} whole requests."
+        ]
+    worst, name = max((abs(errors[name]["mean"]), name) for name in errors)
+    if worst < FAR:
         return []
     return [
-        f"The replay misses the mean {worst[1]} by {worst[0]:.0%}. Do not trust this fit: a given limit is wrong, or "
-        "the engine did what the simulator does not do (prefix caching with many hits, speculative decoding, "
+        f"The replay misses the mean {name} by {worst:.0%}. Do not trust this fit: a given limit is wrong, or the "
+        "engine did what the simulator does not do (prefix caching with many hits, speculative decoding, "
         "priorities, several workers in one log)."
     ]

@@ -52,15 +52,16 @@ def look(log: MeasuredLog) -> Seen:
     return Seen(sequences, int(np.ceil(max(kv_tokens, peak.max()))), int(peak.max()), *_budget(log), _ahead(log))
 
 
-def guesses(log: MeasuredLog) -> list[StepTime]:
+def guesses(log: MeasuredLog, until_s: float = np.inf) -> list[StepTime]:
     """Step times to begin a search from: a regression without a replay, then the usual SHARES of the time.
 
     A request of n + 1 output tokens spans n steps, which took n*c + a*n*B + b*n*KV + e*P; B and KV are the averages
     over the span, P the prompt tokens that others prefilled in it. Rough where requests were preempted. The search
-    multiplies and could not leave zero, so no term is taken for less than LEAST of the time.
+    multiplies and could not leave zero, so no term is taken for less than LEAST of the time. Requests that ended after
+    until_s do not count.
     """
     span = log.last_token_s - log.first_token_s
-    rows = np.flatnonzero((log.trace.output_tokens > 1) & (span > 0))
+    rows = np.flatnonzero((log.trace.output_tokens > 1) & (span > 0) & (log.last_token_s <= until_s))
     if len(rows) == 0:
         raise TraceError(f"{log.trace.name}: no request has a second token later than its first; expected decoding")
     steps = (log.trace.output_tokens - 1)[rows].astype(np.float64)

@@ -42,11 +42,13 @@ class Target:
     """What a replay shall reproduce: the times in `log` of the requests `rows` (int64).
 
     usual: a plausible step time. Where the log cannot tell costs apart they stay near it instead of running to zero.
+    until_s: what was measured later does not count.
     """
 
     log: MeasuredLog
     rows: IntArray
     usual: StepTime
+    until_s: float = np.inf
 
     def miss(self, worker: Worker) -> FloatArray:
         """What the worker's replay misses, [4 * len(rows) + 4]: four blocks per request, one entry per coefficient.
@@ -63,15 +65,20 @@ class Target:
         missed = (run.finish_s - run.first_token_s)[rows] - decode
         prefill = np.maximum(first - log.scheduled_s[rows], TINY_S)
         replayed = np.maximum((run.first_token_s - run.scheduled_s)[rows], TINY_S)
+        begun, done = first <= self.until_s, last <= self.until_s
         return np.concatenate(
             [
-                (run.first_token_s[rows] - first) / whole,
-                (run.finish_s[rows] - last) / whole,
-                np.divide(missed, decode, out=np.zeros(len(rows)), where=decode > 0),
-                PREFILL * np.clip(np.log(replayed / prefill), -3.0, 3.0),
+                begun * (run.first_token_s[rows] - first) / whole,
+                done * (run.finish_s[rows] - last) / whole,
+                done * np.divide(missed, decode, out=np.zeros(len(rows)), where=decode > 0),
+                begun * PREFILL * np.clip(np.log(replayed / prefill), -3.0, 3.0),
                 USUAL * np.log(np.array(astuple(worker.step_time)) / np.array(astuple(self.usual))),
             ]
         )
+
+    def match(self, worker: Worker) -> Match:
+        """The worker as it is, with its cost."""
+        return Match(worker, _soft(self.miss(worker)))
 
 
 def fit_step_time(
