@@ -81,10 +81,17 @@ def pop(requests, run):
 
 
 @njit(cache=True)
+def context(requests, r):
+    """KV tokens r holds once its present context is computed."""
+    return requests[r].prompt + requests[r].generated
+
+
+@njit(cache=True)
 def wait(requests, rules, run, r):
     """Put r among the waiting."""
     requests[r].status = WAITING
     run.n_waiting += 1
+    run.waiting_tokens += context(requests, r)
     if run.oldest < 0 or requests[r].place < requests[run.oldest].place:
         run.oldest = r
     if not rules.asks and not requests[r].in_heap:
@@ -133,12 +140,6 @@ def blocks(tokens, block_size):
 def steps_left(requests, r):
     """Tokens that r is still forecast to make, at least one."""
     return max(requests[r].predicted - requests[r].generated, 1)
-
-
-@njit(cache=True)
-def context(requests, r):
-    """KV tokens r holds once its present context is computed."""
-    return requests[r].prompt + requests[r].generated
 
 
 @njit(cache=True)
@@ -348,6 +349,7 @@ def admit(requests, rules, run, batch, budget, ranking, ranked):
         batch[run.n_running].tokens = tokens
         run.n_running += 1
         run.n_waiting -= 1
+        run.waiting_tokens -= context(requests, r)
         budget -= tokens
         if np.isnan(requests[r].scheduled_s):
             requests[r].scheduled_s = run.now_s

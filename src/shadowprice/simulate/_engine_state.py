@@ -41,13 +41,13 @@ def _fields(kind: type, names: str) -> list[tuple[str, Any]]:
     return [(name, kind) for name in names.split()]
 
 
-# One row per request, by arrival. following: the next arrival at the same worker, -1 for
-# none; place: its rank among them. key: rank in the queue,
-# smallest first. computed: tokens whose KV is there; held: blocks. heap_*: links of the worker's heap of the waiting.
+# One row per request, by arrival. key: rank in the queue, smallest first. computed: tokens whose KV is there; held:
+# blocks. following: the next arrival at the same worker, -1 for none; place: its rank among them. heap_*: links of the
+# worker's heap of the waiting.
 REQUEST = np.dtype(
     _fields(np.float64, "arrival_s key scheduled_s first_token_s finish_s")
     + _fields(np.int64, "prompt output predicted priority status computed generated held preemptions following place")
-    + _fields(np.int64, "in_heap heap_child heap_sibling")
+    + _fields(np.int64, "in_heap heap_child heap_sibling worker")
 )
 # One row per running request, in order of admission: its id and the tokens it computes in this step. by_finish: again
 # a column of its own, the ids by forecast completion (kept for the look-ahead gate).
@@ -57,7 +57,7 @@ BATCH = np.dtype(_fields(np.int64, "id tokens by_finish"))
 RUN = np.dtype(
     _fields(np.float64, "now_s end_s busy_s kv_token_s running_s")
     + _fields(np.int64, "n_running n_waiting n_leaving n_by_finish n_samples following oldest heap_top free_blocks")
-    + _fields(np.int64, "steps stride peak_kv_tokens preempted")
+    + _fields(np.int64, "steps stride peak_kv_tokens preempted waiting_tokens")
 )
 
 

@@ -94,10 +94,10 @@ def simulate(
     Raises InfeasibleError when a request cannot fit the worker's KV memory, PolicyError when a policy answers with
     anything but distinct indices of waiting requests, or leaves requests waiting for ever.
     """
-    _require_fit(trace, worker)
+    require_fit(trace, worker)
     compiled = isinstance(policy, Ranked) and not interpreted
-    requests = _table(trace, worker, policy)
-    rules = _rules(worker, policy, requests, asks=not compiled, every_step=every_step)
+    requests = request_table(trace, worker, policy)
+    rules = rules_of(worker, policy, requests, asks=not compiled, every_step=every_step)
     state = kernel.new_state(requests, rules, SAMPLES)
     generator = rng if rng is not None else np.random.default_rng(0)
     ranking = np.zeros(0, np.int64)
@@ -110,7 +110,8 @@ def simulate(
     return _result(trace, state)
 
 
-def _require_fit(trace: Trace, worker: Worker) -> None:
+def require_fit(trace: Trace, worker: Worker) -> None:
+    """Raise InfeasibleError if a request needs more KV memory than the worker has."""
     peak = trace.prompt_tokens + trace.output_tokens - 1
     capacity = worker.kv_blocks * worker.block_size
     if len(trace) and peak.max() > capacity:
@@ -133,7 +134,7 @@ def _view(rows: kernel.Table) -> Requests:
     )
 
 
-def _table(trace: Trace, worker: Worker, policy: SchedulingPolicy) -> kernel.Table:
+def request_table(trace: Trace, worker: Worker, policy: SchedulingPolicy) -> kernel.Table:
     """The kernel's table of the requests, with the policy's key."""
     requests = np.zeros(len(trace), kernel.REQUEST)
     requests["arrival_s"] = trace.arrival_s
@@ -154,9 +155,10 @@ def _table(trace: Trace, worker: Worker, policy: SchedulingPolicy) -> kernel.Tab
     return requests
 
 
-def _rules(
+def rules_of(
     worker: Worker, policy: SchedulingPolicy, requests: kernel.Table, *, asks: bool, every_step: bool
 ) -> kernel.Rules:
+    """The worker's limits and the policy's gate as the kernel takes them."""
     time = worker.step_time
     known = policy if isinstance(policy, Ranked) else None
     return kernel.Rules(
