@@ -20,16 +20,14 @@ FEWEST = 20  # requests; with fewer, four coefficients and three limits are a gu
 
 @dataclass(frozen=True)
 class Seen:
-    """The most of everything in a log: sequences in flight at once, KV tokens, context of one request, prefill.
+    """What a log shows about the engine's limits: the most sequences in flight at once, the longest context.
 
-    kv_tokens counts every request between its first and last token, also while it was preempted, so it is never
-    less than what was in memory (up to the rounding of blocks). tokens_of_a_step: prompt tokens that steps certainly
+    tokens_of_a_step: prompt tokens that steps certainly
     computed. full_steps: how often the next in line was left for the very next step: the mark of a used-up budget.
     decided_ahead: whether steps are decided while the one before runs; None if the log hardly shows it.
     """
 
     sequences: int
-    kv_tokens: int
     context_tokens: int
     tokens_of_a_step: int
     full_steps: int
@@ -48,8 +46,7 @@ def look(log: MeasuredLog) -> Seen:
             "cost of a step; expected a log under load"
         )
     peak = trace.prompt_tokens + trace.output_tokens - 1
-    kv_tokens = _kv_tokens(log)[1].max()
-    return Seen(sequences, int(np.ceil(max(kv_tokens, peak.max()))), int(peak.max()), *_budget(log), _ahead(log))
+    return Seen(sequences, int(peak.max()), *_budget(log), _ahead(log))
 
 
 def guesses(log: MeasuredLog, until_s: float = np.inf) -> list[StepTime]:
