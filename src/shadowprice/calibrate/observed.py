@@ -22,9 +22,9 @@ FEWEST = 20  # requests; with fewer, four coefficients and three limits are a gu
 class Seen:
     """What a log shows about the engine's limits: the most sequences in flight at once, the longest context.
 
-    tokens_of_a_step: prompt tokens that steps certainly
-    computed. full_steps: how often the next in line was left for the very next step: the mark of a used-up budget.
-    decided_ahead: whether steps are decided while the one before runs; None if the log hardly shows it.
+    tokens_of_a_step: prompt tokens that steps certainly computed. full_steps: how often the next in line was left for
+    the very next step, the mark of a used-up budget. decided_ahead: whether steps are decided while the one before
+    runs; None if the log hardly shows it.
     """
 
     sequences: int
