@@ -44,13 +44,14 @@ def test_overloaded_means_a_load_above_one() -> None:
 
 
 def test_the_text_has_every_number_and_todays_policy_flagged() -> None:
-    result = audit(small_trace(), small_fleet(workers=2), LOADS)
+    result = audit(small_trace(), small_fleet(workers=2), [0.5, 1.5, 1.6])
     text = " ".join(str(result).split())
     for finding in result.findings:
         for certificate in finding.certificates:
             assert certificate.policy in text
     assert "fcfs (today)" in text and "load 1.50 of the stable rate" in text
     assert "overloaded, at this rate the queue grows without end on fewer than 3 workers" in text
+    assert "on fewer than 4 workers" in text
     assert "output lengths known" in text and "<pre" in result._repr_html_()
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from shadowprice.audit import audit, make_case, serve
 from shadowprice.audit import scheduling as under_test
 from shadowprice.audit.scheduling import certify
+from shadowprice.audit.words import seconds
 from shadowprice.fleet import Fleet
 from shadowprice.scheduling.latency_bound import latency_bound
 from shadowprice.scheduling.policies import POLICIES, priced_work
@@ -54,6 +55,8 @@ def test_workers_are_dealt_requests_round_robin_and_the_model_says_so() -> None:
     for k in range(3):
         alone = simulate(trace.take(np.arange(k, 50, 3)), fleet.worker, POLICIES["fcfs"]())
         np.testing.assert_allclose(served.e2e_s[k::3], alone.e2e_s, rtol=1e-9)
+        np.testing.assert_allclose(served.ttft_s[k::3], alone.ttft_s, rtol=1e-9)
+        np.testing.assert_allclose(served.wait_s[k::3], alone.scheduled_s - alone.trace.arrival_s, atol=1e-9)
     assert all("round robin" in certificate.model for certificate in finding.certificates)
 
 
@@ -74,6 +77,13 @@ def test_best_is_the_smallest_value_and_todays_advice_names_both_numbers() -> No
     values = {c.policy: c.value for c in finding.certificates}
     assert values[finding.best] == min(values[name] for name in under_test.WORDS)
     assert finding.of("fcfs").advice.startswith(f"Serve {under_test.WORDS[finding.best]}: ")
+
+
+def test_advice_does_not_hide_a_longer_longest_wait() -> None:
+    finding = audit(small_trace(200), small_fleet(), [1.2]).findings[0]
+    wait, wait_there = (finding.served[policy].wait_s.max() for policy in ("fcfs", finding.best))
+    assert wait_there > wait
+    assert f"grows from {seconds(wait)} to {seconds(wait_there)}; at most" in finding.of("fcfs").advice
 
 
 def test_an_idle_fleet_is_told_to_keep_what_it_has() -> None:

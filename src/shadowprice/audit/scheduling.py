@@ -114,14 +114,17 @@ def _advice(name: str, best: str, served: dict[str, Served], bound_s: float) -> 
     """One sentence on what to change for who runs the policy `name`."""
     here, there = (float(served[policy].e2e_s.mean()) for policy in (name, best))
     if name not in WORDS:
-        price = seconds(max(here - there, 0.0))
-        return f"nobody is passed over after that wait, which costs {price} of mean latency."
+        more = here - float(served["priced_work"].e2e_s.mean())
+        than = f"{seconds(abs(more))} {'more' if more >= 0 else 'less'} than without that limit"
+        return f"nobody is passed over after that wait, for a mean latency of {seconds(here)}, {than}."
     left = percent(max(1 - bound_s / there, 0.0))
     if bound_s >= here * (1 - 1e-6):
         return "Keep it: it is optimal, no policy can do better here."
     if here <= there * (1 + WORTH_CHANGING):
         return f"Keep it: nothing listed is {percent(WORTH_CHANGING)} better, and at most {left} could be gained."
+    wait, wait_there = (float(served[policy].wait_s.max()) for policy in (name, best))
+    but = f", but the longest wait grows from {seconds(wait)} to {seconds(wait_there)}" if wait_there > wait else ""
     return (
-        f"Serve {WORDS[best]}: {seconds(there)} instead of {seconds(here)}; at most {left} of the rest could still be "
-        "gained."
+        f"Serve {WORDS[best]}: {seconds(there)} instead of {seconds(here)}{but}; at most {left} of the rest could "
+        "still be gained."
     )
