@@ -45,6 +45,39 @@ def choose_victims(
 
 
 @njit(cache=True)
+def head_of_queue(
+    heap: list[np.int64],
+    waits: npt.NDArray[np.bool_],
+    request_of_rank: IntArray,
+    by_arrival: IntArray,
+    arrival: IntArray,
+    oldest: int,
+    came: int,
+    now: int,
+    max_wait: float,
+) -> tuple[int, int]:
+    """The waiting request that may join next (-1: nobody waits), and the place in by_arrival of the oldest waiting."""
+    while oldest < came and not waits[by_arrival[oldest]]:
+        oldest += 1
+    while len(heap) > 0 and not waits[request_of_rank[heap[0]]]:
+        heapq.heappop(heap)  # it left by age, or it is here twice after it was cleared
+    if oldest == came:
+        return -1, oldest
+    first = by_arrival[oldest]
+    return (first if now - arrival[first] > max_wait else request_of_rank[heap[0]]), oldest
+
+
+@njit(cache=True)
+def may_join(gate: int, held: int, peaks: int, alone: bool, memory: int, alpha: float) -> bool:
+    """Whether the coming round, `held` tokens with the newcomer, and the peaks of all pass the gate."""
+    if gate == RESERVE_PEAK:
+        return peaks <= memory
+    if gate == PROTECT and not alone:
+        return held <= (1 - alpha) * memory
+    return held <= memory
+
+
+@njit(cache=True)
 def gated_starts(
     rank: IntArray,
     by_arrival: IntArray,
@@ -65,66 +98,50 @@ def gated_starts(
     rank: a permutation of 0..n-1, smaller first; by_arrival: indices by arrival. One pass of the loop is one round.
     """
     n = len(arrival)
-    request_of_rank, place = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
-    for i in range(n):
-        request_of_rank[rank[i]] = i
-        place[by_arrival[i]] = i
+    request_of_rank, place = np.argsort(rank), np.argsort(by_arrival)
     starts, cleared = np.full(n, -1, dtype=np.int64), np.zeros(n, dtype=np.int64)
     waits, size = np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.int64)
     heap = [rank[0] for _ in range(0)]
     running = [rank[0] for _ in range(0)]
-    came, oldest, left, now = 0, 0, n, 0
-    while left > 0 and now <= last_round:
-        survivors = [i for i in running if starts[i] + output[i] > now]
-        left -= len(running) - len(survivors)
-        running = survivors
+    came, oldest, now = 0, 0, 0
+    while now <= last_round:
+        running = [i for i in running if starts[i] + output[i] > now]
         while came < n and arrival[by_arrival[came]] <= now:
             waits[by_arrival[came]] = True
             heapq.heappush(heap, rank[by_arrival[came]])
             came += 1
-        held = 0
-        reserved = 0
+        held, peaks = 0, 0
         for i in running:
             size[i] = prompt[i] + now - starts[i] + 1
             held += size[i]
-            reserved += prompt[i] + output[i]
+            peaks += prompt[i] + output[i]
         overflow = held > memory
         if overflow:
             for p in choose_victims(running, held, memory, rank, size, victim, beta, rng):
                 i = running.pop(p)
-                held -= int(size[i])
-                reserved -= prompt[i] + output[i]
+                held -= size[i]
+                peaks -= prompt[i] + output[i]
                 cleared[i] += 1
                 starts[i] = -1
                 waits[i] = True
                 oldest = min(oldest, int(place[i]))
                 heapq.heappush(heap, rank[i])
-        while not overflow or len(running) == 0:
-            while oldest < came and not waits[by_arrival[oldest]]:
-                oldest += 1
-            while len(heap) > 0 and not waits[request_of_rank[heap[0]]]:
-                heapq.heappop(heap)
-            if oldest == came:
-                break
-            head = by_arrival[oldest]
-            if now - arrival[head] <= max_wait:
-                head = request_of_rank[heap[0]]
-            fits = held + prompt[head] + 1 <= memory
-            if gate == RESERVE_PEAK:
-                fits = reserved + prompt[head] + output[head] <= memory
-            if gate == PROTECT and len(running) > 0:
-                fits = held + prompt[head] + 1 <= (1 - alpha) * memory
-            if not fits:
-                break
-            waits[head] = False
-            starts[head] = now
-            running.append(head)
-            overflow = False
-            held += prompt[head] + 1
-            reserved += prompt[head] + output[head]
-        idle = len(running) == 0 and oldest == came and came < n
-        now = int(arrival[by_arrival[came]]) if idle else now + 1
+        may_come = not overflow or len(running) == 0
+        while may_come:
+            i, oldest = head_of_queue(heap, waits, request_of_rank, by_arrival, arrival, oldest, came, now, max_wait)
+            alone = len(running) == 0
+            may_come = i >= 0 and may_join(
+                gate, held + prompt[i] + 1, peaks + prompt[i] + output[i], alone, memory, alpha
+            )
+            if may_come:
+                waits[i] = False
+                starts[i] = now
+                running.append(i)
+                held += prompt[i] + 1
+                peaks += prompt[i] + output[i]
+        if len(running) == 0 and came == n:
+            break
+        now = int(arrival[by_arrival[came]]) if len(running) == 0 else now + 1
     for i in running:
-        if left > 0 and starts[i] + output[i] > last_round:
-            starts[i] = -1
+        starts[i] = -1
     return starts, cleared
