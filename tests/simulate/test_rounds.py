@@ -1,4 +1,4 @@
-"""The round model: built-in policies run compiled exactly as their plain-Python twins, and nothing breaks the memory."""
+"""The round model: compiled policies equal their plain-Python twins, and nothing breaks the memory."""
 
 from dataclasses import dataclass, replace
 
