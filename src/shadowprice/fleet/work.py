@@ -19,6 +19,12 @@ where (each a lower bound in the model of `simulate/engine.py`):
   request gets its next token from recomputing its s+j tokens instead of from a decode step. Everything else that
   preemption does adds work.
 The charges of one step never exceed its length. Source: ours, after "Bounds of our own"; x are shadow prices.
+
+Cached prefixes. Where the first h < s tokens of the prompt are in the prefix cache whenever the request needs them, it
+computes s-h tokens instead of s: replace s by s-h in q, in tokens and wherever e is paid, also for recomputing; decode
+steps still read all s+j tokens. Whole cached blocks, floor(h/size) of them, may be shared with other requests, so they
+are not counted in its blocks; what it holds beyond them is its own, and these add up to at most Mblocks. If they are
+not shared the request needs more than is charged: the charge stays a lower bound.
 """
 
 from dataclasses import dataclass
@@ -54,20 +60,30 @@ class Work:
         return self.own_s + self.fixed_s * (x @ self.use)
 
 
-def work(prompt_tokens: npt.ArrayLike, output_tokens: npt.ArrayLike, worker: Worker) -> Work:
-    """Least needs of requests with these lengths on this worker; proof in the module's docstring."""
+def work(
+    prompt_tokens: npt.ArrayLike,
+    output_tokens: npt.ArrayLike,
+    worker: Worker,
+    cached_tokens: npt.ArrayLike | None = None,
+) -> Work:
+    """Least needs of requests with these lengths on this worker; proof in the module's docstring.
+
+    cached_tokens: leading prompt tokens that are always in the prefix cache, 0 <= cached < prompt; None: no cache.
+    """
     s = np.asarray(prompt_tokens, dtype=np.int64)
     o = np.asarray(output_tokens, dtype=np.int64)
+    h = np.zeros_like(s) if cached_tokens is None else np.asarray(cached_tokens, dtype=np.int64)
     time, budget = worker.step_time, worker.max_num_batched_tokens
-    chunks = -(-s // budget)
+    chunks = -(-(s - h) // budget)
     decodes = o - 1
-    own_s = time.per_prefill_token_s * s + _decode_cost_s(s, decodes, worker)
+    own_s = time.per_prefill_token_s * (s - h) + _decode_cost_s(s, h, decodes, worker)
     steps = chunks + decodes
+    block_steps = _prefill_block_steps(s, chunks, worker) + _decode_block_steps(s, decodes, worker)
     use = np.stack(
         [
             steps / worker.max_num_seqs,
-            (_prefill_block_steps(s, chunks, worker) + _decode_block_steps(s, decodes, worker)) / worker.kv_blocks,
-            (s + decodes) / budget,
+            (block_steps - h // worker.block_size * steps) / worker.kv_blocks,
+            (s - h + decodes) / budget,
         ]
     )
     return Work(own_s, use, time.fixed_s * steps + own_s, time.fixed_s)
@@ -94,13 +110,15 @@ def stable_rate_per_s(needs: Work) -> float:
     return float(1.0 / needs.charge_s(binding_prices(needs)).mean())
 
 
-def _decode_cost_s(s: IntArray, decodes: IntArray, worker: Worker) -> FloatArray:
-    """sum_{j=1..decodes} min(a + b*(s+j), e*(s+j)), the minimum resolved by the context at which the two cross."""
+def _decode_cost_s(s: IntArray, h: IntArray, decodes: IntArray, worker: Worker) -> FloatArray:
+    """sum_{j=1..decodes} min(a + b*(s+j), e*(s-h+j)), the minimum resolved by the j at which the two cross."""
     time = worker.step_time
     a, b, e = time.per_sequence_s, time.per_kv_token_s, time.per_prefill_token_s
-    crossing = a / (e - b) if e > b else np.inf  # recomputing is cheaper below this context
-    recomputed = np.clip(np.floor(np.minimum(crossing, 2.0**53)) - s, 0, decodes)
-    return a * (decodes - recomputed) + b * (_rising(s, decodes) - _rising(s, recomputed)) + e * _rising(s, recomputed)
+    computed = s - h
+    crossing = (a + b * h) / (e - b) if e > b else np.full(len(s), np.inf)  # recomputing is cheaper up to this s-h+j
+    recomputed = np.clip(np.floor(np.minimum(crossing, 2.0**53)) - computed, 0, decodes)
+    decoded_s = a * (decodes - recomputed) + b * (_rising(s, decodes) - _rising(s, recomputed))
+    return decoded_s + e * _rising(computed, recomputed)
 
 
 def _rising(s: IntArray, n: IntArray | FloatArray) -> FloatArray:
