@@ -91,11 +91,8 @@ def _mixture_sum(
     """The largest right side of bound 3 found [s], by projected supergradient ascent from theta = 1."""
     charge_s = needs.charge_s(prices)
     time = worker.step_time
-    slot_s, block_s, token_s = time.fixed_s * prices / (
-        worker.max_num_seqs,
-        worker.kv_blocks,
-        worker.max_num_batched_tokens,
-    )
+    limits = np.array([worker.max_num_seqs, worker.kv_blocks, worker.max_num_batched_tokens])
+    slot_s, block_s, token_s = time.fixed_s * prices / limits
     tail_s = kernel.tails(
         prompt,
         output,
