@@ -19,3 +19,7 @@ class PolicyError(ShadowpriceError):
 
 class InfeasibleError(ShadowpriceError):
     """No schedule exists: for example a request larger than the worker's KV memory."""
+
+
+class ExpertError(ShadowpriceError):
+    """Expert loads are unreadable, or a placement or dispatch of experts is impossible."""

@@ -1,0 +1,182 @@
+"""Our placement: local search on the very thing that is paid for, the largest GPU load of recent batches."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from shadowprice.errors import ExpertError
+from shadowprice.experts._even_search_kernel import even_loads, search_even
+from shadowprice.experts._search_kernel import search_dispatched
+from shadowprice.experts.dispatch import split_over_replicas
+from shadowprice.experts.eplb import eplb
+from shadowprice.experts.loads import ExpertLoads
+from shadowprice.experts.problem import FloatArray, IntArray, Placement
+
+Dispatch = Literal["even", "optimal"]
+
+SEARCH_BATCHES = 32  # of a longer record, so many batches are searched on; all of them choose among the candidates
+HEAT = 0.003  # a move that costs this share of the objective is accepted with probability 1/e at the start
+PROPOSALS_PER_EVALUATION = 50
+EFFORT_US = 600_000.0  # what effort 1 may cost on a core of 2020 or later, all layers together
+LEAST_EVALUATIONS = 30
+
+
+@dataclass(frozen=True)
+class Budget:
+    """At most `copies_per_layer` expert weights may be copied to a GPU that does not hold them in `before`."""
+
+    before: Placement
+    copies_per_layer: int
+
+
+def place(
+    loads: ExpertLoads,
+    gpus: int,
+    slots: int,
+    rng: np.random.Generator,
+    *,
+    dispatch: Dispatch = "optimal",
+    quantile: float = 0.0,
+    budget: Budget | None = None,
+    groups: int = 1,
+    nodes: int = 1,
+    effort: float = 1.0,
+) -> Placement:
+    """The placement with the least mean (or `quantile`, 0 < q <= 1) over batches of the largest GPU load (ours).
+
+    dispatch: how tokens will be split over replicas, and so what a placement is worth: "optimal" as
+    `split_over_replicas`, "even" as engines do today. groups, nodes: as for `eplb`; where EPLB would be hierarchical,
+    experts stay on the node that EPLB (or budget.before) gives them. effort: 1 is about a second of one core, shared by
+    the layers; twice that is twice the search.
+
+    Guarantee: in every layer no worse on `loads` than EPLB's placement for their totals, because EPLB's is where the
+    search starts and one of the candidates at the end. With a budget: no worse than budget.before, nor than EPLB's
+    where that is within the budget. The same rng state gives the same placement. Raises ExpertError.
+    """
+    if not 0 <= quantile <= 1 or not effort > 0:
+        raise ExpertError(f"placement: quantile {quantile}, effort {effort}; expected 0 to 1, and > 0")
+    if groups < 1 or nodes < 1 or groups % nodes:
+        groups, nodes = 1, 1
+    greedy = eplb(loads.totals, slots, gpus, groups, nodes).expert_of_slot
+    if budget is not None:
+        _require_comparable(budget, loads, gpus, slots)
+    relative = loads.relative(gpus)
+    node_of_gpu = np.arange(gpus) // (gpus // nodes)
+    chosen = []
+    for layer in range(loads.layers):
+        start = greedy[layer] if budget is None else budget.before.expert_of_slot[layer]
+        search = _Search(gpus, node_of_gpu, start, budget, layer, dispatch, quantile)
+        found = search.candidates(relative[:, layer], effort / loads.layers, int(rng.integers(1 << 62)))
+        best = search.best(relative[:, layer], [start, *search.affordable(greedy[layer]), *found])
+        chosen.append(best if budget is None else keep_in_place(best, start, gpus))
+    return Placement(np.stack(chosen), gpus, loads.experts)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """One layer's search: where it starts, what it may change, what it values."""
+
+    gpus: int
+    node_of_gpu: IntArray
+    start: IntArray
+    budget: Budget | None
+    layer: int
+    dispatch: Dispatch
+    quantile: float
+
+    def candidates(self, relative: FloatArray, effort: float, seed: int) -> list[IntArray]:
+        """Slots found for the even split, and from there (unless that is what is wanted) for the optimal one."""
+        batches, experts = relative.shape
+        used = np.unique(np.linspace(0, batches - 1, min(batches, SEARCH_BATCHES)).astype(np.int64))
+        loads = np.ascontiguousarray(relative[used])
+        had, copies = self._had(experts)
+        shared = (self.gpus, self.node_of_gpu, had, copies, self.quantile)
+        proposals, evaluations = _effort(effort, self.dispatch, len(used), self.gpus, experts)
+        even, _ = search_even(loads, self.start.copy(), *shared, proposals, HEAT, seed)
+        if self.dispatch == "even":
+            return [even]
+        begin = self.best(loads, [self.start, even])
+        turns = PROPOSALS_PER_EVALUATION * evaluations
+        found, _ = search_dispatched(loads, begin.copy(), *shared, turns, evaluations, HEAT, seed)
+        return [even, found]
+
+    def affordable(self, slots: IntArray) -> list[IntArray]:
+        """The slots, if the budget allows them."""
+        if self.budget is None:
+            return [slots]
+        experts = self.budget.before.experts
+        had, copies = self._had(experts)
+        moved = Placement(slots[None], self.gpus, experts).holds()[0] & (had == 0)
+        return [slots] if moved.sum() <= copies else []
+
+    def best(self, relative: FloatArray, candidates: list[IntArray]) -> IntArray:
+        """The first candidate with the least objective over these batches."""
+        return min(candidates, key=lambda slots: self._value(relative, slots))
+
+    def _value(self, relative: FloatArray, slots: IntArray) -> float:
+        if self.dispatch == "even":
+            largest = largest_even(relative, slots, self.gpus)
+        else:
+            largest = split_over_replicas(relative, slots, self.gpus).largest
+        # rounding of sums must not decide between equal candidates
+        return round(objective(largest, self.quantile), 12)
+
+    def _had(self, experts: int) -> tuple[npt.NDArray[np.uint8], int]:
+        if self.budget is None:
+            return np.ones((experts, self.gpus), np.uint8), 0
+        before = Placement(self.budget.before.expert_of_slot[self.layer][None], self.gpus, experts)
+        return before.holds()[0].astype(np.uint8), self.budget.copies_per_layer
+
+
+def objective(largest: FloatArray, quantile: float) -> float:
+    """Mean, or (quantile > 0) the least value that at least that share of the batches does not exceed."""
+    if quantile <= 0:
+        return float(largest.mean())
+    return float(np.sort(largest)[int(np.ceil(quantile * len(largest) - 1e-9)) - 1])
+
+
+def largest_even(counts: FloatArray, expert_of_slot: IntArray, gpus: int) -> FloatArray:
+    """Largest GPU load of each batch [batches] if each expert's tokens are split evenly over its slots."""
+    slots = len(expert_of_slot)
+    replicas = np.bincount(expert_of_slot, minlength=counts.shape[1])
+    load = np.empty((len(counts), gpus))
+    even_loads(np.asarray(counts, np.float64), expert_of_slot, np.arange(slots) // (slots // gpus), replicas, load)
+    return np.asarray(load.max(axis=1))
+
+
+def keep_in_place(slots: IntArray, before: IntArray, gpus: int) -> IntArray:
+    """The same placement with each GPU's slots ordered so that what it already holds keeps its slot."""
+    ordered = np.full((gpus, len(slots) // gpus), -1, np.int64)
+    for g, (new, old) in enumerate(zip(slots.reshape(gpus, -1), before.reshape(gpus, -1), strict=True)):
+        rest = list(new)
+        for k, expert in enumerate(old):
+            if expert in rest:
+                rest.remove(expert)
+                ordered[g, k] = expert
+        ordered[g, ordered[g] < 0] = rest
+    return ordered.ravel()
+
+
+def _effort(effort: float, dispatch: Dispatch, batches: int, gpus: int, experts: int) -> tuple[int, int]:
+    """(proposals of the even search, flow evaluations of the exact one); measured costs, so that time hardly depends on
+    the size of the problem."""
+    budget_us = EFFORT_US * effort
+    proposal_us = batches * (0.035 + 0.0005 * gpus)
+    evaluation_us = batches * (2.0 + 0.15 * gpus + 0.002 * experts)
+    even_us = budget_us if dispatch == "even" else 0.35 * budget_us
+    evaluations = max(LEAST_EVALUATIONS, int((budget_us - even_us) / evaluation_us))
+    return max(LEAST_EVALUATIONS * PROPOSALS_PER_EVALUATION, int(even_us / proposal_us)), evaluations
+
+
+def _require_comparable(budget: Budget, loads: ExpertLoads, gpus: int, slots: int) -> None:
+    before = budget.before
+    found = (*before.expert_of_slot.shape, before.gpus, before.experts)
+    if found != (loads.layers, slots, gpus, loads.experts):
+        raise ExpertError(
+            f"placement: the one before has (layers, slots, GPUs, experts) = {found}; expected "
+            f"{(loads.layers, slots, gpus, loads.experts)}"
+        )
+    if budget.copies_per_layer < 0:
+        raise ExpertError(f"placement: a budget of {budget.copies_per_layer} copies; expected >= 0")
