@@ -42,10 +42,10 @@ def placement_bound(loads: ExpertLoads, gpus: int, slots: int, quantile: float =
 
 
 def batch_bounds(loads: ExpertLoads, gpus: int, slots: int) -> FloatArray:
-    """The first three bounds of `placement_bound`, per batch and layer, float64 [batches, layers]; 0 where idle."""
+    """The first three bounds of `placement_bound`, per batch and layer, float64 [batches, layers]; 1 where idle."""
     relative = loads.relative(gpus)
     spare = slots - loads.experts
-    floor = (relative.sum(axis=2) > 0).astype(np.float64)
+    floor = np.ones(relative.shape[:2])
     descending = -np.sort(-relative, axis=2)
     for m in range((loads.experts - 1 - spare) // gpus + 1):
         floor = np.maximum(floor, (m + 1) * descending[:, :, m * gpus + spare])

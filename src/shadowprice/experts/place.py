@@ -116,12 +116,8 @@ class _Search:
         return min(candidates, key=lambda slots: self._value(relative, slots))
 
     def _value(self, relative: FloatArray, slots: IntArray) -> float:
-        if self.dispatch == "even":
-            largest = largest_even(relative, slots, self.gpus)
-        else:
-            largest = split_over_replicas(relative, slots, self.gpus).largest
         # rounding of sums must not decide between equal candidates
-        return round(objective(largest, self.quantile), 12)
+        return round(objective(value_of(relative, slots, self.gpus, self.dispatch), self.quantile), 12)
 
     def _had(self, experts: int) -> tuple[npt.NDArray[np.uint8], int]:
         if self.budget is None:
@@ -144,6 +140,13 @@ def largest_even(counts: FloatArray, expert_of_slot: IntArray, gpus: int) -> Flo
     load = np.empty((len(counts), gpus))
     even_loads(np.asarray(counts, np.float64), expert_of_slot, np.arange(slots) // (slots // gpus), replicas, load)
     return np.asarray(load.max(axis=1))
+
+
+def value_of(counts: FloatArray, expert_of_slot: IntArray, gpus: int, dispatch: Dispatch) -> FloatArray:
+    """Largest GPU load of each batch [batches] under that split."""
+    if dispatch == "even":
+        return largest_even(counts, expert_of_slot, gpus)
+    return split_over_replicas(counts, expert_of_slot, gpus).largest
 
 
 def keep_in_place(slots: IntArray, before: IntArray, gpus: int) -> IntArray:

@@ -57,7 +57,8 @@ def read_placement(path: Path, gpus: int, experts: int, layer_ids: IntArray) -> 
             found = np.asarray(json.loads(path.read_text())["physical_to_logical_map"])
         elif path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
-                found, layer_ids = arrays["expert_of_slot"], np.arange(len(layer_ids))
+                found = np.full((int(arrays["layer_ids"].max()) + 1, arrays["expert_of_slot"].shape[1]), -1)
+                found[arrays["layer_ids"]] = arrays["expert_of_slot"]
         else:
             found, layer_ids = np.load(path, allow_pickle=False), np.arange(len(layer_ids))
     except Exception as error:  # json and numpy raise many kinds for a damaged file

@@ -25,8 +25,8 @@ def routing_from_ids(ids: npt.NDArray[Any], name: str, experts: int | None = Non
     """
     if ids.ndim != 3 or ids.dtype.kind not in "iu" or 0 in ids.shape:
         raise ExpertError(
-            f"{name}: expert ids are an array {list(ids.shape)} of {ids.dtype}; expected whole numbers [tokens, layers, "
-            "top_k]"
+            f"{name}: expert ids are an array {list(ids.shape)} of {ids.dtype}; expected whole numbers "
+            "[tokens, layers, top_k]"
         )
     notes = []
     routed = ids.any(axis=(0, 2)) if ids.shape[2] > 1 else np.ones(ids.shape[1], np.bool_)
