@@ -5,6 +5,8 @@ import sys
 import typer
 
 from shadowprice.cli.audit import EPILOG, audit
+from shadowprice.cli.experts import EPILOG as EXPERTS_EPILOG
+from shadowprice.cli.experts import experts
 from shadowprice.cli.fleet import fleet_app
 from shadowprice.cli.trace import trace_app
 from shadowprice.errors import ShadowpriceError
@@ -16,6 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("audit", epilog=EPILOG)(audit)
+app.command("experts", epilog=EXPERTS_EPILOG)(experts)
 app.add_typer(fleet_app, name="fleet")
 app.add_typer(trace_app, name="trace")
 

@@ -1,0 +1,163 @@
+"""`shadowprice experts`: from recorded expert loads to a placement, with what it is worth."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+# imports of the library stand inside the functions: they take a second that `--help` need not wait for
+if TYPE_CHECKING:
+    import numpy as np
+
+    from shadowprice.experts import Budget, Comparison, ExpertLoads, Routing
+
+MADE_UP = ("zipf", "dirichlet")
+
+EPILOG = """Examples:
+
+shadowprice experts routing.npz --gpus 8 --redundant 8
+
+shadowprice experts expert_distribution_recorder_1.pt --gpus 16 --redundant 32 -o sglang.json
+
+shadowprice experts answers.jsonl --num-experts 256 --dispatch optimal -o vllm.npy -o sglang.json
+
+shadowprice experts counts.csv --before sglang.json --move-budget 4 -o next.json
+
+shadowprice experts dirichlet --gpus 32 --redundant 32 --json
+
+Exit codes: 0 done; 2 bad input."""
+
+
+def experts(
+    loads: Annotated[
+        str,
+        typer.Argument(
+            help="Counts or routing: .csv, .json, .jsonl, .npy, .npz, SGLang's .pt or a directory of them; "
+            "or made up: zipf, dirichlet (58 layers, 256 experts)."
+        ),
+    ],
+    gpus: Annotated[int, typer.Option(min=1, help="GPUs that the experts of a layer are spread over.")] = 8,
+    redundant: Annotated[int, typer.Option(min=0, help="Replicas more than experts, per layer.")] = 8,
+    batch_tokens: Annotated[
+        int, typer.Option(min=1, help="Tokens of a batch, where tokens are known one by one.")
+    ] = 2048,
+    dispatch: Annotated[
+        Literal["even", "optimal"],
+        typer.Option(
+            help="How your engine splits an expert's tokens over its replicas: the written placement is for that."
+        ),
+    ] = "even",
+    output: Annotated[
+        list[Path] | None,
+        typer.Option("--output", "-o", help="Write our placement: .json for SGLang, .npy for vLLM, .npz. Repeatable."),
+    ] = None,
+    before: Annotated[Path | None, typer.Option(help="The placement that is in place now (as written by -o).")] = None,
+    move_budget: Annotated[
+        int | None, typer.Option(min=0, help="With --before: expert weights to copy at most, per layer.")
+    ] = None,
+    quantile: Annotated[
+        float, typer.Option(min=0, max=1, help="Place for this quantile over batches; 0: for their mean.")
+    ] = 0.0,
+    groups: Annotated[int, typer.Option(min=1, help="Expert groups, for EPLB's hierarchical placement.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines, for EPLB's hierarchical placement.")] = 1,
+    num_experts: Annotated[
+        int | None, typer.Option(min=1, help="Experts of the model, where ids alone do not tell.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Which model, where a CSV has several.")] = None,
+    effort: Annotated[float, typer.Option(help="How long to search: 1 is about a second of one core.")] = 1.0,
+    plot: Annotated[Path | None, typer.Option(help="Write a picture of the comparison (.svg or .png).")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same placement.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """Where MoE experts should live, and what that is worth: largest over mean GPU load before and after, and a bound.
+
+    Placements are chosen on the first half of what was recorded and judged on the second.
+    """
+    import numpy as np
+
+    from shadowprice.experts import compare, slots_for, write_placement
+
+    rng = np.random.default_rng(seed)
+    recorded = _recorded(loads, rng, num_experts, model)
+    slots = slots_for(recorded.experts, redundant, gpus)
+    budget = _budget(before, move_budget, recorded, gpus, slots)
+    found = compare(
+        recorded, gpus, redundant, rng, batch_tokens=batch_tokens, budget=budget, quantile=quantile, groups=groups,
+        nodes=nodes, effort=effort,
+    )  # fmt: skip
+    ours = found.placements[f"shadowprice for {dispatch}"]
+    for path in output or []:
+        write_placement(ours, found.judged.layer_ids, path)
+    if plot is not None:
+        from shadowprice.experts.plot import write_plot
+
+        write_plot(found, plot)
+    copies = None if budget is None else ours.moved_from(budget.before)
+    if as_json:
+        size = {"gpus": gpus, "slots": slots, "layers": found.judged.layers, "experts": recorded.experts}
+        more = {"copies": copies, "written": [str(path) for path in output or []]}
+        print(json.dumps(found.to_json() | size | more, allow_nan=False))
+    else:
+        _print(found, gpus, slots, dispatch, copies, output or [])
+
+
+def _recorded(
+    source: str, rng: "np.random.Generator", num_experts: int | None, model: str | None
+) -> "ExpertLoads | Routing":
+    from shadowprice.experts import dirichlet_loads, read_loads, zipf_loads
+
+    if source in MADE_UP and not Path(source).exists():
+        return zipf_loads(rng) if source == "zipf" else dirichlet_loads(rng)
+    return read_loads(source, experts=num_experts, model=model)
+
+
+def _budget(
+    before: Path | None, copies: int | None, recorded: "ExpertLoads | Routing", gpus: int, slots: int
+) -> "Budget | None":
+    from shadowprice.errors import ExpertError
+    from shadowprice.experts import Budget, read_placement
+
+    if (before is None) != (copies is None):
+        raise ExpertError("--before and --move-budget go together: the placement now, and the copies allowed per layer")
+    if before is None or copies is None:
+        return None
+    placement = read_placement(before, gpus, recorded.experts, recorded.layer_ids)
+    if placement.expert_of_slot.shape[1] != slots:
+        raise ExpertError(
+            f"{before}: {placement.expert_of_slot.shape[1]} slots per layer; --redundant asks for {slots}"
+        )
+    return Budget(placement, copies)
+
+
+def _print(found: "Comparison", gpus: int, slots: int, dispatch: str, copies: int | None, written: list[Path]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    judged, console = found.judged, Console(highlight=False)
+    console.print(
+        f"{judged.name}: {judged.layers} layers, {judged.experts} experts in {slots} slots on {gpus} GPUs, judged on "
+        f"{judged.batches} batches",
+        markup=False, soft_wrap=True,
+    )  # fmt: skip
+    table = Table("placement", "split over replicas", box=None, pad_edge=False)
+    for name in ("largest / mean", "above the bound"):
+        table.add_column(name, justify="right")
+    for row in found.rows:
+        gap = row.max_over_mean / row.bound - 1
+        table.add_row(row.placement, row.dispatch, f"{row.max_over_mean:.3f}", f"{gap:.1%}")
+    table.add_row("any", "any: bound", f"{found.rows[0].bound:.3f}", "")
+    console.print("", table, "", sep="\n")
+    for other in found.baselines:
+        effect = "does not change the output"
+        if other.changes_output:
+            effect = f"CHANGES THE OUTPUT: {other.dropped_share:.1%} of the router's choices dropped"
+            effect += f", {other.added_share:.1%} added" if other.added_share else ""
+        console.print(f"{other.baseline}: {other.max_over_mean:.3f}; {effect}", markup=False, soft_wrap=True)
+    console.print(f"search: {found.seconds:.2f} s of CPU time for two placements", markup=False)
+    for note in found.notes:
+        console.print(f"note: {note}", markup=False, soft_wrap=True)
+    if copies is not None:
+        console.print(f"expert weights to copy, all layers: {copies}", markup=False)
+    for path in written:
+        console.print(f"{path}: placement for the {dispatch} split", markup=False, soft_wrap=True)
