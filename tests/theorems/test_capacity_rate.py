@@ -8,7 +8,7 @@ from capacity_grid import mix, settings
 
 from shadowprice.capacity import stability
 from shadowprice.fleet import Worker, read_fleet
-from shadowprice.plan.saturation import Growth, Sustained, growth_load, saturated_load
+from shadowprice.audit.saturation import Growth, Sustained, growth_load, saturated_load
 from shadowprice.scheduling.policies import Gate, Ranked, fcfs, mc_benchmark
 from shadowprice.workload import Trace, fixed_lengths, generate, poisson_arrivals
 

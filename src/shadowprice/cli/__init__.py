@@ -8,6 +8,8 @@ from shadowprice.cli.audit import EPILOG, audit
 from shadowprice.cli.experts import EPILOG as EXPERTS_EPILOG
 from shadowprice.cli.experts import experts
 from shadowprice.cli.fleet import fleet_app
+from shadowprice.cli.plan import EPILOG as PLAN_EPILOG
+from shadowprice.cli.plan import plan
 from shadowprice.cli.trace import trace_app
 from shadowprice.errors import ShadowpriceError
 
@@ -19,6 +21,7 @@ app = typer.Typer(
 )
 app.command("audit", epilog=EPILOG)(audit)
 app.command("experts", epilog=EXPERTS_EPILOG)(experts)
+app.command("plan", epilog=PLAN_EPILOG)(plan)
 app.add_typer(fleet_app, name="fleet")
 app.add_typer(trace_app, name="trace")
 

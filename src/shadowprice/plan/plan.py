@@ -1,0 +1,209 @@
+"""From a trace and a fleet to its size: stable, within its targets, with what would change that."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from rich.console import RenderableType
+
+from shadowprice.audit.served import Served
+from shadowprice.audit.table import as_html, as_text
+from shadowprice.capacity import Price, Stability, in_words, prices, stability
+from shadowprice.errors import InfeasibleError, TraceError
+from shadowprice.fleet.fleet import Fleet
+from shadowprice.plan.bursts import Burst, behaviour, doubled, worst
+from shadowprice.plan.measure import At, measure, run
+from shadowprice.plan.search import least
+from shadowprice.plan.sweep import sweep
+from shadowprice.plan.targets import Targets, impossible, too_short
+from shadowprice.scheduling.policies import fcfs
+from shadowprice.scheduling.surface import SchedulingPolicy
+from shadowprice.workload.operations import shift
+from shadowprice.workload.trace import Trace
+
+WORTH_PROCESSES = 400_000  # requests times fleets to simulate: starting processes takes longer below
+MOST_TIMES = 1000  # workers beyond the stable minimum that are tried
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many workers a trace takes. workers_slo: least within the targets, None where none was found or `impossible`.
+
+    at: the fleets that were simulated, by size. doubled, worst: a 2x burst, and the trace's own worst minutes, on the
+    planned fleet (workers_slo, or the stable minimum without targets). unjudged: why the trace is too short, or None.
+    """
+
+    trace: Trace
+    fleet: Fleet
+    targets: Targets
+    policy: str
+    stability: Stability
+    workers_stable: int
+    workers_slo: int | None
+    at: tuple[At, ...]
+    prices: dict[str, Price]
+    doubled: Burst | None
+    worst: Burst | None
+    impossible: str | None
+    unjudged: str | None
+    notes: tuple[str, ...]
+
+    @property
+    def workers(self) -> int | None:
+        """The planned size: within the targets, or stable where there are none."""
+        return self.workers_slo if self.targets.any else self.workers_stable
+
+    @property
+    def answered(self) -> bool:
+        """Whether there is a size, and the trace is long enough to believe it."""
+        return self.workers is not None and self.unjudged is None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values (docs/capacity.md has the schema)."""
+        from shadowprice.plan.dump import plan_to_json
+
+        return plan_to_json(self)
+
+    def __rich__(self) -> RenderableType:
+        from shadowprice.plan.table import plan_table
+
+        return plan_table(self)
+
+    def __str__(self) -> str:
+        return as_text(self.__rich__())
+
+    def _repr_html_(self) -> str:
+        return as_html(self.__rich__())
+
+
+def plan(
+    trace: Trace,
+    fleet: Fleet,
+    targets: Targets = Targets(),
+    *,
+    policy: SchedulingPolicy | None = None,
+    jobs: int = -1,
+    backend: str = "loky",
+    tell: Tell = lambda text: None,
+) -> Plan:
+    """The least workers of the fleet's kind that serve the trace, stable and within the targets.
+
+    policy: how each worker schedules (default: first come first served, as vLLM). All sizes see the same requests at
+    the same times. jobs, backend: see `sweep`; small searches run in this process. tell: is told what is being done.
+    Raises TraceError for an empty trace or one without a rate, InfeasibleError for requests larger than a worker.
+    """
+    policy = policy or fcfs()
+    trace = _from_zero(trace, fleet)
+    found = stability(trace, fleet.worker)
+    hopeless = impossible(trace, fleet.worker, targets)
+    most = min(len(trace), found.least_workers * MOST_TIMES)
+    seen: dict[int, At] = {}
+    look = partial(_look, seen, trace, fleet, targets, policy, jobs, backend, tell)
+    slo = None
+    if targets.any and hopeless is None:
+        slo = least(lambda sizes: [at.meets for at in look(sizes)], found.least_workers, max(most, found.least_workers))
+    size = (slo if targets.any else found.least_workers) or found.least_workers
+    look(sorted({found.least_workers, max(size - 1, 1), size, size + 1}))
+    burst, own = _bursts(trace, fleet, size, targets, policy) if hopeless is None else (None, None)
+    return Plan(
+        trace=trace,
+        fleet=fleet,
+        targets=targets,
+        policy=getattr(policy, "name", str(policy)),
+        stability=found,
+        workers_stable=found.least_workers,
+        workers_slo=slo,
+        at=tuple(seen[size] for size in sorted(seen)),
+        prices=prices(trace, fleet),
+        doubled=burst,
+        worst=own,
+        impossible=hopeless,
+        unjudged=too_short(trace, fleet.worker, targets),
+        notes=_notes(trace, fleet, found),
+    )
+
+
+def binding_in_words(found: Plan) -> str:
+    """What limits the planned fleet: the latency target or, where stability already asks for as many, the resource."""
+    if found.workers is None or found.workers == found.workers_stable:
+        return in_words(found.stability)
+    name = "TTFT" if found.targets.ttft_s is not None else "TPOT"
+    fewer = next((at for at in found.at if at.workers == found.workers - 1), None)
+    if fewer is not None and found.targets.tpot_s is not None and (fewer.tpot_s.value or 0) > found.targets.tpot_s:
+        name = "TPOT" if (fewer.ttft_s.value or 0) <= (found.targets.ttft_s or float("inf")) else "TTFT and TPOT"
+    return f"the {name} target asks for more than stability; under load, {in_words(found.stability)}"
+
+
+def _from_zero(trace: Trace, fleet: Fleet) -> Trace:
+    """The trace from time 0, checked: it has a rate, and every request fits into a worker."""
+    if len(trace) < 2 or trace.span_s <= 0:
+        raise TraceError(
+            f"{trace.name}: {len(trace)} requests {'at one moment ' if len(trace) > 1 else ''}have no rate; expected "
+            "arrivals over some time"
+        )
+    peak = trace.prompt_tokens + trace.output_tokens - 1
+    capacity = fleet.worker.kv_blocks * fleet.worker.block_size
+    if peak.max() > capacity:
+        raise InfeasibleError(
+            f"{trace.name}: {int((peak > capacity).sum())} of {len(trace)} requests need more KV tokens than a worker "
+            f"of {fleet.name} has ({capacity:,}; the largest needs {peak.max():,}). Take a fleet with more KV memory, "
+            "or leave them out with --drop-oversized"
+        )
+    return shift(trace, -float(trace.arrival_s[0]))
+
+
+def _look(
+    seen: dict[int, At],
+    trace: Trace,
+    fleet: Fleet,
+    targets: Targets,
+    policy: SchedulingPolicy,
+    jobs: int,
+    backend: str,
+    tell: Tell,
+    sizes: Sequence[int],
+) -> list[At]:
+    """What fleets of these sizes do, each simulated once."""
+    new = [size for size in sizes if size not in seen]
+    if new:
+        tell(f"simulating {', '.join(str(size) for size in new)} workers")
+    few = backend == "loky" and len(trace) * len(new) < WORTH_PROCESSES
+    found = sweep(partial(_at, trace, fleet, targets, policy), new, jobs=1 if few else jobs, backend=backend)
+    seen.update(zip(new, found, strict=True))
+    return [seen[size] for size in sizes]
+
+
+def _at(trace: Trace, fleet: Fleet, targets: Targets, policy: SchedulingPolicy, workers: int) -> At:
+    return measure(run(trace, fleet, workers, policy), trace, fleet, workers, targets)
+
+
+def _bursts(
+    trace: Trace, fleet: Fleet, workers: int, targets: Targets, policy: SchedulingPolicy
+) -> tuple[Burst, Burst]:
+    served: Served = run(trace, fleet, workers, policy)
+    own = behaviour(served, trace, fleet, workers, targets, *worst(trace, fleet))
+    twice, start_s, end_s = doubled(trace)
+    return behaviour(run(twice, fleet, workers, policy), twice, fleet, workers, targets, start_s, end_s), own
+
+
+def _notes(trace: Trace, fleet: Fleet, found: Stability) -> tuple[str, ...]:
+    notes = list(trace.notes)
+    if trace.cached_tokens is not None:
+        notes.append("prefix-cache hits count in the stable rate; the simulations have no prefix cache: they err high")
+    idle_w, peak_w = fleet.worker_power_w
+    if peak_w is not None:
+        idle = "idle power is not known and counted as 0" if idle_w is None else f"{idle_w:g} W when idle"
+        notes.append(f"energy: {peak_w:g} W per worker during steps (the most it may draw), {idle}")
+    if found.cut is not None and found.cut.correlation > 0.2:
+        notes.append("the rate swings as slowly as the trace is long: its intervals are too narrow")
+    return tuple(notes)
+
+
+def with_price(fleet: Fleet, usd_per_hour: float) -> Fleet:
+    """The fleet at this price of a GPU; a fleet without GPU gets none. Raises TraceError where there is no GPU."""
+    if fleet.gpu is None:
+        raise TraceError(f"{fleet.name} names no GPU whose price could be set; expected [gpu] in the fleet file")
+    return replace(fleet, gpu=replace(fleet.gpu, usd_per_hour=usd_per_hour))

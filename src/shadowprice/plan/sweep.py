@@ -1,0 +1,67 @@
+"""Many simulations at once: the same function on many cases, on the local cores or on a cluster, through joblib."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TypeVar
+
+import joblib  # type: ignore[import-untyped]
+from joblib.externals.loky.process_executor import TerminatedWorkerError  # type: ignore[import-untyped]
+
+from shadowprice.errors import ShadowpriceError
+
+BACKENDS = ("loky", "ray", "dask")  # local processes, or a cluster that is already there
+BATCH = 4  # cases per process and batch: what is lost when a process dies
+ATTEMPTS = 3
+
+Case = TypeVar("Case")
+Result = TypeVar("Result")
+
+
+def sweep(
+    function: Callable[[Case], Result], cases: Sequence[Case], *, jobs: int = -1, backend: str = "loky"
+) -> list[Result]:
+    """function(case) of every case, in order; the same results whatever the backend and the number of jobs.
+
+    jobs: processes, -1 for all cores (of the cluster, too); 1 runs here. backend: "loky" (local processes), "ray" or
+    "dask": connect first (`ray.init`, `dask.distributed.Client`), or a local cluster is started. When a process is
+    killed its batch is run again, up to three times; what was finished before is kept.
+    Raises ShadowpriceError for a backend that is unknown or not installed, and when processes die again and again.
+    """
+    if jobs == 1 or len(cases) < 2:
+        return [function(case) for case in cases]
+    results: list[Result] = []
+    with _backend(backend):
+        size = BATCH * joblib.effective_n_jobs(jobs)
+        for first in range(0, len(cases), size):
+            results += _survive(function, cases[first : first + size], jobs)
+    return results
+
+
+def _survive(function: Callable[[Case], Result], cases: Sequence[Case], jobs: int) -> list[Result]:
+    """One batch, again when a process is killed."""
+    for _ in range(ATTEMPTS):
+        try:
+            done: list[Result] = joblib.Parallel(n_jobs=jobs)(joblib.delayed(function)(case) for case in cases)
+            return done
+        except TerminatedWorkerError as error:
+            killed = error
+    raise ShadowpriceError(
+        f"processes of a sweep were killed {ATTEMPTS} times in a row; with too little memory, fewer jobs may help"
+    ) from killed
+
+
+@contextmanager
+def _backend(name: str) -> Iterator[None]:
+    if name not in BACKENDS:
+        raise ShadowpriceError(f"backend is {name!r}; accepted: {', '.join(BACKENDS)}")
+    try:
+        if name == "ray":
+            import_module("ray.util.joblib").register_ray()
+        elif name == "dask":
+            import_module("distributed")  # joblib finds the client of this process
+    except ImportError:
+        package = {"ray": "ray", "dask": "dask[distributed]"}[name]
+        raise ShadowpriceError(f"backend {name!r} needs {package}, which is not installed") from None
+    with joblib.parallel_config(backend=name):
+        yield
