@@ -1,5 +1,7 @@
 """Tries to break the latency bound of the engine model, and the closed forms under it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from exhaustive_engine import least_total_latency
@@ -91,6 +93,21 @@ def test_bound_of_several_workers_is_below_any_assignment(seed: int, workers: in
     assert bound_s(trace, worker, workers) <= total / n * (1 + 1e-9)
 
 
+@given(seed=st.integers(0, 100_000))
+@settings(max_examples=40, deadline=None)
+def test_bound_does_not_depend_on_when_the_clock_starts_or_how_long_it_idles(seed: int) -> None:
+    """Work of nanoseconds after months of idling: rounding of a late clock once lifted the bound above every policy."""
+    rng = np.random.default_rng(seed)
+    n = 30
+    prompt, output = rng.integers(1, 90, (2, n))
+    arrival = np.sort(rng.integers(0, 50, n)) / 2.0**27  # exact also beside 2**22 s
+    worker = Worker(replace(step_time(rng), fixed_s=1e-9), max_num_seqs=4, max_num_batched_tokens=64, kv_tokens=400)
+    early = bound_s(Trace(arrival, prompt, output), worker)
+    assert bound_s(Trace(arrival + 2.0**22, prompt, output), worker) == pytest.approx(early, rel=1e-9)
+    twice = Trace(np.concatenate([arrival, arrival + 2.0**22]), np.tile(prompt, 2), np.tile(output, 2))
+    assert bound_s(twice, worker) == pytest.approx(early, rel=1e-9)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_served_by_weight_over_work_is_the_linear_program_s_optimum(seed: int) -> None:
     """min sum theta_i M_i over unit slots of time: the transportation problem behind the mixture bound."""
@@ -112,7 +129,7 @@ def test_served_by_weight_over_work_is_the_linear_program_s_optimum(seed: int) -
         bounds=[(0, float(ok)) for ok in allowed.ravel()],
     )
     served = kernel.mean_busy_times(arrival, needs, theta)
-    assert np.nansum(theta * np.where(theta > 0, served, 0)) == pytest.approx(program.fun, rel=1e-9)
+    assert np.nansum(theta * (arrival + served)) == pytest.approx(program.fun, rel=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -120,7 +137,7 @@ def test_srpt_kernel_equals_a_plain_simulation_in_unit_slots(seed: int) -> None:
     rng = np.random.default_rng(seed)
     arrival = np.sort(rng.integers(0, 15, 8)).astype(float)
     left = rng.integers(1, 6, 8).astype(float)
-    expected = kernel.srpt_completion_sum(arrival, left)
+    expected = kernel.srpt_latency_sum(arrival, left) + arrival.sum()
     total, now = 0.0, 0
     while left.sum() > 0:
         present = np.flatnonzero((arrival <= now) & (left > 0))

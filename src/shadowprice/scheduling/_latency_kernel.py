@@ -34,31 +34,34 @@ def pop_top(heap, rank, size):
 
 
 @njit(cache=True)
-def srpt_completion_sum(arrival_s, work_s):
-    """Sum of completion times [s] of shortest remaining processing time first, optimal with preemption."""
+def srpt_latency_sum(arrival_s, work_s):
+    """Sum of latencies [s] of shortest remaining processing time first, optimal with preemption."""
     n = len(arrival_s)
     remaining = work_s.copy()
     heap = np.empty(n, np.int64)
     size = 0
     following = 0
+    start_s = 0.0  # of the busy period; the clock runs from there, since a late clock would round short work away
     now = 0.0
     total = 0.0
     while following < n or size > 0:
         if size == 0:
-            now = max(now, arrival_s[following])
-        while following < n and arrival_s[following] <= now:
+            start_s = arrival_s[following]
+            now = 0.0
+        while following < n and arrival_s[following] - start_s <= now:
             heap[size] = following
             size += 1
             sift_up(heap, remaining, size - 1)
             following += 1
         top = heap[0]
         end = now + remaining[top]
-        if following < n and arrival_s[following] < end:
-            remaining[top] -= arrival_s[following] - now  # the top stays the top: its rank only fell
-            now = arrival_s[following]
+        if following < n and arrival_s[following] - start_s < end:
+            served = min(arrival_s[following] - start_s - now, remaining[top])
+            remaining[top] -= served  # the top stays the top: its rank only fell
+            now = arrival_s[following] - start_s
         else:
             now = end
-            total += end
+            total += end - (arrival_s[top] - start_s)
             pop_top(heap, remaining, size)
             size -= 1
     return total
@@ -66,11 +69,14 @@ def srpt_completion_sum(arrival_s, work_s):
 
 @njit(cache=True)
 def mean_busy_times(arrival_s, work_s, weight):
-    """Mean busy time [s] of each request when the largest weight/work present is always served; NaN for weight 0."""
+    """Arrival to mean busy time [s] of each request when the largest weight/work present is always served.
+
+    NaN for weight 0.
+    """
     n = len(arrival_s)
     remaining = work_s.copy()
     rank = np.full(n, np.inf)
-    moment = np.full(n, np.nan)  # integral of t over the request's busy time
+    moment = np.full(n, np.nan)  # integral over the request's busy time of the time since its arrival
     for i in range(n):
         if weight[i] > 0:
             rank[i] = work_s[i] / weight[i]
@@ -78,9 +84,10 @@ def mean_busy_times(arrival_s, work_s, weight):
     heap = np.empty(n, np.int64)
     size = 0
     following = 0
+    start_s = 0.0  # of the busy period; the clock runs from there, since a late clock would round short work away
     now = 0.0
     while True:
-        while following < n and (weight[following] <= 0 or arrival_s[following] <= now):
+        while following < n and (weight[following] <= 0 or (size > 0 and arrival_s[following] - start_s <= now)):
             if weight[following] > 0:
                 heap[size] = following
                 size += 1
@@ -89,18 +96,24 @@ def mean_busy_times(arrival_s, work_s, weight):
         if size == 0:
             if following == n:
                 return moment / work_s
-            now = arrival_s[following]
+            start_s = arrival_s[following]
+            now = 0.0
+            heap[0] = following
+            size = 1
+            following += 1
             continue
         top = heap[0]
-        if following < n and arrival_s[following] < now + remaining[top]:
-            end = arrival_s[following]
-            remaining[top] -= end - now
+        since_arrival = now - (arrival_s[top] - start_s)
+        served = remaining[top]
+        if following < n and arrival_s[following] - start_s < now + served:
+            served = min(arrival_s[following] - start_s - now, served)
+            remaining[top] -= served
+            now = arrival_s[following] - start_s
         else:
-            end = now + remaining[top]
+            now += served
             pop_top(heap, rank, size)
             size -= 1
-        moment[top] += (end - now) * (now + end) / 2
-        now = end
+        moment[top] += served * (since_arrival + served / 2)
 
 
 @njit(cache=True)
