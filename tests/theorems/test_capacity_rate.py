@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from capacity_grid import mix, settings
 
+from shadowprice.audit.saturation import Growth, Sustained, growth_load, saturated_load
 from shadowprice.capacity import stability
 from shadowprice.fleet import Worker, read_fleet
-from shadowprice.audit.saturation import Growth, Sustained, growth_load, saturated_load
 from shadowprice.scheduling.policies import Gate, Ranked, fcfs, mc_benchmark
 from shadowprice.workload import Trace, fixed_lengths, generate, poisson_arrivals
 

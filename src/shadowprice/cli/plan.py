@@ -57,7 +57,8 @@ def plan(
         float | None, typer.Option(help="99 % of the requests take at most so many seconds per further token.")
     ] = None,
     rate: Annotated[float | None, typer.Option(help="Rescale the arrivals to so many requests per second.")] = None,
-    policy: Annotated[str, typer.Option(help="How each worker schedules (docs/scheduling.md).")] = "fcfs",
+    scheduling: Annotated[str, typer.Option(help="How each worker schedules (docs/scheduling.md).")] = "fcfs",
+    routing: Annotated[str, typer.Option(help="Which worker gets a request (docs/routing.md).")] = "round_robin",
     usd_per_gpu_hour: Annotated[
         float | None, typer.Option(help="What a GPU costs; the fleet file's usd_per_hour by default.")
     ] = None,
@@ -83,6 +84,7 @@ def plan(
     """
     from shadowprice.audit.case import drop_oversized as drop
     from shadowprice.fleet import read_fleet
+    from shadowprice.plan.measure import Rules
     from shadowprice.plan.plan import plan as run_plan
     from shadowprice.plan.plan import with_price
     from shadowprice.plan.targets import Targets
@@ -95,11 +97,13 @@ def plan(
     if drop_oversized:
         for one in fleets:
             what_arrives, _ = drop(what_arrives, one)
-    rule = _policy(policy)
+    rule = _scheduling(scheduling)
     if len(fleets) > 1:
         _mixed(what_arrives, fleets, targets, rule, as_json=as_json)
         return
-    result = run_plan(what_arrives, fleets[0], targets, policy=rule, jobs=jobs, backend=backend, tell=_tell)
+    result = run_plan(
+        what_arrives, fleets[0], targets, rules=Rules(rule, routing), jobs=jobs, backend=backend, tell=_tell
+    )
     scaled = None
     if autoscale and result.impossible is None:
         from shadowprice.plan.autoscale import autoscale as run_autoscale
@@ -132,13 +136,13 @@ def _mixed(trace: "Trace", fleets: "list[Fleet]", targets: "Targets", policy: "R
         raise typer.Exit(1)
 
 
-def _policy(name: str) -> "Ranked":
+def _scheduling(name: str) -> "Ranked":
     from shadowprice.errors import PolicyError
     from shadowprice.fleet.names import did_you_mean
     from shadowprice.scheduling.policies import POLICIES
 
     if name not in POLICIES:
-        raise PolicyError(f"unknown policy {name!r}; {did_you_mean(name, POLICIES)}")
+        raise PolicyError(f"unknown scheduling policy {name!r}; {did_you_mean(name, POLICIES)}")
     return POLICIES[name]()
 
 

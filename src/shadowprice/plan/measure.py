@@ -8,9 +8,13 @@ import numpy as np
 from shadowprice.audit.served import Served, serve
 from shadowprice.capacity.interval import Interval, mean_interval, quantile_interval, ratio_interval, windows
 from shadowprice.capacity.stability import charges_s
+from shadowprice.errors import PolicyError
 from shadowprice.fleet.fleet import Fleet
+from shadowprice.fleet.names import did_you_mean
 from shadowprice.plan.targets import Targets, tpot_of
-from shadowprice.scheduling.surface import FloatArray, SchedulingPolicy
+from shadowprice.routing.policies import POLICIES
+from shadowprice.scheduling.policies import Ranked
+from shadowprice.scheduling.surface import FloatArray
 from shadowprice.workload.trace import Trace
 
 MILLION = 1e6
@@ -67,9 +71,27 @@ class At:
         }
 
 
-def run(trace: Trace, fleet: Fleet, workers: int, policy: SchedulingPolicy) -> Served:
+@dataclass(frozen=True)
+class Rules:
+    """Who decides: `scheduling` inside each worker, `routing` (a name of `routing.POLICIES`) between them.
+
+    Raises PolicyError for a name that is not known.
+    """
+
+    scheduling: Ranked
+    routing: str = "round_robin"
+
+    def __post_init__(self) -> None:
+        if self.routing not in POLICIES:
+            raise PolicyError(f"unknown routing policy {self.routing!r}; {did_you_mean(self.routing, POLICIES)}")
+
+    def __str__(self) -> str:
+        return f"{self.scheduling.name}, routed {self.routing}"
+
+
+def run(trace: Trace, fleet: Fleet, workers: int, rules: Rules) -> Served:
     """Serve the trace on so many workers of the fleet's kind."""
-    return serve(trace, replace(fleet, workers=workers), policy)
+    return serve(trace, replace(fleet, workers=workers), rules.scheduling, POLICIES[rules.routing]())
 
 
 def measure(served: Served, trace: Trace, fleet: Fleet, workers: int, targets: Targets) -> At:

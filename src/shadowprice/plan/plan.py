@@ -13,12 +13,11 @@ from shadowprice.capacity import Price, Stability, in_words, prices, stability
 from shadowprice.errors import InfeasibleError, TraceError
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.plan.bursts import Burst, behaviour, doubled, worst
-from shadowprice.plan.measure import At, measure, run
+from shadowprice.plan.measure import At, Rules, measure, run
 from shadowprice.plan.search import least
 from shadowprice.plan.sweep import sweep
 from shadowprice.plan.targets import Targets, impossible, too_short
 from shadowprice.scheduling.policies import fcfs
-from shadowprice.scheduling.surface import SchedulingPolicy
 from shadowprice.workload.operations import shift
 from shadowprice.workload.trace import Trace
 
@@ -39,7 +38,7 @@ class Plan:
     trace: Trace
     fleet: Fleet
     targets: Targets
-    policy: str
+    rules: Rules
     stability: Stability
     workers_stable: int
     workers_slo: int | None
@@ -84,35 +83,36 @@ def plan(
     fleet: Fleet,
     targets: Targets = Targets(),
     *,
-    policy: SchedulingPolicy | None = None,
+    rules: Rules | None = None,
     jobs: int = -1,
     backend: str = "loky",
     tell: Tell = lambda text: None,
 ) -> Plan:
     """The least workers of the fleet's kind that serve the trace, stable and within the targets.
 
-    policy: how each worker schedules (default: first come first served, as vLLM). All sizes see the same requests at
-    the same times. jobs, backend: see `sweep`; small searches run in this process. tell: is told what is being done.
+    rules: how workers schedule and requests are routed (default: first come first served, in turn). All sizes see the
+    same requests at the same times. jobs, backend: see `sweep`; small searches run in this process. tell: is told what
+    is being done.
     Raises TraceError for an empty trace or one without a rate, InfeasibleError for requests larger than a worker.
     """
-    policy = policy or fcfs()
+    rules = rules or Rules(fcfs())
     trace = _from_zero(trace, fleet)
     found = stability(trace, fleet.worker)
     hopeless = impossible(trace, fleet.worker, targets)
     most = min(len(trace), found.least_workers * MOST_TIMES)
     seen: dict[int, At] = {}
-    look = partial(_look, seen, trace, fleet, targets, policy, jobs, backend, tell)
+    look = partial(_look, seen, trace, fleet, targets, rules, jobs, backend, tell)
     slo = None
     if targets.any and hopeless is None:
         slo = least(lambda sizes: [at.meets for at in look(sizes)], found.least_workers, max(most, found.least_workers))
     size = (slo if targets.any else found.least_workers) or found.least_workers
     look(sorted({found.least_workers, max(size - 1, 1), size, size + 1}))
-    burst, own = _bursts(trace, fleet, size, targets, policy) if hopeless is None else (None, None)
+    burst, own = _bursts(trace, fleet, size, targets, rules) if hopeless is None else (None, None)
     return Plan(
         trace=trace,
         fleet=fleet,
         targets=targets,
-        policy=getattr(policy, "name", str(policy)),
+        rules=rules,
         stability=found,
         workers_stable=found.least_workers,
         workers_slo=slo,
@@ -160,7 +160,7 @@ def _look(
     trace: Trace,
     fleet: Fleet,
     targets: Targets,
-    policy: SchedulingPolicy,
+    rules: Rules,
     jobs: int,
     backend: str,
     tell: Tell,
@@ -171,22 +171,20 @@ def _look(
     if new:
         tell(f"simulating {', '.join(str(size) for size in new)} workers")
     few = backend == "loky" and len(trace) * len(new) < WORTH_PROCESSES
-    found = sweep(partial(_at, trace, fleet, targets, policy), new, jobs=1 if few else jobs, backend=backend)
+    found = sweep(partial(_at, trace, fleet, targets, rules), new, jobs=1 if few else jobs, backend=backend)
     seen.update(zip(new, found, strict=True))
     return [seen[size] for size in sizes]
 
 
-def _at(trace: Trace, fleet: Fleet, targets: Targets, policy: SchedulingPolicy, workers: int) -> At:
-    return measure(run(trace, fleet, workers, policy), trace, fleet, workers, targets)
+def _at(trace: Trace, fleet: Fleet, targets: Targets, rules: Rules, workers: int) -> At:
+    return measure(run(trace, fleet, workers, rules), trace, fleet, workers, targets)
 
 
-def _bursts(
-    trace: Trace, fleet: Fleet, workers: int, targets: Targets, policy: SchedulingPolicy
-) -> tuple[Burst, Burst]:
-    served: Served = run(trace, fleet, workers, policy)
+def _bursts(trace: Trace, fleet: Fleet, workers: int, targets: Targets, rules: Rules) -> tuple[Burst, Burst]:
+    served: Served = run(trace, fleet, workers, rules)
     own = behaviour(served, trace, fleet, workers, targets, *worst(trace, fleet))
     twice, start_s, end_s = doubled(trace)
-    return behaviour(run(twice, fleet, workers, policy), twice, fleet, workers, targets, start_s, end_s), own
+    return behaviour(run(twice, fleet, workers, rules), twice, fleet, workers, targets, start_s, end_s), own
 
 
 def _notes(trace: Trace, fleet: Fleet, found: Stability) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ def _head(plan: Plan) -> list[str]:
     return [
         f"trace  {trace.name}: {plural(len(trace), 'request')} in {number(trace.span_s)} s, "
         f"{number(trace.rate_per_s)}/s",
-        f"fleet  {fleet.name}: workers of {fleet.gpus_per_worker} x {gpu}, each scheduling {plan.policy}",
+        f"fleet  {fleet.name}: workers of {fleet.gpus_per_worker} x {gpu}, each scheduling {plan.rules}",
         f"rate   one worker sustains {number(found.rate_max_per_s)}{sure} such requests per second at most; the trace "
         f"keeps {load(found.load_per_worker or 0)}{needs} busy",
         f"binds  {binding_in_words(plan)}",
@@ -75,11 +75,11 @@ def _p(plan: Plan) -> str:
 def _sizes(plan: Plan) -> RenderableType:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     heads = ["workers", "load", f"{_p(plan)} TTFT [s]", f"{_p(plan)} TPOT [ms]"]
-    heads += ["good [1/s]", "inside"] if plan.targets.any else []
+    heads += ["inside"] if plan.targets.any else []
     known = plan.at[0] if plan.at else None
     money = known is not None and known.cost_per_mtok.value is not None
     power = known is not None and known.energy_j_per_token.value is not None
-    for head in (*heads, *(["USD/Mtok"] if money else []), *(["J/token"] if power else [])):
+    for head in (*heads, *(["$/Mtok"] if money else []), *(["J/tok"] if power else [])):
         table.add_column(head, justify="right", no_wrap=True)
     for at in _shown(plan):
         row = [
@@ -89,7 +89,7 @@ def _sizes(plan: Plan) -> RenderableType:
             _with_interval(at.tpot_s, 1e3),
         ]
         if plan.targets.any:
-            row += [number(at.goodput_per_s.value or 0), percent(at.inside.value or 0)]
+            row.append(percent(at.inside.value or 0))
         row += [number(at.cost_per_mtok.value or 0)] if money else []
         row += [number(at.energy_j_per_token.value or 0)] if power else []
         table.add_row(*row, style="bold" if at.workers == plan.workers else "")
@@ -110,7 +110,7 @@ def _with_interval(found: Measured, scale: float = 1.0) -> str:
     if found.interval is None:
         return number(scale * found.value)
     low, high = (number(scale * x) if x < float("inf") else "?" for x in found.interval)
-    return f"{number(scale * found.value)} ({low} to {high})"
+    return f"{number(scale * found.value)} ({low}-{high})"
 
 
 def _neighbours(plan: Plan) -> list[str]:
