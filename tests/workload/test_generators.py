@@ -8,6 +8,7 @@ from scipy import stats
 
 from shadowprice.errors import TraceError
 from shadowprice.workload import (
+    PRESETS,
     Trace,
     describe,
     diurnal_arrivals,
@@ -155,3 +156,9 @@ def test_a_generated_trace_is_described_as_asked():
     assert statistics.rate_per_s == pytest.approx(8, rel=0.02)
     assert statistics.interarrival_cv == pytest.approx(1, abs=0.02)
     assert statistics.dispersion_60s == pytest.approx(1, abs=0.6)
+
+
+@pytest.mark.parametrize(("requests", "duration_s"), [(10**12, None), (None, 1e15), (10**12, 1.0)])
+def test_a_trace_that_no_machine_holds_is_refused(requests: int | None, duration_s: float | None) -> None:
+    with pytest.raises(TraceError, match="expected"):
+        PRESETS["azure-conv-like"](np.random.default_rng(0), requests=requests, duration_s=duration_s)

@@ -27,7 +27,7 @@ def describe(
     spread_buckets: Annotated[
         bool, typer.Option(help="Spread arrivals inside coarse time steps, or keep them as bursts.")
     ] = True,
-    seed: Annotated[int, typer.Option(help="Seed of the spread.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the spread.")] = 0,
 ) -> None:
     """Rate, burstiness, lengths and prefix reuse of a trace."""
     from rich.console import Console
@@ -56,7 +56,7 @@ def make(
     requests: Annotated[int | None, typer.Option(min=1, help="How many; 10000 where no duration is given.")] = None,
     duration: Annotated[float | None, typer.Option(help="Stop at this many seconds.")] = None,
     rate: Annotated[float | None, typer.Option(help="Requests per second; the source's where not given.")] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same trace.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same trace.")] = 0,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A .csv, .jsonl (+ .gz, .zst) or .parquet file; PRESET.csv.")
     ] = None,

@@ -17,6 +17,8 @@ from shadowprice.workload.trace import FloatArray, IntArray, Trace
 Arrivals = Callable[[int, float, np.random.Generator], FloatArray]
 Lengths = Callable[[FloatArray], IntArray]
 
+MOST_REQUESTS = 10**8  # beyond that no machine of today holds the trace
+
 
 def poisson_arrivals(n: int, rate_per_s: float, rng: np.random.Generator) -> FloatArray:
     """A Poisson process: independent exponential times between arrivals."""
@@ -127,16 +129,18 @@ def _arrivals(
 ) -> FloatArray:
     if requests is None and duration_s is None:
         raise TraceError("a workload has no end; expected a number of requests, a duration, or both")
-    require(requests is None or requests >= 1, f"requests is {requests}; expected a whole number >= 1")
+    fits = requests is None or 1 <= requests <= MOST_REQUESTS
+    require(fits, f"requests is {requests}; expected a whole number from 1 to {MOST_REQUESTS}")
     if duration_s is None:
         return arrivals(requests or 0, rate_per_s, rng)
     require(0 < duration_s < np.inf, f"the duration is {duration_s} s; expected a number > 0")
     # a guess with room; a bursty process may need more, then it is drawn anew from the same start
     guess = requests or int(rate_per_s * duration_s * 1.1 + 100)
     state = rng.bit_generator.state
-    while True:
+    while guess <= MOST_REQUESTS:
         arrival_s = arrivals(guess, rate_per_s, rng)
         if requests is not None or arrival_s[-1] >= duration_s:
             return arrival_s[arrival_s < duration_s]
         rng.bit_generator.state = state
         guess *= 2
+    raise TraceError(f"about {guess:g} requests in {duration_s:g} s; expected at most {MOST_REQUESTS:g}")

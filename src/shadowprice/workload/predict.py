@@ -12,6 +12,7 @@ from shadowprice.workload.require import require
 from shadowprice.workload.trace import FloatArray, Trace
 
 MOST_TOKENS = 10**9
+MOST_SIGMA = 20  # a forecast that is off by nine orders of magnitude; more would leave float64
 
 
 def predict_exactly(trace: Trace) -> Trace:
@@ -26,7 +27,7 @@ def predict_with_error(trace: Trace, sigma: float, rng: np.random.Generator, cov
     The interval is predicted * exp(-+ z * sigma) with z the normal quantile, widened to whole tokens: before
     rounding it holds the output with probability `coverage` exactly.
     """
-    require(np.isfinite(sigma) and sigma >= 0, f"sigma is {sigma}; expected a number >= 0")
+    require(0 <= sigma <= MOST_SIGMA, f"sigma is {sigma}; expected a number from 0 to {MOST_SIGMA}")
     require(0 < coverage < 1, f"the coverage is {coverage}; expected a number between 0 and 1")
     predicted = trace.output_tokens.astype(np.float64) * np.exp(sigma * rng.standard_normal(len(trace)))
     reach = np.exp(sigma * ndtri((1 + coverage) / 2))

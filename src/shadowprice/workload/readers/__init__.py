@@ -21,7 +21,7 @@ from shadowprice.workload.readers.mooncake import MOONCAKE
 from shadowprice.workload.readers.own import OWN_CSV, OWN_JSONL, read_parquet
 from shadowprice.workload.readers.servegen import SERVEGEN
 from shadowprice.workload.readers.source import PARQUET_MAGIC, Block, first_bytes, line_blocks
-from shadowprice.workload.readers.table import Table
+from shadowprice.workload.readers.table import Table, printable
 from shadowprice.workload.trace import Trace
 
 __all__ = ["CSV_FORMATS", "JSONL_FORMATS", "MeasuredLog", "read_measured", "read_trace"]
@@ -71,7 +71,7 @@ def _read_text(path: Path, options: Options, *, skip_bad_rows: bool) -> tuple[Pa
     head = next(blocks, Block(1, b""))
     blocks = chain([head], blocks)
     if head.data.lstrip().startswith(b"{"):
-        form, unused = _jsonl_format(path, head)
+        form, unused = _jsonl_format(path, head, skip_bad_rows=skip_bad_rows)
         table = read_rows(path, blocks, form.row, skip_bad_rows=skip_bad_rows)
         return _build(form, table, options), unused
     if head.data.lstrip().startswith(b"["):
@@ -79,7 +79,7 @@ def _read_text(path: Path, options: Options, *, skip_bad_rows: bool) -> tuple[Pa
     csv_form, header = _csv_format(path, head)
     wanted = [column for column in csv_form.columns if column.name in header]
     table = read_columns(path, blocks, wanted, skip_bad_rows=skip_bad_rows)
-    return _build(csv_form, table, options), [name for name in header if name not in table.columns]
+    return _build(csv_form, table, options), [name or "(unnamed)" for name in header if name not in table.columns]
 
 
 def _build(form: CsvFormat | JsonlFormat, table: Table, options: Options) -> Parts:
@@ -87,19 +87,28 @@ def _build(form: CsvFormat | JsonlFormat, table: Table, options: Options) -> Par
 
 
 def _csv_format(path: Path, head: Block) -> tuple[CsvFormat, list[str]]:
-    header = split_line(path, 1, head.data.partition(b"\n")[0])
-    twice = [name for name in header if header.count(name) > 1]
+    header = split_line(path, 1, head.data.partition(b"\n")[0], hint="")
+    twice = [name for name in header if name and header.count(name) > 1]
     if twice:
-        raise TraceError(f"{path}:1: the column {twice[0]} stands twice in the header")
+        raise TraceError(f"{path}:1: the column {printable(twice[0])} stands twice in the header")
     return _match(path, 1, header, CSV_FORMATS), header
 
 
-def _jsonl_format(path: Path, head: Block) -> tuple[JsonlFormat, list[str]]:
-    before = len(head.data) - len(head.data.lstrip())
-    line = 1 + head.data.count(b"\n", 0, before)
-    first = decode_line(path, line, head.data[before:].partition(b"\n")[0], msgspec.json.Decoder(dict[str, object]))
-    form = _match(path, line, list(first), JSONL_FORMATS)
-    return form, [name for name in first if name not in form.row.__struct_encode_fields__]
+def _jsonl_format(path: Path, head: Block, *, skip_bad_rows: bool) -> tuple[JsonlFormat, list[str]]:
+    """The form of the first line; where bad rows are to be skipped, of the first that is a JSON object."""
+    decoder = msgspec.json.Decoder(dict[str, object])
+    for line, data in enumerate(head.data.split(b"\n"), head.first_line):
+        if not data.strip():
+            continue
+        try:
+            first = decode_line(path, line, data, decoder)
+        except TraceError:
+            if not skip_bad_rows:
+                raise
+            continue
+        form = _match(path, line, list(first), JSONL_FORMATS)
+        return form, [name for name in first if name not in form.row.__struct_encode_fields__]
+    raise TraceError(f"{path}: no line of it is a JSON object; expected one per line")
 
 
 def _match(path: Path, line: int, found: list[str], forms: tuple[Form, ...]) -> Form:
@@ -110,7 +119,7 @@ def _match(path: Path, line: int, found: list[str], forms: tuple[Form, ...]) -> 
     nearest = max(forms, key=lambda form: len(set(form.required) & set(found)) / len(form.required))
     missing = [name for name in nearest.required if name not in found]
     accepted = "; ".join(f"{form.name}: {','.join(form.required)}" for form in forms)
-    shown = ", ".join(found)[:200] or "none"
+    shown = printable(", ".join(found))[:200] or "none"
     raise TraceError(
         f"{path}:{line}: no known trace format has the columns found ({shown}); the nearest is {nearest.name}, "
         f"which also needs {', '.join(missing)}. Accepted: {accepted}"

@@ -51,17 +51,17 @@ def read_columns(path: Path, blocks: Iterator[Block], columns: list[Column], *, 
     return Table(path, joined, lines, skip_bad_rows, sum(table.skipped_rows for table in tables))
 
 
-def split_line(path: Path, line: int, data: bytes) -> list[str]:
-    """One CSV line as its fields; TraceError where it is not UTF-8 or not one CSV row."""
+def split_line(path: Path, line: int, data: bytes, hint: str = SKIP_HINT) -> list[str]:
+    """One CSV line as its fields; TraceError, ending with the hint, where it is not UTF-8 or not one CSV row."""
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         found = f"byte {error.start} of the line is 0x{data[error.start]:02x}"
-        raise TraceError(f"{path}:{line}: {found}; expected UTF-8 text{SKIP_HINT}") from error
+        raise TraceError(f"{path}:{line}: {found}; expected UTF-8 text{hint}") from error
     try:
         return [field.strip() for field in next(csv.reader([text.rstrip("\r")], strict=True), [])]
     except csv.Error as error:
-        raise TraceError(f"{path}:{line}: not a CSV row ({error}){SKIP_HINT}") from error
+        raise TraceError(f"{path}:{line}: not a CSV row ({error}){hint}") from error
 
 
 def _read_block(path: Path, block: Block, header: list[str], columns: list[Column], skip: bool) -> Iterator[Table]:

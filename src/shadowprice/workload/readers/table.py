@@ -98,8 +98,13 @@ def _show(found: object) -> str:
         found = found.item()
     if isinstance(found, np.ndarray):
         found = found.tolist()
-    text = f'"{found}"' if isinstance(found, str) else str(found)
+    text = printable(f'"{found}"' if isinstance(found, str) else str(found))
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def printable(text: str) -> str:
+    """The text without the characters that could confuse a terminal."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def take(column: Values, rows: IntArray) -> Values:
