@@ -129,3 +129,45 @@ def dispatch_program(counts: FloatArray, placement: IntArray, gpus: int) -> Line
         index=np.concatenate([index, experts + np.arange(gpus)]).astype(np.int64),
         value=np.concatenate([value, np.full(gpus, -1.0)]),
     )
+
+
+def exact_placement(counts: IntArray, gpus: int, slots: int) -> IntArray:
+    """expert_of_slot [slots] with the least mean over batches of max / mean GPU load in whole tokens; tiny sizes only.
+
+    counts: int64 [batches, experts]. Columns, all whole: z[e, g] = 1 iff g holds e, x[b, e, g] tokens, L[b]:
+
+        minimise    mean over b of L[b] / mean load of b
+        subject to  sum_g x[b, e, g] = n[b, e],   x[b, e, g] <= n[b, e] z[e, g],   sum_e x[b, e, g] <= L[b]
+                    sum_e z[e, g] <= slots / gpus,   sum_g z[e, g] >= 1
+    """
+    batches, experts = counts.shape
+    pairs, total = experts * gpus, counts.sum(axis=1)
+    b, e, g = (axis.ravel() for axis in np.indices((batches, experts, gpus)))
+    pair = e * gpus + g
+    served, linked, summed = b * experts + e, batches * experts + np.arange(batches * pairs), b * gpus + g
+    at_gpu = batches * (experts + pairs)
+    full, held = at_gpu + batches * gpus, at_gpu + batches * gpus + gpus
+    columns = [
+        (np.append(linked[pair == p], [full + p % gpus, held + p // gpus]),
+         np.append(-counts[:, p // gpus].astype(np.float64), [1.0, 1.0]))
+        for p in range(pairs)
+    ]  # fmt: skip
+    columns += [(np.array([s, k, at_gpu + m]), np.ones(3)) for s, k, m in zip(served, linked, summed, strict=True)]
+    columns += [(at_gpu + i * gpus + np.arange(gpus), np.full(gpus, -1.0)) for i in range(batches)]
+    n = counts[b, e].astype(np.float64)
+    program = LinearProgram(
+        cost=np.concatenate([np.zeros(pairs + len(b)), gpus / np.maximum(total, 1) / batches]),
+        upper=np.concatenate([np.ones(pairs), n, total.astype(np.float64)]),
+        row_lower=np.concatenate([counts.ravel(), np.full(len(b) + batches * gpus + gpus, -np.inf), np.ones(experts)]),
+        row_upper=np.concatenate(
+            [counts.ravel(), np.zeros(len(b) + batches * gpus), np.full(gpus, slots / gpus), np.full(experts, np.inf)]
+        ),
+        start=np.concatenate([[0], np.cumsum([len(index) for index, _ in columns])]).astype(np.int64),
+        index=np.concatenate([index for index, _ in columns]).astype(np.int64),
+        value=np.concatenate([value for _, value in columns]),
+        integer=True,
+    )
+    held_by = solve(program).x[:pairs].round().reshape(experts, gpus) > 0
+    placed = [np.flatnonzero(held_by[:, gpu]) for gpu in range(gpus)]
+    # slots that the optimum leaves empty hold anything, a second replica of what is there for instance
+    return np.concatenate([np.resize(there if len(there) else [0], slots // gpus) for there in placed]).astype(np.int64)

@@ -33,7 +33,7 @@ def read_counts_csv(path: Path, model: str | None = None) -> ExpertLoads:
     if set(LONG) <= set(header):
         return _long(path, header, rows[1:], model)
     if not all(_is_number(cell) for cell in header):
-        if {"layer", "expert", "count"} & set(header) and header[0] != "layer":
+        if {"expert", "count"} & set(header):
             missing = ", ".join(name for name in LONG if name not in header)
             raise ExpertError(f"{path}:1: columns {', '.join(header)}; also needed: {missing}")
         rows = rows[1:]
