@@ -1,0 +1,44 @@
+"""What the documents promise: their links resolve and their Python runs as printed."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shadowprice.workload import PRESETS, write_trace
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PYTHON = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+CODE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
+RUNNABLE = [  # those that stand alone; the others continue a program of the reader's
+    ("README.md", 0),
+    ("docs/audit.md", 0),
+    ("docs/fleet.md", 0),
+    ("docs/scheduling.md", 0),
+    ("docs/scheduling-rounds.md", 0),
+    ("docs/workload.md", 0),
+    ("docs/workload.md", 1),
+]
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_links_resolve(path: Path) -> None:
+    for target in LINK.findall(CODE.sub("", path.read_text(encoding="utf-8"))):
+        if "://" not in target:
+            assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize(("name", "block"), RUNNABLE)
+def test_python_runs_as_printed(name: str, block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a file `requests.csv` beside it, as the documents assume."""
+    monkeypatch.chdir(tmp_path)
+    write_trace(PRESETS["azure-conv-like"](np.random.default_rng(0), requests=50), tmp_path / "requests.csv")
+    code = PYTHON.findall((ROOT / name).read_text(encoding="utf-8"))[block]
+    exec(compile(code, f"{name}, block {block}", "exec"), {"__name__": "__main__"})
