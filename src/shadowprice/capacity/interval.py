@@ -74,12 +74,13 @@ def quantile_interval(values: FloatArray, q: float, cut: Windows) -> Interval:
     """Interval of the q-quantile of one value per request: that of the share below it, read off the values (Woodruff).
 
     The share of requests at or below the sample's quantile is a ratio of sums over windows; its interval, centred on
-    q, is turned back into values. NaN values are left out. Infinite where the interval reaches share 1.
+    q and no shorter than that of as many independent values, is turned back into values. NaN values are left out.
+    Infinite where the interval reaches share 1.
     """
     known = ~np.isnan(values)
     below = values <= np.quantile(values[known], q)
     low, high = ratio_interval(cut.sums(below & known), cut.sums(known))
-    half = (high - low) / 2
+    half = max((high - low) / 2, _t(cut.count) * (q * (1 - q) / int(known.sum())) ** 0.5)
     least, most = q - half, q + half
     top = float("inf") if most >= 1 else float(np.quantile(values[known], most))
     return (float(np.quantile(values[known], max(least, 0.0))), top)

@@ -1,0 +1,76 @@
+"""Sweeps: the same results however they are run, and no loss when a process dies."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from shadowprice.errors import ShadowpriceError
+from shadowprice.plan.measure import At, Rules
+from shadowprice.plan.plan import _at
+from shadowprice.plan.sweep import sweep
+from shadowprice.plan.targets import Targets
+from shadowprice.scheduling.policies import fcfs
+from tests.plan.plan_cases import chat, h100
+
+try:
+    import cloudpickle
+except ImportError:  # older joblib brings its own
+    from joblib.externals import cloudpickle
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # processes cannot import a test
+SIZES = [1, 2, 3, 5, 8]
+
+
+def served_by() -> Callable[[int], At]:
+    """Number of workers -> what it does to a trace."""
+    return partial(_at, chat(500), h100(), Targets(0.2, 0.03), Rules(fcfs()))
+
+
+def dies_once(folder: Path, case: int) -> int:
+    """Kills its own process the first time it sees case 3."""
+    mark = folder / "died"
+    if case == 3 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return case * case
+
+
+def always_dies(case: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return case
+
+
+def test_results_are_the_same_here_and_in_processes() -> None:
+    assert sweep(served_by(), SIZES, jobs=2) == sweep(served_by(), SIZES, jobs=1)
+
+
+def test_a_killed_process_does_not_lose_the_sweep(tmp_path: Path) -> None:
+    assert sweep(partial(dies_once, tmp_path), list(range(12)), jobs=2) == [n * n for n in range(12)]
+    assert (tmp_path / "died").exists()
+
+
+def test_a_case_that_always_kills_is_an_error() -> None:
+    with pytest.raises(ShadowpriceError, match="killed 3 times"):
+        sweep(always_dies, [1, 2], jobs=2)
+
+
+def test_unknown_and_missing_backends_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ShadowpriceError, match="accepted: loky, ray, dask"):
+        sweep(served_by(), [1, 2], backend="spark")
+    monkeypatch.setitem(sys.modules, "ray.util.joblib", None)
+    with pytest.raises(ShadowpriceError, match="needs ray, which is not installed"):
+        sweep(served_by(), [1, 2], backend="ray")
+
+
+def test_a_local_ray_cluster_gives_the_same_results() -> None:
+    ray = pytest.importorskip("ray", reason="ray is not installed")
+    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR")
+    try:
+        assert sweep(served_by(), SIZES, backend="ray") == sweep(served_by(), SIZES, jobs=1)
+    finally:
+        ray.shutdown()
