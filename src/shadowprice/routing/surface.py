@@ -6,20 +6,46 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from shadowprice.workload.trace import Ragged
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Pending:
-    """Requests to be routed, oldest first: arrays of one length; session is -1 where a request has none."""
+    """Requests to be routed, oldest first: arrays of one length; session is -1 where a request has none.
+
+    passes: younger requests assigned while this one waited (0 where None). prefix: hashes of the prompt's leading
+    blocks of prefix_block_tokens tokens. predicted_output: forecast of all tokens it will make, for policies that use
+    one. may_wait: these wait in a central queue: no worker may get more of them than it has free slots, and -1 keeps
+    one waiting; else each must be given a worker, which queues what it cannot run.
+    """
 
     arrival_s: FloatArray
     prompt_tokens: IntArray
     session: IntArray
+    passes: IntArray | None = None
+    prefix: Ragged | None = None
+    prefix_block_tokens: int = 0
+    predicted_output: IntArray | None = None
+    may_wait: bool = False
 
     def __len__(self) -> int:
         return len(self.arrival_s)
+
+
+@dataclass(frozen=True)
+class Active:
+    """The running requests of all workers, arrays of one length: worker, prompt, tokens generated so far.
+
+    predicted_output: forecast of all tokens it will make, where there is one.
+    """
+
+    worker: IntArray
+    prompt_tokens: IntArray
+    generated_tokens: IntArray
+    predicted_output: IntArray | None = None
 
 
 @dataclass(frozen=True)
@@ -27,7 +53,9 @@ class Workers:
     """Arrays of one length, one entry per worker.
 
     kv_tokens: held by the running; running, waiting: requests; waiting_tokens: context tokens of the waiting; slots:
-    most requests running at once.
+    most requests running at once; speed: of a worker relative to the others (1 where None). active: the running
+    requests; policies that forecast need them. finished_tokens: output lengths of the requests that ended since the
+    policy was last asked; policies that learn, learn from them.
     """
 
     kv_tokens: IntArray
@@ -35,6 +63,9 @@ class Workers:
     waiting: IntArray
     waiting_tokens: IntArray
     slots: IntArray
+    speed: FloatArray | None = None
+    active: Active | None = None
+    finished_tokens: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.kv_tokens)

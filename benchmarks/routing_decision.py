@@ -1,0 +1,84 @@
+"""How long one routing decision takes: `python benchmarks/routing_decision.py` prints the median over many, one core.
+
+Each decision is that of a router at full load: G workers with B running requests each, 64 (or 8) waiting.
+"""
+
+import statistics
+import time
+
+import numpy as np
+
+from shadowprice.routing import POLICIES, Active, BuiltIn, Pending, StepProblem, Workers, bf_io, solve_step
+from shadowprice.routing._ask import worker_table
+from shadowprice.routing._decide_kernel import decide
+
+CASES = ((64, 256, 64), (8, 64, 8))  # workers, slots, waiting
+REPEATS = 200
+
+
+def case(workers: int, slots: int, waiting: int) -> tuple[Pending, Workers]:
+    """Random requests: prompts of a long-context chat, outputs of some hundred tokens."""
+    rng = np.random.default_rng(0)
+    running = slots - 1
+    owner = np.repeat(np.arange(workers), running)
+    prompt = rng.lognormal(8.5, 1.2, len(owner)).astype(np.int64) + 1
+    made = rng.integers(0, 600, len(owner))
+    kv = np.bincount(owner, prompt + made, minlength=workers)
+    new = rng.lognormal(8.5, 1.2, waiting).astype(np.int64) + 1
+    counts = np.full(workers, running)
+    pending = Pending(np.zeros(waiting), new, np.full(waiting, -1))
+    active = Active(owner, prompt, made)
+    finished = rng.integers(1, 700, 2000)
+    none = np.zeros(workers, np.int64)
+    view = Workers(kv, counts, none, none, np.full(workers, slots), active=active, finished_tokens=finished)
+    return pending, view
+
+
+def median_us(decision: object) -> float:
+    """Median time of calling it [us]."""
+    assert callable(decision)
+    decision()
+    seconds = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        decision()
+        seconds.append(time.perf_counter() - started)
+    return 1e6 * statistics.median(seconds)
+
+
+def in_the_kernel(policy: BuiltIn, pending: Pending, workers: Workers) -> float:
+    """Median time of the compiled decision alone, on tables that are kept up to date, as in the simulator [us]."""
+    policy.assign(pending, workers, 0.0)
+    asked = policy.memory_of(len(workers))
+    requests, slots = asked.request_table(pending, workers)
+    table, pool, answer = worker_table(workers), np.arange(len(pending)), np.zeros(len(pending), np.int64)
+    rest = (0, 0.0, False, *asked.memory, answer, asked.rng)
+    return median_us(lambda: decide(policy.rules, requests, pool, len(pool), table, slots, *rest))
+
+
+def main() -> None:
+    """Print the tables."""
+    policies = {name: make() for name, make in POLICIES.items()}
+    policies["bf_io H=20, every step of it"] = bf_io(20, 21)
+    policies["bf_io H=20, no price, moves and swaps"] = bf_io(20, 21, price=0.0)
+    for workers, slots, waiting in CASES:
+        print(f"\nG={workers}, B={slots}, {waiting} waiting: microseconds per decision, median of {REPEATS}")
+        print(f"{'':40}{'kernel':>10}{'assign':>10}")
+        for name, policy in policies.items():
+            pending, view = case(workers, slots, waiting)
+            kernel_us = in_the_kernel(policy, pending, view)
+            once = Workers(**{**vars(view), "finished_tokens": None})
+            assign_us = median_us(lambda policy=policy, pending=pending, once=once: policy.assign(pending, once, 0.0))
+            print(f"{name:40}{kernel_us:10.1f}{assign_us:10.1f}")
+        rng = np.random.default_rng(1)
+        problem = StepProblem(
+            rng.uniform(3e5, 4e5, (workers, 21)),
+            np.repeat(rng.lognormal(8.5, 1.2, (waiting, 1)), 21, axis=1),
+            np.full(workers, 4),
+            np.ones(21),
+        )
+        print(f"{'solve_step, 21 points':40}{median_us(lambda problem=problem: solve_step(problem)):10.1f}")
+
+
+if __name__ == "__main__":
+    main()

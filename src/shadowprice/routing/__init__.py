@@ -1,0 +1,37 @@
+"""Which data-parallel worker gets a request, where every step waits for the slowest worker.
+
+The instance and its program: `problem.py`. Exact optima, the fast solver of one step and bounds: `optimum.py`.
+Policies, those of production routers and ours: `policies.py`; what they see and answer: `surface.py`.
+`simulate.barrier` drives them through time.
+"""
+
+from shadowprice.routing.optimum import (
+    StepOptimum,
+    barrier_time_bound,
+    hindsight_optimum,
+    solve_step,
+    step_optimum,
+    volumes,
+)
+from shadowprice.routing.policies import POLICIES, BuiltIn, bf_io, br_0, priced_holes
+from shadowprice.routing.problem import StepProblem
+from shadowprice.routing.surface import Active, Pending, RoutingPolicy, Workers
+
+__all__ = [
+    "POLICIES",
+    "Active",
+    "BuiltIn",
+    "Pending",
+    "RoutingPolicy",
+    "StepOptimum",
+    "StepProblem",
+    "Workers",
+    "barrier_time_bound",
+    "bf_io",
+    "br_0",
+    "hindsight_optimum",
+    "priced_holes",
+    "solve_step",
+    "step_optimum",
+    "volumes",
+]

@@ -1,0 +1,235 @@
+"""Decisions that look at all waiting requests, and at what a hole in a worker's load is worth."""
+
+import numpy as np
+from numba import njit
+
+from shadowprice.routing._improve_kernel import improve
+from shadowprice.routing._learn_kernel import excess, growth_ratio, mean_output, note_prompt, refresh_law
+from shadowprice.routing._pick_kernel import cached_tokens, give, highest, least_loaded, margin_score, remember_prefix
+from shadowprice.routing._window_kernel import expected_loads, footprint, point_weights
+
+REACH = 0.2  # measured: 0.1 to 0.3 are alike, 0 and 0.5 cost a quarter more idle time
+IMPROVING_ROUNDS = 4
+
+
+@njit(cache=True)
+def lowest_workers(window, x, k, low):
+    """Fill low[:k] with the workers of least load at point x, least first."""
+    n = 0
+    for g in range(len(window)):
+        j = n
+        while j > 0 and window[low[j - 1], x] > window[g, x]:
+            j -= 1
+        if j < k:
+            last = min(n, k - 1)
+            for i in range(last, j, -1):
+                low[i] = low[i - 1]
+            low[j] = g
+            n = min(n + 1, k)
+
+
+@njit(cache=True)
+def add_scores(window, workers, x, added, weight, k, price, tie, law, law_width, low, scores):
+    """Add to scores[g] what giving the request to worker g costs at point x of the window, per step.
+
+    The rise of the maximum, plus `price` for each token that the k deepest holes would then let the next prompt raise
+    it by, plus `tie` for each token of load.
+    """
+    top = 0.0
+    for g in range(len(window)):
+        top = max(top, window[g, x])
+    lowest_workers(window, x, min(k + 1, len(window)), low)
+    unchanged = 0.0
+    for j in range(k):
+        unchanged += excess(law, law_width, top - window[low[j], x])
+    for g in range(len(window)):
+        after = window[g, x] + added / workers[g].speed
+        rise = after - top if after > top else 0.0
+        dropped = -1
+        for j in range(k):
+            if low[j] == g:
+                dropped = j
+        cost = unchanged
+        if dropped >= 0 or rise > 0.0:
+            cost = 0.0
+            for j in range(k):
+                level = window[low[j], x]
+                if j == dropped:
+                    level = min(after, window[low[k], x]) if k < len(window) else after
+                cost += excess(law, law_width, top + rise - level)
+        scores[g] += weight * (rise + price * cost + tie * after)
+
+
+@njit(cache=True)
+def largest_first(requests, pool, n):
+    """Places in the pool, the largest prompts first, equal ones by age."""
+    size = np.empty(n)
+    for i in range(n):
+        size[i] = -requests[pool[i]].prompt
+    return np.argsort(size, kind="mergesort") if n > 1 else np.zeros(n, np.int64)
+
+
+@njit(cache=True)
+def place_all(
+    rules, requests, pool, n, workers, notes, seen, recent, law, blocks, block_tokens, tree, survival, window, answer
+):
+    """Give every request a worker, the largest prompts first, each where it costs least (`add_scores`).
+
+    Without a price and affinity that is greedy on the window's imbalance, and moves and swaps follow (`improve`).
+    """
+    G, points = len(workers), rules.points
+    k = min(rules.holes if rules.holes > 0 else max(1, round(np.sqrt(G) / 2)), G)
+    price = rules.price * G / k / (1 + growth_ratio(notes))
+    tie = rules.tie + rules.growth_tie * growth_ratio(notes)
+    weights, scores, low = np.empty(points), np.empty(G), np.zeros(G + 1, np.int64)
+    added = np.empty((n, points))
+    point_weights(rules, notes, weights)
+    for i in largest_first(requests, pool, n):
+        r = pool[i]
+        footprint(rules, notes, requests, r, survival, added[i])
+        for g in range(G):
+            scores[g] = 0.0
+            if rules.prefill_kv_tokens > 0:  # seconds of recomputing, once, beside a load that lasts mean_output steps
+                lost = requests[r].prompt - cached_tokens(requests, r, g, blocks, block_tokens, tree)
+                scores[g] = rules.prefill_kv_tokens * lost / mean_output(notes) / workers[g].speed
+        for x in range(points):
+            add_scores(window, workers, x, added[i, x], weights[x], k, price, tie, law, notes[0].law_width, low, scores)
+        g = int(np.argmin(scores))
+        answer[i] = g
+        for x in range(points):
+            window[g, x] += added[i, x] / workers[g].speed
+        give(requests, workers, r, g)
+        note_prompt(notes, recent, requests[r].prompt)
+        if rules.prefill_kv_tokens > 0:
+            remember_prefix(requests, r, g, blocks, block_tokens, tree, seen)
+    if rules.price == 0 and rules.prefill_kv_tokens == 0 and n > 1 and same_speed(workers):
+        improve(window, added, weights, np.full(G, n), answer, IMPROVING_ROUNDS)
+
+
+@njit(cache=True)
+def same_speed(workers):
+    """Have all workers speed 1."""
+    same = True
+    for g in range(len(workers)):
+        same &= workers[g].speed == 1.0
+    return same
+
+
+@njit(cache=True)
+def level_to_fill(workers, rooms, mean):
+    """The load over speed that all workers would have, were `rooms` mean requests spread evenly."""
+    load, speed = rooms * mean, 0.0
+    for g in range(len(workers)):
+        load += workers[g].level * workers[g].speed
+        speed += workers[g].speed
+    return load / speed
+
+
+@njit(cache=True)
+def misfit(rules, G, size, hole, margin):
+    """How badly a request of that size fits: tokens off the hole, and tokens above the maximum; or BR-0's score."""
+    if rules.to_maximum:
+        return -margin_score(size, margin, G)
+    return abs(size - hole) + max(size - margin, 0.0)
+
+
+@njit(cache=True)
+def fill_holes(rules, requests, pool, n, workers, notes, recent, answer):
+    """Fill free slots from the pool, the deepest hole first, with the request whose size fits it best.
+
+    A hole is what a worker lacks to the level at which all would stand if every free slot got a mean request, or a
+    little more (REACH of the way to the maximum). Filling up to the maximum itself makes each step even, but uses up
+    the big requests: the maximum then only rises, and deep holes meet small requests. The oldest request goes first
+    once it was passed over `most_passes` times, to the free slot that it fits best.
+    """
+    G = len(workers)
+    total = 0.0
+    for i in range(n):
+        total += requests[pool[i]].prompt
+    mean = notes[0].law_mean if notes[0].law_mean > 0 else total / n
+    rooms = 0
+    for g in range(G):
+        rooms += workers[g].room
+    oldest, younger_gone, left = 0, 0, n
+    while left > 0 and rooms > 0:
+        while answer[oldest] >= 0:
+            oldest += 1
+            younger_gone -= 1
+        level = level_to_fill(workers, min(rooms, left), mean)
+        top = highest(workers)
+        level += REACH * max(top - level, 0.0)
+        g = least_loaded(workers, True)
+        best = oldest
+        if requests[pool[oldest]].passes + younger_gone >= rules.most_passes:
+            least = np.inf
+            for h in range(G):
+                if workers[h].room > 0:
+                    hole = (level - workers[h].level) * workers[h].speed
+                    cost = misfit(
+                        rules, G, requests[pool[oldest]].prompt, hole, (top - workers[h].level) * workers[h].speed
+                    )
+                    if cost < least:
+                        g, least = h, cost
+        else:
+            hole, margin = (level - workers[g].level) * workers[g].speed, (top - workers[g].level) * workers[g].speed
+            least = np.inf
+            for i in range(oldest, n):
+                if answer[i] < 0:
+                    cost = misfit(rules, G, requests[pool[i]].prompt, hole, margin)
+                    if cost < least:
+                        best, least = i, cost
+        answer[best] = g
+        younger_gone += 1
+        left -= 1
+        rooms -= 1
+        give(requests, workers, pool[best], g)
+        note_prompt(notes, recent, requests[pool[best]].prompt)
+
+
+@njit(cache=True)
+def decide_jointly(
+    rules,
+    requests,
+    pool,
+    n,
+    workers,
+    slots,
+    step,
+    may_wait,
+    notes,
+    seen,
+    recent,
+    law,
+    ages,
+    age_class,
+    survival,
+    blocks,
+    block_tokens,
+    tree,
+    window,
+    sums,
+    answer,
+):
+    """All waiting requests together: `place_all` on arrival, `fill_holes` from a central queue."""
+    refresh_law(notes, recent, law)
+    if not may_wait:
+        expected_loads(rules, requests, workers, slots, step, notes, ages, age_class, survival, window, sums)
+        place_all(
+            rules,
+            requests,
+            pool,
+            n,
+            workers,
+            notes,
+            seen,
+            recent,
+            law,
+            blocks,
+            block_tokens,
+            tree,
+            survival,
+            window,
+            answer,
+        )
+        return
+    fill_holes(rules, requests, pool, n, workers, notes, recent, answer)

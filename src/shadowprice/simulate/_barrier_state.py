@@ -1,0 +1,47 @@
+"""What the barrier kernel works on beside the routing tables: the model, and one row of where a run stands."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+DONE, ASK, STUCK = 0, 1, 2  # what `advance` returns
+
+
+class Model(NamedTuple):
+    """Step time and power of the workers, how loads grow, and how requests come to be routed."""
+
+    fixed_s: float
+    per_sequence_s: float
+    per_kv_token_s: float
+    per_prefill_token_s: float
+    drift_tokens: float
+    idle_power_w: float
+    peak_power_w: float
+    power_exponent: float
+    central: bool
+    saturated: bool
+
+
+_TOTALS = "barrier_s idle_s steady_s steady_idle_s steady_imbalance steady_indivisible steady_energy_j"
+# free: slots that nobody has or waits for; left: requests not finished; following: next to be offered.
+RUN = np.dtype(
+    [(name, np.float64) for name in f"now_s steady_from_s steady_until_s {_TOTALS}".split()]
+    + [
+        (name, np.int64)
+        for name in (
+            [
+                "step",
+                "following",
+                "n_pool",
+                "n_ended",
+                "free",
+                "left",
+                "most_passes",
+                "steady_steps",
+                "steady_tokens",
+                "n_samples",
+                "stride",
+            ]
+        )
+    ]
+)
