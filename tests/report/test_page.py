@@ -68,7 +68,8 @@ def result() -> Audit:
 
 @pytest.fixture(scope="module")
 def page(result: Audit) -> str:
-    return page_html(result)
+    """The page, its heat maps' pixels left out: they are in it as data, which may read as anything."""
+    return re.sub(r"data:image/png;base64,[A-Za-z0-9+/=\s]*", "#summary", page_html(result))
 
 
 def test_nothing_is_loaded_from_elsewhere(page: str) -> None:

@@ -1,14 +1,17 @@
 """The cluster simulator: engines side by side or in lockstep, fed by any routing policy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from shadowprice.errors import InfeasibleError, PolicyError
 from shadowprice.fleet import StepTime, Worker
+from shadowprice.routing.policies import POLICIES as ROUTING
 from shadowprice.scheduling import POLICIES
 from shadowprice.simulate import simulate
 from shadowprice.simulate.cluster import ClusterRun, simulate_cluster
-from shadowprice.workload import Trace
+from shadowprice.workload import Ragged, Trace
 
 STEP = StepTime(6e-3, 1e-5, 4e-8, 2e-5)
 
@@ -116,8 +119,26 @@ def test_a_central_queue_fills_no_worker_beyond_its_slots(seed: int, lockstep: b
     run = simulate_cluster(trace, worker, 3, POLICIES["fcfs"](), FreeSlots(), lockstep=lockstep, central_queue=True)
     assert np.all(run.served.finish_s >= trace.arrival_s)
     assert run.worker.min() >= 0
-    for series in run.series:
-        assert series.running.max() <= worker.max_num_seqs
+    for engine in run.engines:
+        assert engine.series.running.max() <= worker.max_num_seqs
+
+
+@pytest.mark.parametrize("name", ROUTING)
+@pytest.mark.parametrize("seed", range(4))
+def test_a_built_in_router_decides_the_same_asked_through_arrays(seed: int, name: str) -> None:
+    trace, worker = workload(seed)
+    rng = np.random.default_rng(seed)
+    blocks = Ragged.from_lengths(rng.integers(0, 9, 4 * len(trace)), np.full(len(trace), 4))
+    trace = replace(trace, session=rng.integers(-1, 9, len(trace)), prefix=blocks, prefix_block_tokens=8)
+    for lockstep in (False, True):
+        compiled, asked = (
+            simulate_cluster(
+                trace, worker, 3, POLICIES["fcfs"](), ROUTING[name](), lockstep=lockstep, interpreted=interpreted
+            )
+            for interpreted in (False, True)
+        )
+        np.testing.assert_array_equal(compiled.worker, asked.worker)
+        np.testing.assert_array_equal(compiled.served.finish_s, asked.served.finish_s)
 
 
 def test_energy_is_idle_power_plus_the_rest_while_working() -> None:

@@ -6,8 +6,10 @@ from typing import Any
 
 from rich.console import RenderableType
 
+from shadowprice.audit.capacity import certify as certify_capacity
 from shadowprice.audit.case import Case, drop_oversized, fleet_rate_per_s, make_case
 from shadowprice.audit.finding import Finding
+from shadowprice.audit.routing import certify as certify_routing
 from shadowprice.audit.scheduling import certify as certify_scheduling
 from shadowprice.audit.table import as_html, as_text, audit_table
 from shadowprice.fleet.describe import describe as describe_fleet
@@ -15,8 +17,11 @@ from shadowprice.fleet.fleet import Fleet
 from shadowprice.workload.statistics import describe as describe_trace
 from shadowprice.workload.trace import Trace
 
-DECISIONS: dict[str, Callable[[Case], Finding]] = {
+# What is certified, in this order; None where a case leaves nothing to decide.
+DECISIONS: dict[str, Callable[[Case], Finding | None]] = {
+    "routing": certify_routing,
     "scheduling": certify_scheduling,
+    "capacity": certify_capacity,
 }
 
 Progress = Callable[[Sequence[tuple[str, Case]]], Iterable[tuple[str, Case]]]
@@ -80,5 +85,6 @@ def audit(
         trace, dropped = drop_oversized(trace, fleet)
     cases = [make_case(trace, fleet, load, max_wait_s) for load in (loads if loads else (None,))]
     todo = [(decision, case) for case in cases for decision in DECISIONS]
-    findings = tuple(DECISIONS[decision](case) for decision, case in progress(todo))
-    return Audit(trace, fleet, fleet_rate_per_s(trace, fleet), findings, dropped)
+    findings = (DECISIONS[decision](case) for decision, case in progress(todo))
+    made = tuple(finding for finding in findings if finding is not None)
+    return Audit(trace, fleet, fleet_rate_per_s(trace, fleet), made, dropped)

@@ -7,7 +7,7 @@ import numpy as np
 from shadowprice.audit.case import Case
 from shadowprice.audit.finding import Finding
 from shadowprice.audit.served import Served, serve
-from shadowprice.audit.words import percent, seconds
+from shadowprice.audit.words import percent, seconds, worker_limits
 from shadowprice.certificate import Certificate
 from shadowprice.scheduling.latency_bound import LatencyBound, latency_bound
 from shadowprice.scheduling.policies import (
@@ -93,11 +93,7 @@ def _method(bound: LatencyBound) -> str:
 
 
 def _model(case: Case) -> str:
-    worker, workers = case.fleet.worker, case.fleet.workers
-    limits = (
-        f"{worker.max_num_seqs:,} sequences, {worker.max_num_batched_tokens:,} tokens per step, "
-        f"{worker.kv_tokens:,} KV tokens in blocks of {worker.block_size}"
-    )
+    workers, limits = case.fleet.workers, worker_limits(case.fleet)
     routed = "1 worker" if workers == 1 else f"{workers} workers, requests dealt round robin (the bound: any router)"
     return f"vLLM V1 continuous batching without prefix cache; {limits}; {routed}; {_lengths(case.trace)}"
 

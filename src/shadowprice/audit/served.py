@@ -1,19 +1,22 @@
-"""One policy on the whole fleet: every worker simulated on its own, the requests put together again."""
+"""One pair of policies on the whole fleet: who gets a request, and who joins a worker's batch."""
 
 import time
 from dataclasses import dataclass
 
-import numpy as np
-
 from shadowprice.fleet.fleet import Fleet
-from shadowprice.scheduling.surface import FloatArray, SchedulingPolicy
+from shadowprice.routing.policies import round_robin
+from shadowprice.routing.surface import RoutingPolicy
+from shadowprice.scheduling.policies import Ranked
+from shadowprice.scheduling.surface import FloatArray
+from shadowprice.simulate.cluster import simulate_cluster
 from shadowprice.simulate.engine import EngineRun, simulate
 from shadowprice.workload.trace import Trace
 
 
 @dataclass(frozen=True)
 class Served:
-    """What a policy did to each request of the trace, in the trace's order [s], and each worker's run.
+    """What the policies did to each request of the trace, in the trace's order [s], and the run of each
+    worker that had any.
 
     wait_s: arrival to first admission. ttft_s: arrival to first token. e2e_s: arrival to last token. preemptions: in
     all. seconds: time that the simulation took.
@@ -27,16 +30,21 @@ class Served:
     seconds: float
 
 
-def serve(trace: Trace, fleet: Fleet, policy: SchedulingPolicy) -> Served:
-    """Simulate the trace on all workers of the fleet; request i goes to worker i modulo their number."""
+def serve(trace: Trace, fleet: Fleet, scheduling: Ranked, routing: RoutingPolicy | None = None) -> Served:
+    """Simulate the trace on the fleet's workers as independent replicas; routed round robin where nothing is said."""
     started = time.perf_counter()
-    wait_s, ttft_s, e2e_s = (np.empty(len(trace)) for _ in range(3))
-    runs = []
-    for first in range(min(fleet.workers, len(trace))):
-        rows = np.arange(first, len(trace), fleet.workers)
-        run = simulate(trace if fleet.workers == 1 else trace.take(rows), fleet.worker, policy)
-        wait_s[rows] = run.scheduled_s - run.trace.arrival_s
-        ttft_s[rows], e2e_s[rows] = run.ttft_s, run.e2e_s
-        runs.append(run)
-    preemptions = sum(int(run.preemptions.sum()) for run in runs)
-    return Served(wait_s, ttft_s, e2e_s, preemptions, tuple(runs), time.perf_counter() - started)
+    if fleet.workers == 1:
+        served = simulate(trace, fleet.worker, scheduling)
+        runs: tuple[EngineRun, ...] = (served,)
+    else:
+        chosen = routing if routing is not None else round_robin()
+        cluster = simulate_cluster(trace, fleet.worker, fleet.workers, scheduling, chosen)
+        served, runs = cluster.served, tuple(engine for engine in cluster.engines if engine.steps)
+    return Served(
+        wait_s=served.scheduled_s - trace.arrival_s,
+        ttft_s=served.ttft_s,
+        e2e_s=served.e2e_s,
+        preemptions=int(served.preemptions.sum()),
+        runs=runs,
+        seconds=time.perf_counter() - started,
+    )

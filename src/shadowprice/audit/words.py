@@ -1,5 +1,7 @@
 """Numbers as people read them."""
 
+from shadowprice.fleet.fleet import Fleet
+
 
 def number(value: float) -> str:
     """Three significant digits, whole from 1,000 on: 0.0532, 17.7, 1,204."""
@@ -28,3 +30,12 @@ def load(value: float) -> str:
 def plural(count: int, word: str) -> str:
     """`1 worker`, `3 workers`."""
     return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+
+
+def worker_limits(fleet: Fleet) -> str:
+    """The limits of a worker in a line."""
+    worker = fleet.worker
+    return (
+        f"{worker.max_num_seqs:,} sequences, {worker.max_num_batched_tokens:,} tokens per step, "
+        f"{worker.kv_tokens:,} KV tokens in blocks of {worker.block_size}"
+    )

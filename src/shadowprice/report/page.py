@@ -12,7 +12,7 @@ from shadowprice.audit.table import load_line
 from shadowprice.audit.words import load, number, percent
 from shadowprice.errors import ShadowpriceError
 from shadowprice.report.facts import fleet_facts, trace_facts
-from shadowprice.report.plots import CERTIFICATES, SERVED, Plot
+from shadowprice.report.plots import BY_DECISION, CERTIFICATES, SERVED, Plot
 
 
 def page_html(audit: Audit) -> str:
@@ -43,7 +43,8 @@ def write_page(audit: Audit, path: str | Path) -> None:
 
 def _block(finding: Finding, name: str) -> dict[str, Any]:
     last = finding.certificates[-1]
-    plots = _plots(CERTIFICATES, finding, name)
+    of_decision = BY_DECISION.get(finding.decision, ()) if finding.case.load is not None else ()
+    plots = _plots((*CERTIFICATES, *of_decision), finding, name)
     return {
         "id": name,
         "finding": finding,

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """One decision of a built-in policy, compiled; the same in the simulator and in the policy's `assign`."""
 
 from numba import njit

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """The fast solver of one step's program: greedy, then moves, swaps and exchanges while they lower the imbalance."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Decisions that look at all waiting requests, and at what a hole in a worker's load is worth."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """What a policy learns while it routes: the law of prompts, and how long a request of some age still lasts."""
 
 import math

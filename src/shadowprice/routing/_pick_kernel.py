@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """The heuristics of production routers, compiled: one request at a time, in order of arrival."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Expected loads of the workers over a window of coming steps."""
 
 from numba import njit

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Kernels of the latency bound: one machine that may switch between requests at any moment, in O(n log n)."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """The compiled heart of the barrier simulator: decode-only workers that wait for the slowest at every step.
 
 A step costs O(workers) and what starts and ends in it. The table of requests is the routing kernels'; `ends` is a ring

@@ -1,8 +1,12 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """The compiled heart of the cluster simulator: many engines over one table of requests, apart or in lockstep."""
 
 import numpy as np
 from numba import njit
 
+from shadowprice.routing._decide_kernel import decide
+from shadowprice.routing._learn_kernel import note_end
+from shadowprice.routing._tables import JOINT
 from shadowprice.simulate._engine_kernel import (
     admit,
     advance,
@@ -12,6 +16,7 @@ from shadowprice.simulate._engine_kernel import (
     schedule_running,
     step_seconds,
 )
+from shadowprice.simulate._engine_state import FINISHED
 
 NO_RANKING = np.zeros(0, np.int64)
 
@@ -86,3 +91,106 @@ def advance_together(requests, rules, runs, batches, samples, own_s, rng, until_
                 run_step(requests, rules, runs[g], batches[g], samples[g], longest_s)
                 own_s[g] += seconds[g]
             release(requests, runs[g], batches[g])
+
+
+@njit(cache=True)
+def show(requests, rules, runs, batches, workers, routed, slots, notes, ages, age_class, learns):
+    """Fill the routing tables with the loads, and, for policies that learn, with who runs where and who ended."""
+    for g in range(len(runs)):
+        run = runs[g]
+        if learns:
+            for i in range(workers[g].running):
+                r = slots[g, i]
+                if requests[r].status == FINISHED:
+                    note_end(notes, ages, age_class, requests[r].output)
+            for i in range(run.n_running):
+                r = batches[g][i].id
+                slots[g, i] = r
+                routed[r].start_step = -requests[r].generated
+        workers[g].running = run.n_running
+        workers[g].queued = run.n_waiting
+        workers[g].queued_kv = run.waiting_tokens
+        r = run.following
+        while r >= 0:  # handed over, but not yet seen by the engine
+            workers[g].queued += 1
+            workers[g].queued_kv += requests[r].prompt
+            r = requests[r].following
+        workers[g].kv = (rules.kv_blocks - run.free_blocks) * rules.block_size
+        workers[g].free = max(rules.max_num_seqs - workers[g].running - workers[g].queued, 0)
+
+
+@njit(cache=True)
+def wake(runs, now_s):
+    """Ranks in lockstep that were all idle share the moment at which something arrives."""
+    for g in range(len(runs)):
+        if runs[g].n_running + runs[g].n_waiting > 0:
+            return
+    for g in range(len(runs)):
+        runs[g].now_s = max(runs[g].now_s, now_s)
+
+
+@njit(cache=True)
+def route_on_arrival(engines, own_s, last, lockstep, routed, rules, memory, workers, slots, answer, rng):
+    """Route every request when it arrives, those of one moment together, under a built-in policy; to the end."""
+    requests, limits, runs, batches, samples, residues = engines
+    notes, seen, recent, law, ages, age_class, survival, blocks, block_tokens, tree, ring, owners, window, sums = memory
+    pool = np.empty(len(requests), np.int64)
+    first = 0
+    while first < len(requests):
+        now_s = requests[first].arrival_s
+        n = 0
+        while first + n < len(requests) and requests[first + n].arrival_s == now_s:
+            pool[n] = first + n
+            n += 1
+        if lockstep:
+            advance_together(requests, limits, runs, batches, samples, own_s, rng, now_s)
+            wake(runs, now_s)
+        else:
+            advance_apart(requests, limits, runs, batches, samples, residues, rng, now_s)
+        show(
+            requests,
+            limits,
+            runs,
+            batches,
+            workers,
+            routed,
+            slots,
+            notes,
+            ages,
+            age_class,
+            rules.code == JOINT,
+        )
+        decide(
+            rules,
+            routed,
+            pool,
+            n,
+            workers,
+            slots,
+            0,
+            now_s,
+            False,
+            notes,
+            seen,
+            recent,
+            law,
+            ages,
+            age_class,
+            survival,
+            blocks,
+            block_tokens,
+            tree,
+            ring,
+            owners,
+            window,
+            sums,
+            answer,
+            rng,
+        )
+        for i in range(n):
+            hand_over(requests, runs, last, pool[i], answer[i])
+        first += n
+    if lockstep:
+        advance_together(requests, limits, runs, batches, samples, own_s, rng, np.inf)
+    else:
+        advance_apart(requests, limits, runs, batches, samples, residues, rng, np.inf)

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """The round model under the gates that do not look ahead: requests may overflow the memory and lose their work."""
 
 import heapq

@@ -9,31 +9,42 @@ as the slowest rank's, and ranks with nothing to do take part in it idle.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.worker import Worker
-from shadowprice.routing.surface import FloatArray, IntArray, Pending, RoutingPolicy, Workers
+from shadowprice.routing._tables import WORKER, new_memory
+from shadowprice.routing._trace_table import trace_table
+from shadowprice.routing.policies import BuiltIn
+from shadowprice.routing.surface import Active, FloatArray, IntArray, Pending, RoutingPolicy, Workers
 from shadowprice.scheduling.policies import Ranked
 from shadowprice.simulate import _engine_state as kernel
-from shadowprice.simulate._cluster_kernel import advance_apart, advance_together, hand_over, observe
-from shadowprice.simulate.engine import SAMPLES, EngineRun, Series, request_table, require_fit, rules_of
+from shadowprice.simulate._cluster_kernel import (
+    advance_apart,
+    advance_together,
+    hand_over,
+    observe,
+    route_on_arrival,
+    wake,
+)
+from shadowprice.simulate.engine import SAMPLES, EngineRun, engine_run, request_table, require_fit, rules_of
 from shadowprice.workload.trace import Trace
 
-WORKER = np.dtype([(name, np.int64) for name in ("kv_tokens", "running", "waiting", "waiting_tokens")])
+SEEN = np.dtype([(name, np.int64) for name in ("kv_tokens", "running", "waiting", "waiting_tokens")])
 
 
 @dataclass(frozen=True)
 class ClusterRun:
     """What a run did. Per request: worker [n], and the arrays of `served`, an EngineRun over all requests.
 
-    Per worker [G]: own_s, the seconds of its own work; series, its time series. elapsed_s: first arrival to last
-    finish. idle_share: share of the fleet's time in steps spent waiting for slower ranks (0 for replicas).
+    Per worker [G]: engines, what each did; own_s, the seconds of its own work. elapsed_s: first arrival to last finish.
+    idle_share: share of the fleet's time in steps spent waiting for slower ranks (0 for replicas).
     """
 
     served: EngineRun
     worker: IntArray
+    engines: tuple[EngineRun, ...]
     own_s: FloatArray
-    series: tuple[Series, ...]
     elapsed_s: float
     idle_share: float
 
@@ -50,7 +61,10 @@ class ClusterRun:
 
 @dataclass(frozen=True)
 class _Cluster:
-    """The state of a run: the kernel's tables, one row or block per worker."""
+    """The state of a run: the kernel's tables, one row or block per worker.
+
+    passes [n]: younger requests routed while this one waited. ran [G, slots]: who ran when a policy was last asked, -1.
+    """
 
     requests: kernel.Table
     rules: kernel.Rules
@@ -61,8 +75,8 @@ class _Cluster:
     last: IntArray
     own_s: FloatArray
     seen: kernel.Table
-    session: IntArray
-    slots: IntArray
+    passes: IntArray
+    ran: IntArray
 
 
 def simulate_cluster(
@@ -74,10 +88,13 @@ def simulate_cluster(
     *,
     lockstep: bool = False,
     central_queue: bool = False,
-    rng: np.random.Generator | None = None,
+    interpreted: bool = False,
+    rng: Generator | None = None,
 ) -> ClusterRun:
     """Serve the trace on `workers` equal workers.
 
+    A built-in routing policy runs compiled, from a fresh memory, when it routes on arrival (interpreted: it is asked
+    through `assign` all the same); any other object, and from a central queue all, are asked through `assign`.
     Raises InfeasibleError when a request cannot fit a worker's KV memory, PolicyError when the routing policy names a
     worker that is not there, holds a request back without a central queue, or leaves requests waiting for ever.
     """
@@ -85,11 +102,15 @@ def simulate_cluster(
     if workers < 1:
         raise PolicyError(f"workers is {workers}; expected a whole number >= 1")
     cluster = _start(trace, worker, workers, scheduling, central_queue)
+    if isinstance(routing, BuiltIn):
+        routing = routing.fresh()
     generator = rng if rng is not None else np.random.default_rng(0)
-    if central_queue:
-        _from_central_queue(cluster, routing, lockstep, generator)
+    if isinstance(routing, BuiltIn) and not (central_queue or interpreted):
+        _on_arrival_compiled(cluster, trace, routing, lockstep, np.random.default_rng(routing.seed))
+    elif central_queue:
+        _from_central_queue(cluster, trace, routing, lockstep, generator)
     else:
-        _on_arrival(cluster, routing, lockstep, generator)
+        _on_arrival(cluster, trace, routing, lockstep, generator)
     return _result(trace, cluster)
 
 
@@ -101,7 +122,6 @@ def _start(trace: Trace, worker: Worker, workers: int, scheduling: Ranked, centr
     state = kernel.new_state(requests, rules, SAMPLES)
     runs = np.repeat(state.run, workers)
     runs["following"] = -1
-    session = trace.session if trace.session is not None else np.full(len(trace), -1, np.int64)
     return _Cluster(
         requests,
         rules,
@@ -111,13 +131,13 @@ def _start(trace: Trace, worker: Worker, workers: int, scheduling: Ranked, centr
         state.residues,
         np.full(workers, -1, np.int64),
         np.zeros(workers),
-        np.zeros(workers, WORKER),
-        session,
-        np.full(workers, worker.max_num_seqs, np.int64),
+        np.zeros(workers, SEEN),
+        np.zeros(len(trace), np.int64),
+        np.full((workers, len(state.batch)), -1, np.int64),
     )
 
 
-def _advance(cluster: _Cluster, lockstep: bool, rng: np.random.Generator, until_s: float) -> None:
+def _advance(cluster: _Cluster, lockstep: bool, rng: Generator, until_s: float) -> None:
     """Run the workers up to their decision on or after `until_s`."""
     c = cluster
     if lockstep:
@@ -126,45 +146,91 @@ def _advance(cluster: _Cluster, lockstep: bool, rng: np.random.Generator, until_
         advance_apart(c.requests, c.rules, c.runs, c.batches, c.samples, c.residues, rng, until_s)
 
 
-def _route(cluster: _Cluster, routing: RoutingPolicy, rows: IntArray, now_s: float, hold: bool) -> IntArray:
+def _view(cluster: _Cluster) -> Workers:
+    """What a policy may see of the workers."""
+    requests, seen = cluster.requests, cluster.seen
+    observe(requests, cluster.rules, cluster.runs, seen)
+    ran = cluster.ran[cluster.ran >= 0]
+    finished = ran[requests["status"][ran] == kernel.FINISHED]
+    used = np.arange(cluster.ran.shape[1]) < seen["running"][:, None]
+    cluster.ran[:] = np.where(used, cluster.batches["id"], -1)
+    ids = cluster.ran[used]
+    return Workers(
+        kv_tokens=seen["kv_tokens"].copy(),
+        running=seen["running"].copy(),
+        waiting=seen["waiting"].copy(),
+        waiting_tokens=seen["waiting_tokens"].copy(),
+        slots=np.full(len(seen), cluster.rules.max_num_seqs, np.int64),
+        active=Active(
+            worker=requests["worker"][ids],
+            prompt_tokens=requests["prompt"][ids],
+            generated_tokens=requests["generated"][ids],
+            predicted_output=requests["predicted"][ids],
+        ),
+        finished_tokens=requests["output"][finished],
+    )
+
+
+def _pending(cluster: _Cluster, trace: Trace, rows: IntArray, may_wait: bool) -> Pending:
+    """What a policy may see of the requests to be routed."""
+    requests = cluster.requests
+    return Pending(
+        arrival_s=requests["arrival_s"][rows],
+        prompt_tokens=requests["prompt"][rows],
+        session=trace.session[rows] if trace.session is not None else np.full(len(rows), -1, np.int64),
+        passes=cluster.passes[rows],
+        prefix=trace.prefix.take(rows) if trace.prefix is not None else None,
+        prefix_block_tokens=trace.prefix_block_tokens,
+        predicted_output=requests["predicted"][rows],
+        may_wait=may_wait,
+    )
+
+
+def _route(
+    cluster: _Cluster, trace: Trace, routing: RoutingPolicy, rows: IntArray, now_s: float, may_wait: bool
+) -> IntArray:
     """Ask the policy, hand over what it assigned; returns the rows it kept back."""
-    observe(cluster.requests, cluster.rules, cluster.runs, cluster.seen)
-    seen = cluster.seen
-    view = Workers(seen["kv_tokens"], seen["running"], seen["waiting"], seen["waiting_tokens"], cluster.slots)
-    pending = Pending(cluster.requests["arrival_s"][rows], cluster.requests["prompt"][rows], cluster.session[rows])
-    answer = np.asarray(routing.assign(pending, view, now_s))
-    least = -1 if hold else 0
+    answer = np.asarray(routing.assign(_pending(cluster, trace, rows, may_wait), _view(cluster), now_s))
+    least, workers = -1 if may_wait else 0, len(cluster.runs)
     if answer.shape != rows.shape or not np.issubdtype(answer.dtype, np.integer):
-        raise PolicyError(
-            f"{routing}: assign returned {answer!r}; expected one worker for each of {len(rows)} requests"
-        )
-    if len(rows) and (answer.min() < least or answer.max() >= len(seen)):
-        raise PolicyError(f"{routing}: assign returned {answer!r}; expected workers from {least} to {len(seen) - 1}")
-    for r, g in zip(rows.tolist(), answer.tolist(), strict=True):
-        if g >= 0:
-            hand_over(cluster.requests, cluster.runs, cluster.last, r, g)
-    return rows[answer < 0]
+        raise PolicyError(f"{routing}: assign returned {answer!r}; expected a worker for each of {len(rows)} requests")
+    if len(rows) and (answer.min() < least or answer.max() >= workers):
+        raise PolicyError(f"{routing}: assign returned {answer!r}; expected workers from {least} to {workers - 1}")
+    assigned = answer >= 0
+    for r, g in zip(rows[assigned].tolist(), answer[assigned].tolist(), strict=True):
+        hand_over(cluster.requests, cluster.runs, cluster.last, r, g)
+    cluster.passes[rows] += np.cumsum(assigned[::-1])[::-1]
+    return rows[~assigned]
 
 
-def _on_arrival(cluster: _Cluster, routing: RoutingPolicy, lockstep: bool, rng: np.random.Generator) -> None:
+def _on_arrival(cluster: _Cluster, trace: Trace, routing: RoutingPolicy, lockstep: bool, rng: Generator) -> None:
     """Route every request when it arrives."""
     moments, first = np.unique(cluster.requests["arrival_s"], return_index=True)
     ends = np.append(first[1:], len(cluster.requests))[: len(moments)]
     for now_s, start, end in zip(moments, first, ends, strict=True):
         _advance(cluster, lockstep, rng, now_s)
         if lockstep:
-            _wake(cluster, now_s)
-        _route(cluster, routing, np.arange(start, end), float(now_s), hold=False)
+            wake(cluster.runs, now_s)
+        _route(cluster, trace, routing, np.arange(start, end), float(now_s), may_wait=False)
     _advance(cluster, lockstep, rng, np.inf)
 
 
-def _wake(cluster: _Cluster, now_s: float) -> None:
-    """Ranks in lockstep that were all idle share the moment at which something arrives."""
-    if not np.any(cluster.runs["n_running"] + cluster.runs["n_waiting"]):
-        cluster.runs["now_s"] = np.maximum(cluster.runs["now_s"], now_s)
+def _on_arrival_compiled(cluster: _Cluster, trace: Trace, routing: BuiltIn, lockstep: bool, rng: Generator) -> None:
+    """The same as `_on_arrival` for a built-in policy, all of it compiled."""
+    c, workers = cluster, len(cluster.runs)
+    routed, blocks = trace_table(trace, routing.rules)
+    memory = new_memory(routing.rules, workers, blocks, trace.prefix_block_tokens)
+    table = np.zeros(workers, WORKER)
+    table["speed"] = 1.0
+    slots = np.zeros((workers, c.batches.shape[1]), np.int64)
+    answer = np.zeros(len(trace), np.int64)
+    engines = (c.requests, c.rules, c.runs, c.batches, c.samples, c.residues)
+    route_on_arrival(engines, c.own_s, c.last, lockstep, routed, routing.rules, memory, table, slots, answer, rng)
 
 
-def _from_central_queue(cluster: _Cluster, routing: RoutingPolicy, lockstep: bool, rng: np.random.Generator) -> None:
+def _from_central_queue(
+    cluster: _Cluster, trace: Trace, routing: RoutingPolicy, lockstep: bool, rng: Generator
+) -> None:
     """Hold requests back until a worker has a free slot."""
     arrival_s, runs = cluster.requests["arrival_s"], cluster.runs
     queue = np.zeros(0, np.int64)
@@ -181,33 +247,31 @@ def _from_central_queue(cluster: _Cluster, routing: RoutingPolicy, lockstep: boo
         following = max(following, arrived)
         if len(queue) and np.any(runs["n_running"] + runs["n_waiting"] < cluster.rules.max_num_seqs):
             if lockstep:
-                _wake(cluster, now_s)
-            queue = _route(cluster, routing, queue, now_s, hold=True)
+                wake(cluster.runs, now_s)
+            queue = _route(cluster, trace, routing, queue, now_s, may_wait=True)
         _advance(cluster, lockstep, rng, np.nextafter(now_s, np.inf))
     if len(queue):
         raise PolicyError(f"{routing}: {len(queue)} requests wait for ever before idle workers")
 
 
 def _result(trace: Trace, cluster: _Cluster) -> ClusterRun:
-    requests, runs = cluster.requests, cluster.runs
+    requests, runs, samples = cluster.requests, cluster.runs, cluster.samples
     own_s = cluster.own_s if cluster.own_s.any() else runs["busy_s"].copy()
     step_s = float(runs["busy_s"].sum())
-    served = EngineRun(
-        trace=trace,
-        scheduled_s=requests["scheduled_s"].copy(),
-        first_token_s=requests["first_token_s"].copy(),
-        finish_s=requests["finish_s"].copy(),
-        preemptions=requests["preemptions"].copy(),
-        steps=int(runs["steps"].sum()),
-        busy_s=step_s,
-        mean_running=float(runs["running_s"].sum()) / step_s if step_s else 0.0,
-        mean_kv_tokens=float(runs["kv_token_s"].sum()) / step_s if step_s else 0.0,
-        peak_kv_tokens=int(runs["peak_kv_tokens"].max()),
-        series=Series(*np.zeros((5, 0))),
+    total = np.zeros(1, kernel.RUN)
+    for column in ("steps", "busy_s", "running_s", "kv_token_s"):
+        total[column] = runs[column].sum()
+    total["peak_kv_tokens"] = runs["peak_kv_tokens"].max()
+    served = engine_run(trace, requests, total[0], np.zeros((0, 5)))
+    engines = []
+    for g in range(len(runs)):
+        rows = np.flatnonzero(requests["worker"] == g)
+        engines.append(engine_run(trace.take(rows), requests[rows], runs[g], samples[g]))
+    return ClusterRun(
+        served=served,
+        worker=requests["worker"].copy(),
+        engines=tuple(engines),
+        own_s=own_s,
+        elapsed_s=float(served.finish_s.max() - trace.arrival_s[0]) if len(trace) else 0.0,
+        idle_share=1 - float(own_s.sum()) / step_s if step_s else 0.0,
     )
-    series = tuple(
-        Series(*rows[:n].T.copy()) for rows, n in zip(cluster.samples, runs["n_samples"].tolist(), strict=True)
-    )
-    elapsed_s = float(served.finish_s.max() - trace.arrival_s[0]) if len(trace) else 0.0
-    idle_share = 1 - float(own_s.sum()) / step_s if step_s else 0.0
-    return ClusterRun(served, requests["worker"].copy(), own_s.copy(), series, elapsed_s, idle_share)

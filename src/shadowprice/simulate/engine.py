@@ -107,7 +107,7 @@ def simulate(
             raise PolicyError(f"{policy}: {state.run['n_waiting'][0]} requests wait for ever on an idle worker")
         ranking = _ask(policy, state, worker)
         ranked = len(ranking)
-    return _result(trace, state)
+    return engine_run(trace, state.requests, state.run[0], state.samples)
 
 
 def require_fit(trace: Trace, worker: Worker) -> None:
@@ -200,8 +200,8 @@ def _ask(policy: SchedulingPolicy, state: kernel.State, worker: Worker) -> IntAr
     return rows[answer]
 
 
-def _result(trace: Trace, state: kernel.State) -> EngineRun:
-    requests, run = state.requests, state.run[0]
+def engine_run(trace: Trace, requests: kernel.Table, run: np.void, samples: FloatArray) -> EngineRun:
+    """The kernel's tables as a result; requests: the rows of this trace, run: its row of totals."""
     busy_s = float(run["busy_s"])
     return EngineRun(
         trace=trace,
@@ -214,5 +214,5 @@ def _result(trace: Trace, state: kernel.State) -> EngineRun:
         mean_running=float(run["running_s"]) / busy_s if busy_s else 0.0,
         mean_kv_tokens=float(run["kv_token_s"]) / busy_s if busy_s else 0.0,
         peak_kv_tokens=int(run["peak_kv_tokens"]),
-        series=Series(*state.samples[: run["n_samples"]].T.copy()),
+        series=Series(*samples[: run["n_samples"]].T.copy()),
     )

@@ -1,14 +1,16 @@
 """What the fleet holds over time: requests that wait, and KV tokens."""
 
+from collections.abc import Sequence
+
 import matplotlib as mpl
 import numpy as np
 from matplotlib.ticker import FuncFormatter
 
 from shadowprice.audit.finding import Finding
-from shadowprice.audit.served import Served
 from shadowprice.report.figure import MUTED, STYLE, inline_svg, new_axes
 from shadowprice.report.plots.lines import label, line_styles
 from shadowprice.scheduling.surface import FloatArray
+from shadowprice.simulate.engine import EngineRun
 
 POINTS = 300
 
@@ -33,7 +35,7 @@ def _over_time(finding: Finding, name: str, column: str, what: str, most: int | 
         figure, axes = new_axes(5.2, 3.2)
         for policy, style in line_styles(finding).items():
             if policy in shown:
-                total = _on_grid(finding.served[policy], column, grid_s)
+                total = on_grid(finding.served[policy].runs, column, grid_s)
                 axes.plot(grid_s / 60, total, label=label(finding, policy), **style | {"linewidth": 1.4})
         if most is not None:
             axes.axhline(most, color=MUTED, linestyle=":", label="all there is")
@@ -47,10 +49,10 @@ def _over_time(finding: Finding, name: str, column: str, what: str, most: int | 
         return inline_svg(figure, name, f"{what} over time under {', '.join(sorted(shown))}")
 
 
-def _on_grid(served: Served, column: str, grid_s: FloatArray) -> FloatArray:
+def on_grid(runs: Sequence[EngineRun], column: str, grid_s: FloatArray) -> FloatArray:
     """A column of the workers' time series, each as it stood at the grid's times, summed over the workers."""
     total = np.zeros(len(grid_s))
-    for run in served.runs:
+    for run in runs:
         values = np.append(0.0, getattr(run.series, column))
         stood = values[np.searchsorted(run.series.time_s, grid_s, side="right")]
         total += np.where(grid_s <= run.series.time_s[-1], stood, 0.0)
