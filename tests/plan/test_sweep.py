@@ -67,10 +67,22 @@ def test_unknown_and_missing_backends_are_named(monkeypatch: pytest.MonkeyPatch)
         sweep(served_by(), [1, 2], backend="ray")
 
 
-def test_a_local_ray_cluster_gives_the_same_results() -> None:
+def test_a_local_ray_cluster_gives_the_same_results_and_survives_a_kill(tmp_path: Path) -> None:
     ray = pytest.importorskip("ray", reason="ray is not installed")
     ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR")
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     try:
         assert sweep(served_by(), SIZES, backend="ray") == sweep(served_by(), SIZES, jobs=1)
+        assert sweep(partial(dies_once, tmp_path), list(range(12)), backend="ray") == [n * n for n in range(12)]
+        assert (tmp_path / "died").exists()
     finally:
         ray.shutdown()
+
+
+def test_a_local_dask_cluster_gives_the_same_results_and_survives_a_kill(tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed", reason="dask is not installed")
+    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    with cluster, distributed.Client(cluster):
+        assert sweep(served_by(), SIZES, backend="dask") == sweep(served_by(), SIZES, jobs=1)
+        assert sweep(partial(dies_once, tmp_path), list(range(12)), backend="dask") == [n * n for n in range(12)]
+        assert (tmp_path / "died").exists()

@@ -115,6 +115,7 @@ def plan(
 
 
 def _show(result: "Plan | Mixture", scaled: "Autoscaled | None", *, as_json: bool) -> None:
+    _tell("")
     if as_json:
         document = result.to_json() | ({} if scaled is None else {"autoscale": scaled.to_json()})
         print(json.dumps(document, allow_nan=False))

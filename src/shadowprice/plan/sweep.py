@@ -31,20 +31,22 @@ def sweep(
     if jobs == 1 or len(cases) < 2:
         return [function(case) for case in cases]
     results: list[Result] = []
-    with _backend(backend):
+    with _backend(backend) as deaths:
         size = BATCH * joblib.effective_n_jobs(jobs)
         for first in range(0, len(cases), size):
-            results += _survive(function, cases[first : first + size], jobs)
+            results += _survive(function, cases[first : first + size], jobs, deaths)
     return results
 
 
-def _survive(function: Callable[[Case], Result], cases: Sequence[Case], jobs: int) -> list[Result]:
-    """One batch, again when a process is killed."""
+def _survive(
+    function: Callable[[Case], Result], cases: Sequence[Case], jobs: int, deaths: tuple[type[Exception], ...]
+) -> list[Result]:
+    """One batch, again when a process is killed, which raises one of `deaths`."""
     for _ in range(ATTEMPTS):
         try:
             done: list[Result] = joblib.Parallel(n_jobs=jobs)(joblib.delayed(function)(case) for case in cases)
             return done
-        except TerminatedWorkerError as error:
+        except deaths as error:
             killed = error
     raise ShadowpriceError(
         f"processes of a sweep were killed {ATTEMPTS} times in a row; with too little memory, fewer jobs may help"
@@ -52,16 +54,19 @@ def _survive(function: Callable[[Case], Result], cases: Sequence[Case], jobs: in
 
 
 @contextmanager
-def _backend(name: str) -> Iterator[None]:
+def _backend(name: str) -> Iterator[tuple[type[Exception], ...]]:
+    """Work on this backend; what it raises when a process dies (dask starts another by itself)."""
     if name not in BACKENDS:
         raise ShadowpriceError(f"backend is {name!r}; accepted: {', '.join(BACKENDS)}")
+    deaths: tuple[type[Exception], ...] = (TerminatedWorkerError,)
     try:
         if name == "ray":
             import_module("ray.util.joblib").register_ray()
+            deaths = (import_module("ray.exceptions").RayActorError,)
         elif name == "dask":
             import_module("distributed")  # joblib finds the client of this process
     except ImportError:
         package = {"ray": "ray", "dask": "dask[distributed]"}[name]
         raise ShadowpriceError(f"backend {name!r} needs {package}, which is not installed") from None
     with joblib.parallel_config(backend=name):
-        yield
+        yield deaths
