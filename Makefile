@@ -33,7 +33,8 @@ test-engines: setup
 
 bench: setup
 	bash benchmarks/peers/setup.sh
-	$(BIN)/python benchmarks/simulator_speed.py
+	$(BIN)/python benchmarks/simulator_speed.py --check
+	$(BIN)/python benchmarks/audit_speed.py
 	$(BIN)/python benchmarks/published_study.py
 	$(BIN)/python benchmarks/fidelity.py
 

@@ -43,3 +43,17 @@ def test_a_bad_first_line_of_json_is_skipped_and_counted(tmp_path: Path) -> None
         read(tmp_path, b'{"timestamp": 27482, "input\n' + MOONCAKE)
     with pytest.raises(TraceError, match="no line of it is a JSON object"):
         read(tmp_path, b"{\n{\n", skip=True)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("azure-conv-like", "write one with `shadowprice trace make azure-conv-like`"),
+        ("azure-conv-lik", "did you mean the preset azure-conv-like"),
+        ("azure-2023-cov", "did you mean the public trace azure-2023-conv"),
+        ("zzz", "public traces: azure-2023-conv"),
+    ],
+)
+def test_a_name_that_is_no_file_is_answered_with_what_it_may_mean(source: str, said: str) -> None:
+    with pytest.raises(TraceError, match=said):
+        read_trace(source)

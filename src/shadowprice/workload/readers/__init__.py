@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from shadowprice.errors import TraceError
+from shadowprice.workload.presets import PRESETS
 from shadowprice.workload.public import PUBLIC_TRACES, fetch_public
 from shadowprice.workload.readers.agentic import AGENTIC
 from shadowprice.workload.readers.azure import AZURE, AZURE_MULTIMODAL
@@ -61,8 +62,11 @@ def _locate(source: str | Path) -> Path:
         return path
     if str(source) in PUBLIC_TRACES:
         return fetch_public(str(source))
-    near = get_close_matches(str(source), PUBLIC_TRACES, n=1)
-    hint = f"did you mean the public trace {near[0]}?" if near else f"public traces: {', '.join(PUBLIC_TRACES)}"
+    if str(source) in PRESETS:
+        raise TraceError(f"{source}: a preset and no file; write one with `shadowprice trace make {source}`")
+    near = get_close_matches(str(source), [*PUBLIC_TRACES, *PRESETS], n=1)
+    kind = "public trace" if near and near[0] in PUBLIC_TRACES else "preset"
+    hint = f"did you mean the {kind} {near[0]}?" if near else f"public traces: {', '.join(PUBLIC_TRACES)}"
     raise TraceError(f"{source}: no such file; {hint}")
 
 
