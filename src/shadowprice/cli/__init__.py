@@ -5,6 +5,7 @@ import sys
 import typer
 
 from shadowprice.cli.audit import EPILOG, audit
+from shadowprice.cli.bench import bench_app
 from shadowprice.cli.experts import EPILOG as EXPERTS_EPILOG
 from shadowprice.cli.experts import experts
 from shadowprice.cli.fleet import fleet_app
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.command("audit", epilog=EPILOG)(audit)
 app.command("experts", epilog=EXPERTS_EPILOG)(experts)
 app.command("plan", epilog=PLAN_EPILOG)(plan)
+app.add_typer(bench_app, name="bench")
 app.add_typer(fleet_app, name="fleet")
 app.add_typer(trace_app, name="trace")
 

@@ -55,6 +55,11 @@ class BuiltIn:
             self._asked = Asked(self.rules, workers, np.random.default_rng(self.seed))
         return self._asked
 
+    @property
+    def chooses(self) -> bool:
+        """From a central queue, does it choose whom to take (else it takes them in order of arrival)."""
+        return self.rules.code == JOINT or self.rules.from_pool
+
     def fresh(self) -> "BuiltIn":
         """The same policy, with nothing seen."""
         return replace(self, _asked=None)

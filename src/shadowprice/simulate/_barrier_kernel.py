@@ -103,13 +103,14 @@ def measure(model, workers, most, run, longest_s, steady):
         load += workers[g].kv
         running += workers[g].running
         top = max(top, workers[g].kv)
-    run.barrier_s += longest_s
-    run.idle_s += idle_s
-    if not steady:
-        return
     for g in range(G):
         share = workers[g].running * model.fixed_s / (most * longest_s)
         energy_w += model.idle_power_w + (model.peak_power_w - model.idle_power_w) * share**model.power_exponent
+    run.barrier_s += longest_s
+    run.idle_s += idle_s
+    run.energy_j += energy_w * longest_s
+    if not steady:
+        return
     run.steady_steps += 1
     run.steady_s += longest_s
     run.steady_idle_s += idle_s

@@ -24,6 +24,9 @@ class Power:
     exponent: float = 0.7
 
 
+POWER = Power()
+
+
 @dataclass(frozen=True)
 class BarrierRun:
     """What a run did. Per request: worker, passes (younger ones assigned before it), offered_s (arrival, or when it
@@ -31,8 +34,8 @@ class BarrierRun:
 
     steps, barrier_s: of the whole run; idle_s: worker-seconds waited at the barrier in it. The rest is over the steady
     part, from the first tenth of the arrivals to the last (NaN where there is none): idle_share of worker time;
-    imbalance_tokens per step (sum over workers of maximum load - load); throughput_tok_s (when not saturated of the
-    whole run, first arrival to last finish); tpot_s (mean over requests); ttft_p99_s; energy_j_per_token.
+    imbalance_tokens per step (sum over workers of maximum load - load); throughput_tok_s and energy_j_per_token (when
+    not saturated of the whole run, first arrival to last finish); tpot_s (mean over requests); ttft_p99_s.
     idle_bound: idle share below which no placement of the same running requests could come.
     time_s [k], load_tokens [k, G]: samples.
     """
@@ -61,7 +64,8 @@ def result(trace: Trace, requests: Table, workers: Table, runs: Table, samples: 
     """The run that the kernel's tables tell of."""
     run = runs[0]
     first, finish, offered = (requests[name].copy() for name in ("first_token_s", "finish_s", "offered_s"))
-    tokens, steady_s = float(run["steady_tokens"]), float(run["steady_s"])
+    steady_s = float(run["steady_s"])
+    throughput_tok_s, energy_j_per_token = _rates(trace, run, finish, model.saturated)
     nan = float("nan")
     steady = (offered >= run["steady_from_s"]) & (first <= run["steady_until_s"])
     decodes = trace.output_tokens - 1
@@ -82,21 +86,28 @@ def result(trace: Trace, requests: Table, workers: Table, runs: Table, samples: 
         idle_s=float(run["idle_s"]),
         idle_share=idle_s / (len(workers) * steady_s) if steady_s else nan,
         imbalance_tokens=float(run["steady_imbalance"]) / run["steady_steps"] if steady_s else nan,
-        throughput_tok_s=_throughput_tok_s(trace, run, finish, model.saturated),
+        throughput_tok_s=throughput_tok_s,
         tpot_s=float(np.mean((finish - first)[several] / decodes[several])) if several.any() else nan,
         ttft_p99_s=float(np.quantile((first - offered)[steady], 0.99)) if steady.any() else nan,
-        energy_j_per_token=float(run["steady_energy_j"]) / tokens if tokens else nan,
+        energy_j_per_token=energy_j_per_token,
         idle_bound=bound_s / (busy_s + bound_s) if busy_s > 0 else 0.0,
         time_s=taken[:, 0].copy(),
         load_tokens=taken[:, 1:].copy(),
     )
 
 
-def _throughput_tok_s(trace: Trace, run: np.void, finish_s: FloatArray, saturated: bool) -> float:
-    """Of the steady part when saturated; else over the whole run, since a backlog served later is no throughput."""
-    if saturated:
-        return float(run["steady_tokens"]) / float(run["steady_s"]) if run["steady_s"] else float("nan")
-    return float(trace.output_tokens.sum()) / float(finish_s.max() - trace.arrival_s[0])
+def _rates(trace: Trace, run: np.void, finish_s: FloatArray, saturated: bool) -> tuple[float, float]:
+    """Tokens per second and joules per token: of the steady part when saturated, else of the whole run.
+
+    Of the whole run, since serving a backlog later is no throughput. Hours without any request draw nothing here.
+    """
+    if not saturated:
+        tokens = float(trace.output_tokens.sum())
+        return tokens / float(finish_s.max() - trace.arrival_s[0]), float(run["energy_j"]) / tokens
+    if run["steady_tokens"] == 0:
+        return float("nan"), float("nan")
+    tokens = float(run["steady_tokens"])
+    return tokens / float(run["steady_s"]), float(run["steady_energy_j"]) / tokens
 
 
 def _indivisible_s(workers: Table, run: np.void, model: Model) -> float:

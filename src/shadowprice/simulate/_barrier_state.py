@@ -22,7 +22,7 @@ class Model(NamedTuple):
     saturated: bool
 
 
-_TOTALS = "barrier_s idle_s steady_s steady_idle_s steady_imbalance steady_indivisible steady_energy_j"
+_TOTALS = "barrier_s idle_s energy_j steady_s steady_idle_s steady_imbalance steady_indivisible steady_energy_j"
 # free: slots that nobody has or waits for; left: requests not finished; following: next to be offered.
 RUN = np.dtype(
     [(name, np.float64) for name in f"now_s steady_from_s steady_until_s {_TOTALS}".split()]

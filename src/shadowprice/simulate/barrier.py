@@ -20,7 +20,7 @@ from shadowprice.routing.policies import BuiltIn
 from shadowprice.routing.surface import Active, FloatArray, IntArray, Pending, RoutingPolicy, Workers
 from shadowprice.simulate import _barrier_state as kernel
 from shadowprice.simulate._barrier_kernel import advance
-from shadowprice.simulate._barrier_run import BarrierRun, Power, result
+from shadowprice.simulate._barrier_run import POWER, BarrierRun, Power, result
 from shadowprice.workload.trace import Trace
 
 # The setting of the measurements in docs/routing.md: 20 ms a step and 0.1 us per KV token of the slowest worker.
@@ -48,7 +48,7 @@ def simulate_barrier(
     workers: int = 8,
     slots: int = 64,
     step_time: StepTime = STEP_TIME,
-    power: Power = Power(),
+    power: Power = POWER,
     drift_tokens: float = 1.0,
     speed: FloatArray | None = None,
     pool: int | None = None,
