@@ -17,6 +17,7 @@ from shadowprice.experts.problem import FloatArray, IntArray, Placement
 Dispatch = Literal["even", "optimal"]
 
 SEARCH_BATCHES = 32  # of a longer record, so many batches are searched on; all of them choose among the candidates
+FEW_BATCHES, VARIATION = 16, 0.3  # with fewer, copies that vary by so much (lognormal) stand in for what may come
 HEAT = 0.003  # a move that costs this share of the objective is accepted with probability 1/e at the start
 PROPOSALS_PER_EVALUATION = 50
 EFFORT_US = 600_000.0  # what effort 1 may cost on a core of 2020 or later, all layers together
@@ -69,7 +70,7 @@ def place(
         start = greedy[layer] if budget is None else budget.before.expert_of_slot[layer]
         search = _Search(gpus, node_of_gpu, start, budget, layer, dispatch, quantile)
         found = search.candidates(relative[:, layer], effort / loads.layers, int(rng.integers(1 << 62)))
-        best = search.best(relative[:, layer], [start, *search.affordable(greedy[layer]), *found])
+        best = search.best(relative[:, layer], [*found, *search.affordable(greedy[layer]), start])
         chosen.append(best if budget is None else keep_in_place(best, start, gpus))
     return Placement(np.stack(chosen), gpus, loads.experts)
 
@@ -93,14 +94,15 @@ class _Search:
         loads = np.ascontiguousarray(relative[used])
         had, copies = self._had(experts)
         shared = (self.gpus, self.node_of_gpu, had, copies, self.quantile)
-        proposals, evaluations = _effort(effort, self.dispatch, len(used), self.gpus, experts)
+        proposals, evaluations = _effort(effort, self.dispatch, max(len(used), FEW_BATCHES), self.gpus, experts)
         even, _ = search_even(loads, self.start.copy(), *shared, proposals, HEAT, seed)
         if self.dispatch == "even":
             return [even]
         begin = self.best(loads, [self.start, even])
+        loads = _varied(loads, seed)
         turns = PROPOSALS_PER_EVALUATION * evaluations
         found, _ = search_dispatched(loads, begin.copy(), *shared, turns, evaluations, HEAT, seed)
-        return [even, found]
+        return [found, even]
 
     def affordable(self, slots: IntArray) -> list[IntArray]:
         """The slots, if the budget allows them."""
@@ -124,6 +126,23 @@ class _Search:
             return np.ones((experts, self.gpus), np.uint8), 0
         before = Placement(self.budget.before.expert_of_slot[self.layer][None], self.gpus, experts)
         return before.holds()[0].astype(np.uint8), self.budget.copies_per_layer
+
+
+def _varied(loads: FloatArray, seed: int) -> FloatArray:
+    """At least FEW_BATCHES batches [batches, experts]: copies with every expert's load made a little larger or smaller.
+
+    One batch (totals, say) can be split evenly under many placements; what comes next differs from it, and copies that
+    differ tell those placements apart.
+    """
+    copies = -(-FEW_BATCHES // len(loads)) - 1
+    if copies == 0:
+        return loads
+    noise = np.random.default_rng(seed).normal(0.0, VARIATION, (copies, *loads.shape))
+    copied = (loads * np.exp(noise)).reshape(-1, loads.shape[1])
+    copied *= (
+        np.repeat([loads.sum(axis=1)], copies, axis=0).reshape(-1, 1) / np.maximum(copied.sum(axis=1), 1e-300)[:, None]
+    )
+    return np.concatenate([loads, copied])
 
 
 def objective(largest: FloatArray, quantile: float) -> float:
