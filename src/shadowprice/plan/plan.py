@@ -134,7 +134,8 @@ def binding_in_words(found: Plan) -> str:
     fewer = next((at for at in found.at if at.workers == found.workers - 1), None)
     if fewer is not None and found.targets.tpot_s is not None and (fewer.tpot_s.value or 0) > found.targets.tpot_s:
         name = "TPOT" if (fewer.ttft_s.value or 0) <= (found.targets.ttft_s or float("inf")) else "TTFT and TPOT"
-    return f"the {name} target asks for more than stability; under load, {in_words(found.stability)}"
+    asks = f"{name} targets ask" if " and " in name else f"{name} target asks"
+    return f"the {asks} for more than stability; under load, {in_words(found.stability)}"
 
 
 def _from_zero(trace: Trace, fleet: Fleet) -> Trace:

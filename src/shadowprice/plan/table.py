@@ -1,5 +1,7 @@
 """The plan for the terminal."""
 
+from math import inf
+
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -114,12 +116,13 @@ def _with_interval(found: Measured, scale: float = 1.0) -> str:
 
 
 def _neighbours(plan: Plan) -> list[str]:
-    """What one worker fewer and one more would do."""
-    if plan.workers is None:
-        return []
+    """What one worker fewer and one more would do, and what the brackets above mean."""
     by_size = {at.workers: at for at in plan.at}
     lines = []
-    for size, name in ((plan.workers - 1, "one worker fewer"), (plan.workers + 1, "one worker more")):
+    around = (
+        () if plan.workers is None else ((plan.workers - 1, "one worker fewer"), (plan.workers + 1, "one worker more"))
+    )
+    for size, name in around:
         at = by_size.get(size)
         if at is not None:
             unstable = "unstable, the queue grows without end; in this trace " if at.load >= 1 else ""
@@ -127,7 +130,11 @@ def _neighbours(plan: Plan) -> list[str]:
             lines.append(
                 f"{name}: {unstable}{_p(plan)} TTFT {_duration(at.ttft_s)}, TPOT {_duration(at.tpot_s)}{inside}"
             )
-    return ["", *lines]
+    open_end = [
+        at for at in _shown(plan) for found in (at.ttft_s, at.tpot_s) if (found.interval or (0.0, 0.0))[1] == inf
+    ]
+    said = ["(95 % intervals; ?: so short a trace sets no upper end)" if open_end else "(95 % intervals)"]
+    return [*said, "", *lines]
 
 
 def _duration(found: Measured) -> str:
