@@ -10,10 +10,11 @@ import pytest
 from shadowprice.capacity import stability
 from shadowprice.errors import InfeasibleError, PolicyError, TraceError
 from shadowprice.fleet import Fleet, StepTime, Worker
+from shadowprice.plan import sizing
 from shadowprice.plan.bursts import doubled, worst
 from shadowprice.plan.measure import Rules, measure, run
-from shadowprice.plan.plan import Plan, plan, with_price
 from shadowprice.plan.search import least
+from shadowprice.plan.sizing import Plan, plan, with_price
 from shadowprice.plan.targets import Targets, alone, impossible, too_short
 from shadowprice.scheduling.policies import fcfs, priced_work
 from shadowprice.workload import Trace
@@ -86,7 +87,8 @@ def test_text_says_what_was_asked(found: Plan) -> None:
     assert "<pre" in found._repr_html_()
 
 
-def test_the_same_whatever_the_number_of_processes(found: Plan) -> None:
+def test_the_same_whatever_the_number_of_processes(found: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sizing, "WORTH_PROCESSES", 0)
     assert plan(chat(), h100(), TARGETS, jobs=2).to_json() == found.to_json()
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from shadowprice.fleet import Fleet
     from shadowprice.plan.autoscale import Autoscaled
     from shadowprice.plan.mixture import Mixture
-    from shadowprice.plan.plan import Plan
+    from shadowprice.plan.sizing import Plan
     from shadowprice.plan.targets import Targets
     from shadowprice.scheduling.policies import Ranked
     from shadowprice.workload import Trace
@@ -85,8 +85,8 @@ def plan(
     from shadowprice.audit.case import drop_oversized as drop
     from shadowprice.fleet import read_fleet
     from shadowprice.plan.measure import Rules
-    from shadowprice.plan.plan import plan as run_plan
-    from shadowprice.plan.plan import with_price
+    from shadowprice.plan.sizing import plan as run_plan
+    from shadowprice.plan.sizing import with_price
     from shadowprice.plan.targets import Targets
 
     fleets = [read_fleet(name) for name in fleet or [BUILT_IN_FLEET]]

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from shadowprice.fleet.describe import describe as describe_fleet
-from shadowprice.plan.plan import Plan, binding_in_words
+from shadowprice.plan.sizing import Plan, binding_in_words
 from shadowprice.workload.statistics import describe as describe_trace
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from shadowprice.audit.words import load, number, percent, plural, seconds
 from shadowprice.plan.bursts import Burst
 from shadowprice.plan.measure import At, Measured
-from shadowprice.plan.plan import Plan, binding_in_words
+from shadowprice.plan.sizing import Plan, binding_in_words
 
 CHANGES = ("hbm", "compute", "bandwidth", "slots", "token_budget", "context")
 
