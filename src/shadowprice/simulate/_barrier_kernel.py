@@ -272,7 +272,7 @@ def advance(
                 return ASK
             answered = False
             assigned = hand_over(requests, pool, workers, answer, run)
-            if model.central and assigned > 0 and run.free > 0:
+            if model.central and assigned > 0:  # offer the next, and ask again while slots are free
                 continue
             if assigned == 0 and not busy and not workers_busy(workers):
                 if run.following == len(requests) or run.n_pool == len(pool):
