@@ -22,7 +22,7 @@ def loads_of(graph: RedundancyGraph, layers: int, seed: int):  # type: ignore[no
 
 
 @pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: f"{graph.gpus}x{len(graph)}")
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_same_optimum_as_the_kernel_and_a_split_that_attains_it(graph: RedundancyGraph, seed: int) -> None:
     load, capacity = loads_of(graph, 30, seed)
     split = split_over_edges_torch(graph, torch.tensor(load), torch.tensor(capacity))

@@ -8,23 +8,13 @@ from shadowprice.experts._flow_kernel import min_max_flow
 
 
 @njit(cache=True)
-def replica_graph(gpu_of_slot, expert_of_slot, experts, gpus):
-    """Which GPUs hold which expert, as the edges that load can move along.
-
-    An expert on one GPU is fixed there. An expert on two is one edge between them. An expert on three or more is a node
-    of its own, joined by an edge to each of its GPUs. A second replica on the same GPU adds nothing.
-
-    Returns (holder_first [experts + 1], holder [..]: the distinct GPUs of each expert, ascending; nodes; first, head,
-    back: the residual graph of the flow kernel; edge_out: per holder entry, the position of the residual edge that
-    takes load off that GPU, -1 where fixed).
-    """
+def _holders(gpu_of_slot, expert_of_slot, experts, gpus):
+    """The distinct GPUs of each expert, ascending: holder[holder_first[e]:holder_first[e + 1]]."""
     holds = np.zeros((experts, gpus), np.bool_)
     for p in range(len(gpu_of_slot)):
         holds[expert_of_slot[p], gpu_of_slot[p]] = True
     holder_first = np.zeros(experts + 1, np.int64)
     holder = np.empty(len(gpu_of_slot), np.int64)
-    nodes = gpus
-    edges = 0
     n = 0
     for e in range(experts):
         for g in range(gpus):
@@ -32,44 +22,62 @@ def replica_graph(gpu_of_slot, expert_of_slot, experts, gpus):
                 holder[n] = g
                 n += 1
         holder_first[e + 1] = n
-        copies = n - holder_first[e]
-        nodes += copies > 2
-        edges += 1 if copies == 2 else (copies if copies > 2 else 0)
-    tail = np.empty(2 * edges, np.int64)  # edge i: entries 2i (off the GPU) and 2i + 1 (the way back)
-    owner = np.empty(2 * edges, np.int64)  # the holder entry whose load the direction takes, -1 for none
-    i = 0
-    star = gpus
-    for e in range(experts):
-        a, b = holder_first[e], holder_first[e + 1]
-        if b - a == 2:
+    return holder_first, holder[:n].copy()
+
+
+@njit(cache=True)
+def _directed_edges(holder_first, holder, gpus):
+    """(tails of the directed edges, the holder entry whose load each takes or -1, nodes); entries 2i and 2i + 1 are the
+    two directions of edge i."""
+    tail = np.empty(2 * len(holder), np.int64)
+    owner = np.full(2 * len(holder), -1, np.int64)
+    nodes, i = gpus, 0
+    for e in range(len(holder_first) - 1):
+        a, z = holder_first[e], holder_first[e + 1]
+        if z - a == 2:
             tail[2 * i], tail[2 * i + 1] = holder[a], holder[a + 1]
             owner[2 * i], owner[2 * i + 1] = a, a + 1
             i += 1
-        elif b - a > 2:
-            for k in range(a, b):
-                tail[2 * i], tail[2 * i + 1] = holder[k], star
-                owner[2 * i], owner[2 * i + 1] = k, -1
+        elif z - a > 2:
+            for k in range(a, z):
+                tail[2 * i], tail[2 * i + 1] = holder[k], nodes
+                owner[2 * i] = k
                 i += 1
-            star += 1
+            nodes += 1
+    return tail[: 2 * i], owner[: 2 * i], nodes
+
+
+@njit(cache=True)
+def replica_graph(gpu_of_slot, expert_of_slot, experts, gpus):
+    """Which GPUs hold which expert, as the edges that load can move along.
+
+    An expert on one GPU is fixed there. An expert on two is one edge between them. An expert on three or more is a node
+    of its own, joined by an edge to each of its GPUs. A second replica on the same GPU adds nothing.
+
+    Returns (holder_first, holder: as `_holders`; nodes; first, head, back: the residual graph of the flow kernel;
+    edge_out: per holder entry, the position of the residual edge that takes load off that GPU, -1 where fixed).
+    """
+    holder_first, holder = _holders(gpu_of_slot, expert_of_slot, experts, gpus)
+    tail, owner, nodes = _directed_edges(holder_first, holder, gpus)
     first = np.zeros(nodes + 1, np.int64)
-    for j in range(2 * edges):
-        first[tail[j] + 1] += 1
+    for u in tail:
+        first[u + 1] += 1
     for u in range(nodes):
         first[u + 1] += first[u]
     following = first[:nodes].copy()
-    position = np.empty(2 * edges, np.int64)
-    for j in range(2 * edges):
+    position = np.empty(len(tail), np.int64)
+    for j in range(len(tail)):
         position[j] = following[tail[j]]
         following[tail[j]] += 1
-    head = np.empty(2 * edges, np.int64)
-    back = np.empty(2 * edges, np.int64)
-    edge_out = np.full(n, -1, np.int64)
-    for j in range(2 * edges):
+    head = np.empty(len(tail), np.int64)
+    back = np.empty(len(tail), np.int64)
+    edge_out = np.full(len(holder), -1, np.int64)
+    for j in range(len(tail)):
         head[position[j]] = tail[j ^ 1]
         back[position[j]] = position[j ^ 1]
         if owner[j] >= 0:
             edge_out[owner[j]] = position[j]
-    return holder_first, holder[:n].copy(), nodes, first, head, back, edge_out
+    return holder_first, holder, nodes, first, head, back, edge_out
 
 
 @njit(cache=True)

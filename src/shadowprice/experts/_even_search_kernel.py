@@ -4,7 +4,7 @@
 import numpy as np
 from numba import njit
 
-from shadowprice.experts._moves_kernel import carry_out, copies_needed, objective, propose, uniform
+from shadowprice.experts._moves_kernel import carry_out, copies_needed, objective, occupancy, propose, uniform
 
 TINY = 1e-9
 
@@ -52,12 +52,7 @@ def search_even(loads, slots, gpus, node_of_gpu, had, budget, quantile, proposal
     batches, experts, n = len(loads), loads.shape[1], len(slots)
     gpu_of_slot = np.arange(n) // (n // gpus)
     state = np.array([seed], np.uint64)
-    holds, replicas = np.zeros((experts, gpus), np.int16), np.zeros(experts, np.int64)
-    home = np.zeros(experts, np.int64)
-    for p in range(n):
-        holds[slots[p], gpu_of_slot[p]] += 1
-        replicas[slots[p]] += 1
-        home[slots[p]] = node_of_gpu[gpu_of_slot[p]]
+    holds, replicas, home = occupancy(slots, gpu_of_slot, node_of_gpu, gpus, experts)
     copies = np.sum((holds > 0) & (had == 0))
     load, after = np.empty((batches, gpus)), np.empty((batches, gpus))
     worst, sorted_values = np.empty(batches), np.empty(batches)
@@ -71,14 +66,11 @@ def search_even(loads, slots, gpus, node_of_gpu, had, budget, quantile, proposal
         hottest = np.argmax(load[int(uniform(state) * batches)])
         hot[:] = 0
         hot[hottest] = 1
-        i, j = propose(state, slots, gpu_of_slot, replicas, hot if uniform(state) < 0.5 else hot[:0])
+        guide = hot if uniform(state) < 0.5 else hot[:0]
+        i, j, f = propose(state, slots, gpu_of_slot, node_of_gpu, replicas, home, guide)
         if i < 0:
             continue
-        e, g = slots[i], gpu_of_slot[i]
-        f = slots[j] if j >= 0 else slots[int(uniform(state) * n)]
-        h = gpu_of_slot[j] if j >= 0 else -1
-        if f == e or home[f] != node_of_gpu[g] or (j >= 0 and home[e] != node_of_gpu[h]):
-            continue
+        e, g, h = slots[i], gpu_of_slot[i], gpu_of_slot[j] if j >= 0 else -1
         more = copies_needed(e, g, f, h, holds, had)
         if copies + more > budget:
             continue

@@ -29,15 +29,25 @@ def objective(values, quantile, sorted_values):
 
 
 @njit(cache=True)
-def propose(state, slots, gpu_of_slot, replicas, hot):
-    """A random move: (slot i, slot j) to swap, or (slot i, -1) to give i's expert up for another; (-1, -1) for none.
+def occupancy(slots, gpu_of_slot, node_of_gpu, gpus, experts):
+    """(replicas on each GPU int16 [experts, gpus], replicas [experts], node of the expert's last slot [experts])."""
+    holds = np.zeros((experts, gpus), np.int16)
+    replicas = np.zeros(experts, np.int64)
+    home = np.zeros(experts, np.int64)
+    for p in range(len(slots)):
+        holds[slots[p], gpu_of_slot[p]] += 1
+        replicas[slots[p]] += 1
+        home[slots[p]] = node_of_gpu[gpu_of_slot[p]]
+    return holds, replicas, home
 
-    hot [gpus]: 1 on GPUs that a cut says are too full, empty where the move should not be guided. Guided swaps take one
-    slot from inside and one from outside; guided replacements give up a slot outside.
-    """
+
+@njit(cache=True)
+def _pair_of_slots(state, slots, gpu_of_slot, replicas, hot):
+    """Two random slots to swap, or (slot, -1) for a replica to give up; (-1, -1) for none. Guided where hot has GPUs:
+    swaps take one slot from inside and one from outside, what is given up is outside."""
     n = len(slots)
-    i = int(uniform(state) * n)
     guided = len(hot) > 0
+    i = int(uniform(state) * n)
     if replicas[slots[i]] > 1 and uniform(state) < 0.5:
         for _ in range(TRIES):
             if not guided or not hot[gpu_of_slot[i]]:
@@ -49,9 +59,32 @@ def propose(state, slots, gpu_of_slot, replicas, hot):
         if not guided or hot[gpu_of_slot[i]] != hot[gpu_of_slot[j]]:
             break
         j = int(uniform(state) * n)
-    if gpu_of_slot[i] == gpu_of_slot[j] or slots[i] == slots[j]:
-        return (-1, -1)
     return (i, j)
+
+
+@njit(cache=True)
+def propose(state, slots, gpu_of_slot, node_of_gpu, replicas, home, hot):
+    """A random move (slot i, slot j, newcomer f): swap i and j, or (j = -1) give slot i to expert f; i = -1 for none.
+
+    hot [gpus]: 1 on GPUs that are too full, empty where the move should not be guided; what is replicated is then taken
+    from there. Experts stay on their node (home).
+    """
+    i, j = _pair_of_slots(state, slots, gpu_of_slot, replicas, hot)
+    if i < 0:
+        return -1, -1, -1
+    e, g = slots[i], gpu_of_slot[i]
+    f = slots[j]
+    if j < 0:
+        for _ in range(TRIES):
+            k = int(uniform(state) * len(slots))
+            f = slots[k]
+            if f != e and (len(hot) == 0 or hot[gpu_of_slot[k]]):
+                break
+    elif gpu_of_slot[j] == g or home[e] != node_of_gpu[gpu_of_slot[j]]:
+        return -1, -1, -1
+    if f == e or home[f] != node_of_gpu[g]:
+        return -1, -1, -1
+    return i, j, f
 
 
 @njit(cache=True)

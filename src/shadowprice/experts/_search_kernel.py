@@ -7,7 +7,7 @@ from numba import njit
 from shadowprice.experts._cuts_kernel import CUTS, commit, floors_after_replacement, floors_after_swap, remember
 from shadowprice.experts._dispatch_kernel import even_start, replica_graph
 from shadowprice.experts._flow_kernel import min_max_flow
-from shadowprice.experts._moves_kernel import TRIES, carry_out, copies_needed, objective, propose, uniform
+from shadowprice.experts._moves_kernel import carry_out, copies_needed, objective, occupancy, propose, uniform
 
 TINY = 1e-9
 GUIDED = 0.5  # share of moves that a violated cut suggests
@@ -56,18 +56,6 @@ def _hot_gpus(state, mean, inside, value, hot):
 
 
 @njit(cache=True)
-def _newcomer(state, e, hot, gpu_of_slot, slots):
-    """An expert to replicate instead of e: that of a random slot, inside the hot GPUs if there are such."""
-    f = e
-    for _ in range(TRIES):
-        k = int(uniform(state) * len(slots))
-        f = slots[k]
-        if f != e and (len(hot) == 0 or hot[gpu_of_slot[k]]):
-            break
-    return f
-
-
-@njit(cache=True)
 def search_dispatched(loads, slots, gpus, node_of_gpu, had, budget, quantile, proposals, evaluations, heat, seed):
     """Best slots found for the mean (or quantile) over batches of the dispatched maximum; returns (slots, its value).
 
@@ -89,12 +77,7 @@ def search_dispatched(loads, slots, gpus, node_of_gpu, had, budget, quantile, pr
     mean = loads.sum(axis=1) / gpus
     floor, exact, sorted_values = mean.copy(), mean.copy(), np.empty(batches)
     cut, hot = np.zeros((batches, gpus), np.uint8), np.zeros(gpus, np.uint8)
-    holds, replicas = np.zeros((experts, gpus), np.int16), np.zeros(experts, np.int64)
-    home = np.zeros(experts, np.int64)
-    for p in range(n):
-        holds[slots[p], gpu_of_slot[p]] += 1
-        replicas[slots[p]] += 1
-        home[slots[p]] = node_of_gpu[gpu_of_slot[p]]
+    holds, replicas, home = occupancy(slots, gpu_of_slot, node_of_gpu, gpus, experts)
     copies = np.sum((holds > 0) & (had == 0))
     here = exact_cost(loads, gpu_of_slot, slots, gpus, quantile, np.inf, exact, cut, sorted_values)
     best, best_slots, done = here, slots.copy(), 1
@@ -107,14 +90,10 @@ def search_dispatched(loads, slots, gpus, node_of_gpu, had, budget, quantile, pr
         if done >= evaluations or best <= ideal:
             break
         hot_gpus = _hot_gpus(state, mean, inside, value, hot)
-        i, j = propose(state, slots, gpu_of_slot, replicas, hot_gpus)
+        i, j, f = propose(state, slots, gpu_of_slot, node_of_gpu, replicas, home, hot_gpus)
         if i < 0:
             continue
-        e, g = slots[i], gpu_of_slot[i]
-        f = slots[j] if j >= 0 else _newcomer(state, e, hot_gpus, gpu_of_slot, slots)
-        h = gpu_of_slot[j] if j >= 0 else -1
-        if f == e or home[f] != node_of_gpu[g] or (j >= 0 and home[e] != node_of_gpu[h]):
-            continue
+        e, g, h = slots[i], gpu_of_slot[i], gpu_of_slot[j] if j >= 0 else -1
         more = copies_needed(e, g, f, h, holds, had)
         if copies + more > budget:
             continue
