@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """The compiled heart of the engine simulator: one worker with the semantics of vLLM's V1 scheduler.
 
 `advance` runs until all requests are done, or, with a policy written in Python, until it must be asked. A full
