@@ -55,6 +55,12 @@ class Rules(NamedTuple):
     fixed_kv_tokens: float = 0.0
 
 
+def typed(rules: Rules) -> Rules:
+    """The same rules with every number of its field's type, as the compiled code takes it."""
+    kinds = [int, *(type(default) for default in Rules._field_defaults.values())]
+    return Rules(*(kind(value) for kind, value in zip(kinds, rules, strict=True)))
+
+
 def _fields(kind: type, names: str) -> list[tuple[str, Any]]:
     return [(name, kind) for name in names.split()]
 
