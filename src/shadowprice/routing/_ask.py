@@ -73,6 +73,7 @@ class Asked:
             _ints(workers.waiting_tokens),
             _ints(workers.slots),
             NO_FLOATS if workers.speed is None else np.ascontiguousarray(workers.speed, np.float64),
+            _ints(workers.open),
             *running,
             _ints(workers.finished_tokens),
             self.requests,
@@ -112,7 +113,7 @@ class Asked:
         return _ints(pending.prefix.offsets[:-1]), np.diff(_ints(pending.prefix.offsets))
 
 
-def _ints(column: IntArray | None) -> IntArray:
+def _ints(column: npt.NDArray[Any] | None) -> IntArray:
     """The column as the kernel takes it; empty where there is none."""
     return NO_INTS if column is None else np.ascontiguousarray(column, np.int64)
 

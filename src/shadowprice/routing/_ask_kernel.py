@@ -37,7 +37,7 @@ def fill_active(requests, slots, n, worker, prompt, generated, predicted, count)
 
 
 @njit(cache=True)
-def fill_workers(workers, kv, running, waiting, waiting_tokens, slots, speed):
+def fill_workers(workers, kv, running, waiting, waiting_tokens, slots, speed, opened):
     """One row per worker."""
     for g in range(len(kv)):
         workers[g].kv = kv[g]
@@ -46,6 +46,7 @@ def fill_workers(workers, kv, running, waiting, waiting_tokens, slots, speed):
         workers[g].queued = waiting[g]
         workers[g].free = max(slots[g] - running[g] - waiting[g], 0)
         workers[g].speed = speed[g] if len(speed) else 1.0
+        workers[g].shut = 1 - opened[g] if len(opened) else 0
 
 
 @njit(cache=True)
@@ -66,6 +67,7 @@ def ask(
     waiting_tokens,
     most,
     speed,
+    opened,
     active_worker,
     active_prompt,
     active_generated,
@@ -97,8 +99,10 @@ def ask(
     for tokens in finished_tokens:
         note_end(notes, ages, age_class, tokens)
     n = len(arrival_s)
+    if n == 0:
+        return
     fill_pending(requests, arrival_s, prompt, passes, predicted, keys, first_block, n_blocks)
-    fill_workers(workers, kv, running, waiting, waiting_tokens, most, speed)
+    fill_workers(workers, kv, running, waiting, waiting_tokens, most, speed, opened)
     fill_active(requests, slots, n, active_worker, active_prompt, active_generated, active_predicted, count)
     for g in range(len(workers)):  # the forecast walks over the listed
         workers[g].running = count[g] if len(active_worker) else running[g]

@@ -72,10 +72,10 @@ REQUEST = np.dtype(
     + [("key", np.uint64)]
 )
 # One row per worker. free: slots that nobody has or waits for; head, tail: its queue. level (load in KV tokens over
-# speed), count, room: as they become while a decision is made.
+# speed), count, room: as they become while a decision is made. shut: 1 where it must not be given any.
 WORKER = np.dtype(
     _fields(np.float64, "kv queued_kv speed level prefill seconds")
-    + _fields(np.int64, "running queued free head tail count room")
+    + _fields(np.int64, "running queued free head tail count room shut")
 )
 # What a policy remembers of each worker: counts as last published, tokens of its prefix tree.
 SEEN = np.dtype(_fields(np.float64, "running waiting tree_tokens"))
