@@ -87,6 +87,14 @@ class Asked:
         )
         return answer
 
+    def resized(self, workers: int) -> "Asked":
+        """A memory for another number of workers, with what was learned of prompts and outputs."""
+        other = Asked(self.rules, workers, self.rng)
+        known = self.memory
+        learned = {name: getattr(known, name) for name in ("notes", "recent", "law", "ages", "survival")}
+        other.memory = other.memory._replace(**learned)
+        return other
+
     def _make_room(self, requests: int, running: int) -> None:
         """Tables for so many requests, and so many running on one worker."""
         self.requests = np.zeros(requests, tables.REQUEST)

@@ -10,6 +10,7 @@ from shadowprice.workload.trace import Ragged
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Workers:
     speed: FloatArray | None = None
     active: Active | None = None
     finished_tokens: IntArray | None = None
-    open: npt.NDArray[np.bool_] | None = None
+    open: BoolArray | None = None
 
     def __len__(self) -> int:
         return len(self.kv_tokens)
