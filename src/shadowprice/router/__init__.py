@@ -1,0 +1,1 @@
+"""The live router: the same policies before real engines."""
