@@ -165,8 +165,8 @@ class Recorder:
             arrival_s=request.arrival_s,
             prompt_tokens=request.prompt_tokens,
             output_tokens=request.output_tokens,
-            session=NO_CODE if request.session is None else _signed(request.session),
-            tenant=NO_CODE if request.tenant is None else _signed(request.tenant),
+            session=NO_CODE if request.session is None else signed(request.session),
+            tenant=NO_CODE if request.tenant is None else signed(request.tenant),
             priority=0 if request.priority is None else request.priority,
             prefix=_all_signed(request.prefix) if fits else (),
             prefix_block_tokens=self._block_tokens,
@@ -180,10 +180,10 @@ class Recorder:
         )
 
 
-def _signed(code: int) -> int:
+def signed(code: int) -> int:
     """A 64-bit integer as Parquet's int64 has it."""
     return (code + 2**63) % 2**64 - 2**63
 
 
 def _all_signed(codes: tuple[int, ...]) -> Sequence[int]:
-    return codes if not codes or (max(codes) < 2**63 and min(codes) >= -(2**63)) else [_signed(code) for code in codes]
+    return codes if not codes or (max(codes) < 2**63 and min(codes) >= -(2**63)) else [signed(code) for code in codes]
