@@ -4,7 +4,8 @@
 evaluated in another process; `shadow_trace.py` makes them a trace, and says what was measured.
 
 What the scores mean: ranks in lockstep are the model of `simulate/barrier.py`, whose bound is that of
-`routing/optimum.py` on the seconds that all steps take together; independent replicas are the engines of
+`routing/optimum.py` on the seconds that all steps take together (it knows no arrivals: near when slots bind, far where
+ranks run half empty); independent replicas are the engines of
 `simulate/cluster.py`, first come first served inside, whose bound is that of `scheduling/latency_bound.py` on the mean
 latency. Either has the step time that the router learned. The trace holds what finished: requests still running are
 not in it, and those refused or without a token have no part in it. How far the model is from this fleet is seen in the
@@ -166,7 +167,7 @@ def _in_lockstep(
         service = _service(trace, run.first_token_s, run.finish_s)
         idle_share = run.idle_s / (workers * run.barrier_s)
         rows.append(ShadowRow(name, name == active, service, idle_share, int(run.passes.max()), run.barrier_s, bound_s))
-    return _with_bound(rows, "averaging over ranks, any routing and order")
+    return _with_bound(rows, "averaging over ranks with all slots full, any routing and order")
 
 
 def _apart(
