@@ -3,13 +3,12 @@
 `evaluate` is a function of a trace and a fleet and simulates; `shadow_runner.py` keeps the recent requests and has them
 evaluated in another process; `shadow_trace.py` makes them a trace, and says what was measured.
 
-What the scores mean: ranks in lockstep are the model of `simulate/barrier.py`, whose bound is that of
-`routing/optimum.py` on the seconds that all steps take together (it knows no arrivals: near when slots bind, far where
-ranks run half empty); independent replicas are the engines of
-`simulate/cluster.py`, first come first served inside, whose bound is that of `scheduling/latency_bound.py` on the mean
-latency. Either has the step time that the router learned. The trace holds what finished: requests still running are
-not in it, and those refused or without a token have no part in it. How far the model is from this fleet is seen in the
-active policy's row beside what was measured.
+What the scores mean: ranks in lockstep are the model of `simulate/barrier.py`, whose bounds are those of
+`routing/optimum.py` on the seconds that all steps take together, one near when slots bind and one when ranks run half
+empty; independent replicas are the engines of `simulate/cluster.py`, first come first served inside, whose bound is
+that of `scheduling/latency_bound.py` on the mean latency. Either has the step time that the router learned. The trace
+holds what finished: requests still running are not in it, and those refused or without a token have no part in it. How
+far the model is from this fleet is seen in the active policy's row beside what was measured.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +21,7 @@ import numpy as np
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.step_time import StepTime
 from shadowprice.fleet.worker import Worker
-from shadowprice.routing.optimum import barrier_time_bound
+from shadowprice.routing.optimum import barrier_time_bound, busy_time_bound
 from shadowprice.routing.policies import POLICIES
 from shadowprice.routing.surface import FloatArray
 from shadowprice.scheduling.latency_bound import latency_bound
@@ -158,16 +157,24 @@ def _in_lockstep(
     step_time: StepTime,
     pool: int | None,
 ) -> tuple[tuple[ShadowRow, ...], str]:
-    bound_s = barrier_time_bound(
-        trace.prompt_tokens, trace.output_tokens, workers=workers, slots=slots, step_time=step_time
-    )
+    bounds_s = {
+        "averaging over ranks with all slots full, any routing and order": barrier_time_bound(
+            trace.prompt_tokens, trace.output_tokens, workers=workers, slots=slots, step_time=step_time
+        ),
+        "while a request is there a step runs, any routing that idles no fleet": busy_time_bound(
+            trace.arrival_s, trace.prompt_tokens, trace.output_tokens, step_time
+        ),
+    }
+    method = max(bounds_s, key=lambda name: bounds_s[name])
     rows = []
     for name in names:
         run = simulate_barrier(trace, POLICIES[name](), workers=workers, slots=slots, step_time=step_time, pool=pool)
         service = _service(trace, run.first_token_s, run.finish_s)
         idle_share = run.idle_s / (workers * run.barrier_s)
-        rows.append(ShadowRow(name, name == active, service, idle_share, int(run.passes.max()), run.barrier_s, bound_s))
-    return _with_bound(rows, "averaging over ranks with all slots full, any routing and order")
+        rows.append(
+            ShadowRow(name, name == active, service, idle_share, int(run.passes.max()), run.barrier_s, bounds_s[method])
+        )
+    return _with_bound(rows, method)
 
 
 def _apart(
