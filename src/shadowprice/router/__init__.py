@@ -1,0 +1,1 @@
+"""The live router: the policies of `routing` and `scheduling` before real engines."""
