@@ -1,5 +1,6 @@
 """A router's control that replays what the barrier simulator did, sample by sample, for the admin port to show."""
 
+import math
 import time
 from typing import Any
 
@@ -11,7 +12,7 @@ from shadowprice.simulate._barrier_run import BarrierRun
 from shadowprice.simulate.barrier import STEP_TIME, simulate_barrier
 from shadowprice.workload.trace import Trace
 
-WORKERS, SLOTS, CAPACITY_TOKENS = 8, 64, 160_000
+WORKERS, SLOTS, CAPACITY_TOKENS, QUEUE_LIMIT = 8, 64, 160_000, 256
 BUCKETS_S = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]
 BUCKETS_TOKENS = [16, 64, 256, 1024, 4096]
 REFUSED = ("queue_full", "queue_timeout", "in_flight", "no_worker", "unauthorized", "too_large")
@@ -21,7 +22,7 @@ NAMES = tuple(f"http://127.0.0.1:{8001 + g}" for g in range(WORKERS))
 def traffic(n: int = 36_000, span_s: float = 720.0) -> Trace:
     """Twelve minutes at a steady rate, with a burst that fills all slots in the middle."""
     rng = np.random.default_rng(11)
-    arrival_s = np.sort(np.concatenate([rng.uniform(0, span_s, n), rng.uniform(330, 370, n // 10)]))
+    arrival_s = np.sort(np.concatenate([rng.uniform(0, span_s, n), rng.uniform(330, 370, n // 16)]))
     prompt = rng.lognormal(6.4, 0.9, len(arrival_s)).astype(np.int64) + 1
     return Trace(arrival_s, np.minimum(prompt, 8000), rng.geometric(1 / 220, len(arrival_s)))
 
@@ -53,6 +54,7 @@ class ReplayControl:
         sample, done = self.samples[now], self.run.finish_s <= now
         waiting = (self.trace.arrival_s <= now) & (self.run.first_token_s > now)
         recent = done & (self.run.finish_s > now - 300)
+        refused = int(sum(sample["refused_per_s"] for sample in self.samples[: now + 1]))
         workers = [self._worker(g, now) for g in range(len(self.names))]
         return {
             "now_s": self.began_s - self.second + now,
@@ -67,15 +69,15 @@ class ReplayControl:
                 "requests": sample["queue"],
                 "prompt_tokens": int(self.trace.prompt_tokens[waiting].sum()),
                 "oldest_wait_s": float(now - self.trace.arrival_s[waiting].min()) if waiting.any() else 0.0,
-                "size_limit": 512,
+                "size_limit": QUEUE_LIMIT,
             },
             "in_flight": sample["in_flight"],
             "imbalance_tokens": sample["imbalance_tokens"],
             "idle_share": sample["idle_share"],
             "latency": {name: self._percentiles(values[recent]) for name, values in self._times().items()},
             "histograms": self._histograms(done),
-            "refused_total": dict.fromkeys(REFUSED, 0) | {"queue_full": 37, "unauthorized": 2},
-            "responses_total": {"2xx": int(done.sum()), "4xx": 39, "5xx": 1, "aborted": 12},
+            "refused_total": dict.fromkeys(REFUSED, 0) | {"queue_full": refused, "unauthorized": 2},
+            "responses_total": {"2xx": int(done.sum()), "4xx": refused + 2, "5xx": 1, "aborted": 12},
             "retries_total": 4,
             "truncated_total": 1,
             "prices": {"hole_kv_tokens": 1.0, "slot_s": 0.0125, "kv_token_s": None},
@@ -123,16 +125,17 @@ class ReplayControl:
         }
 
     def _sample(self, second: int) -> dict[str, Any]:
-        """One second of the run, as the history of the router has it."""
+        """One second of the run as the history has it; refused: what came while more queued than the limit allows."""
         row = min(int(np.searchsorted(self.run.time_s, second)), len(self.run.time_s) - 1)
         kv = self.run.load_tokens[row]
         arrived, begun, done = (t <= second for t in (self.trace.arrival_s, self.run.first_token_s, self.run.finish_s))
         recent = done & (self.run.finish_s > second - 30)
         ttft, tpot = (self._percentiles(self._times()[name][recent]) for name in ("ttft_s", "tpot_s"))
+        queued, came = int((arrived & ~begun).sum()), int((arrived & (self.trace.arrival_s > second - 1)).sum())
         imbalance = float((kv.max() - kv).sum())
         return {
             "kv_tokens": [int(tokens) for tokens in kv],
-            "queue": int((arrived & ~begun).sum()),
+            "queue": queued,
             "in_flight": int((arrived & ~done).sum()),
             "imbalance_tokens": imbalance,
             "idle_share": imbalance / (WORKERS * max(1.0, float(kv.max()))),
@@ -140,7 +143,7 @@ class ReplayControl:
             "ttft_p99_s": ttft["p99"],
             "tpot_p50_s": tpot["p50"],
             "tpot_p99_s": tpot["p99"],
-            "refused_per_s": float(max(0, int((arrived & ~begun).sum()) - 480)) / 10,
+            "refused_per_s": float(came) if queued > QUEUE_LIMIT else 0.0,
             "tokens_per_s": float(self.trace.output_tokens[recent].sum()) / 30,
         }
 
@@ -199,5 +202,6 @@ def evaluated(requests: int = 3000) -> dict[str, Any]:
 
 def _scored(policy: str, trace: Trace, least_s: float) -> dict[str, Any]:
     run = run_of(policy, trace, saturated=True)
-    numbers = {name: float(getattr(run, name)) for name in ("idle_share", "imbalance_tokens", "tpot_s", "barrier_s")}
-    return {"policy": policy, **numbers, "barrier_bound_s": least_s, "gap": run.barrier_s / least_s - 1}
+    measures = {name: float(getattr(run, name)) for name in ("idle_share", "imbalance_tokens", "tpot_s", "barrier_s")}
+    known = {name: value for name, value in measures.items() if math.isfinite(value)}  # a short run has no steady part
+    return {"policy": policy, **known, "barrier_bound_s": least_s, "gap": run.barrier_s / least_s - 1}

@@ -9,7 +9,7 @@ const CHARTS = [
   { title: "Requests", fields: ["in_flight", "queue"], names: ["in flight", "queued"], format: count, tick: short, least: 4 },
   { title: "Idle share", fields: ["idle_share"], names: [""], format: share, tick: shortShare, least: 0.04 },
   { title: "Imbalance", fields: ["imbalance_tokens"], names: [""], format: tokens, tick: short, least: 100 },
-  { title: "Generated", fields: ["tokens_per_s"], names: [""], format: perSecond("tok"), tick: short, least: 10 },
+  { title: "Generated tokens", fields: ["tokens_per_s"], names: [""], format: perSecond("tok"), tick: short, least: 10 },
   { title: "TTFT", fields: ["ttft_p50_s", "ttft_p99_s"], names: ["p50", "p99"], format: seconds, tick: shortSeconds, least: 0.01 },
   { title: "TPOT", fields: ["tpot_p50_s", "tpot_p99_s"], names: ["p50", "p99"], format: seconds, tick: shortSeconds, least: 0.01 },
   { title: "Refused", fields: ["refused_per_s"], names: [""], format: perSecond("req"), tick: short, least: 1 },

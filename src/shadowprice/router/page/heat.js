@@ -1,7 +1,7 @@
 // KV tokens per worker over time: a row per worker, darker where it holds more. Drawn on a canvas, one pixel a sample.
 
 import { make, resize, say } from "./build.js";
-import { timeTicks, ticksTo, windowOf } from "./axes.js";
+import { timeTicks, windowOf } from "./axes.js";
 import { clock, count, tokens } from "./format.js";
 
 /** Append the map to `host`; answers draw(times, workers, kv, cursor) with kv [samples][workers]. */
@@ -29,7 +29,7 @@ export function heatMap(host, look) {
     shown = { times, window };
     grid.style.setProperty("--row", `${row}px`);
     canvas.style.height = `${row * workers.length}px`;
-    const top = ticksTo(Math.max(0, ...kv.flat()), 4).at(-1);
+    const top = kv.reduce((most, sample) => Math.max(most, ...sample), 1);
     paint(canvas, { times, workers, kv, cursor, window, top });
     const at = cursor ?? times.length - 1;
     resize(names, workers.length, () => make("div", { class: "row" }));

@@ -31,5 +31,6 @@ export function fillShadow(shadow) {
 function note(shadow) {
   if (shadow.state === "collecting") return `Collecting: ${count(shadow.requests)} of ${count(shadow.needed)} requests that the evaluation needs.`;
   const scored = `Scored on ${count(shadow.requests)} requests over ${duration(shadow.span_s)}, as of ${clock(shadow.at_s)}.`;
-  return `${scored} A gap is the distance to the bound that no policy can beat; the least is in colour.`;
+  const gaps = shadow.policies.some((row) => typeof row.gap === "number");
+  return gaps ? `${scored} A gap is the distance to the bound that no policy can beat; the least is in colour.` : scored;
 }

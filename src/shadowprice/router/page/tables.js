@@ -26,14 +26,14 @@ function workerCells(worker) {
     count(worker.running),
     count(worker.slots),
     count(worker.waiting),
-    tokens(worker.kv_tokens),
+    count(worker.kv_tokens),
     share(used),
     seconds(worker.step_time_s),
     count(worker.requests_total),
     { text: count(worker.errors_total), kind: worker.errors_total > 0 ? "bad" : "" },
     count(worker.retries_total),
-    tokens(worker.prompt_tokens_total),
-    tokens(worker.generated_tokens_total),
+    count(worker.prompt_tokens_total),
+    count(worker.generated_tokens_total),
   ];
 }
 
