@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from shadowprice.errors import RouterError
 from shadowprice.router.admin import admin_app, require_key
+from shadowprice.router.metrics import exposition
 from tests.router.replay import NAMES, ReplayControl
 
 KEY = "correct-horse"
@@ -48,7 +49,7 @@ def test_reads_answer_what_the_router_says(replayed: ReplayControl) -> None:
         assert await (await client.get("/policy")).json() == {"policy": "bf_io", "scheduling_policy": "fcfs"}
         metrics = await client.get("/metrics")
         assert metrics.content_type == "text/plain"
-        assert "shadowprice_router_requests_in_flight" in await metrics.text()
+        assert await metrics.read() == exposition(snapshot)
         for path in ("/", "/dashboard"):
             assert (await client.get(path)).content_type == "text/html"
 

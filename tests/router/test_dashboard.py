@@ -248,6 +248,7 @@ def test_the_page_says_when_the_router_does_not_answer(
     assert failure.is_displayed()
     assert failure.get_attribute("role") == "alert"
     assert failure.text.startswith("The router does not answer")
+    assert text(browser, "#state") == "no answer"
     assert len(table(browser, "workers")) == WORKERS
 
 

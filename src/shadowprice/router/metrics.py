@@ -75,40 +75,46 @@ HISTOGRAMS: tuple[Row, ...] = (
 
 def exposition(snapshot: Mapping[str, Any]) -> bytes:
     """The snapshot in the text format of Prometheus, to be sent as `CONTENT_TYPE`."""
-    return generate_latest(_Snapshot(snapshot))
+    return b"".join(pieces(snapshot))
 
 
-class _Snapshot(Collector):
-    """A snapshot in the one form that `generate_latest` reads."""
+def pieces(snapshot: Mapping[str, Any]) -> Iterator[bytes]:
+    """The text metric by metric: an event loop that has other work does that in between."""
+    return (generate_latest(_One(metric)) for metric in _metrics(snapshot))
 
-    def __init__(self, snapshot: Mapping[str, Any]) -> None:
-        self.snapshot = snapshot
 
-    def collect(self) -> Iterator[Metric]:
-        snapshot = self.snapshot
-        workers: Sequence[Mapping[str, Any]] = snapshot["workers"]
-        yield from _about(snapshot)
-        yield from _gauges(snapshot, ROUTER_GAUGES)
-        yield from _gauges(snapshot["queue"], QUEUE_GAUGES)
-        yield from _gauges(snapshot["prices"], PRICE_GAUGES)
-        for field, name, what in WORKER_GAUGES:
-            yield _gauge(name, what, ("worker",), (((w["name"],), w[field]) for w in workers))
-        yield _gauge(
-            "worker_state",
-            "1 for the state in which the worker is, 0 for the others.",
-            ("worker", "state"),
-            (((w["name"], state), w["state"] == state) for w in workers for state in WORKER_STATES),
-        )
-        for field, name, what in WORKER_COUNTERS:
-            yield _counter(name, what, ("worker",), (((w["name"],), w[field]) for w in workers))
-        for field, name, what in ROUTER_COUNTERS:
-            yield _counter(name, what, (), [((), snapshot[field])])
-        refused = (((reason,), count) for reason, count in snapshot["refused_total"].items())
-        yield _counter("requests_refused", "Requests that the router refused.", ("reason",), refused)
-        responses = (((status,), count) for status, count in snapshot["responses_total"].items())
-        yield _counter("responses", "Responses by class of status, or aborted by the client.", ("status",), responses)
-        for field, name, what in HISTOGRAMS:
-            yield _histogram(name, what, snapshot["histograms"][field])
+class _One(Collector):
+    """One metric in the form that `generate_latest` reads."""
+
+    def __init__(self, metric: Metric) -> None:
+        self.metric = metric
+
+    def collect(self) -> Iterable[Metric]:
+        return [self.metric]
+
+
+def _metrics(snapshot: Mapping[str, Any]) -> Iterator[Metric]:
+    workers: Sequence[Mapping[str, Any]] = snapshot["workers"]
+    yield from _about(snapshot)
+    yield from _gauges(snapshot, ROUTER_GAUGES)
+    yield from _gauges(snapshot["queue"], QUEUE_GAUGES)
+    yield from _gauges(snapshot["prices"], PRICE_GAUGES)
+    for field, name, what in WORKER_GAUGES:
+        yield _gauge(name, what, ("worker",), (((w["name"],), w[field]) for w in workers))
+    states = (((w["name"], state), w["state"] == state) for w in workers for state in WORKER_STATES)
+    yield _gauge(
+        "worker_state", "1 for the state in which the worker is, 0 for the others.", ("worker", "state"), states
+    )
+    for field, name, what in WORKER_COUNTERS:
+        yield _counter(name, what, ("worker",), (((w["name"],), w[field]) for w in workers))
+    for field, name, what in ROUTER_COUNTERS:
+        yield _counter(name, what, (), [((), snapshot[field])])
+    refused = (((reason,), count) for reason, count in snapshot["refused_total"].items())
+    yield _counter("requests_refused", "Requests that the router refused.", ("reason",), refused)
+    responses = (((status,), count) for status, count in snapshot["responses_total"].items())
+    yield _counter("responses", "Responses by class of status, or aborted by the client.", ("status",), responses)
+    for field, name, what in HISTOGRAMS:
+        yield _histogram(name, what, snapshot["histograms"][field])
 
 
 def _about(snapshot: Mapping[str, Any]) -> Iterator[Metric]:

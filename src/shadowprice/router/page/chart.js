@@ -1,6 +1,7 @@
 // One line chart over time as SVG: exact pixels, so that text keeps its size; a cursor shared by all charts.
 
 import { make, makeSvg, resize, say } from "./build.js";
+import { clock } from "./format.js";
 import { ticksTo, timeTicks, windowOf } from "./axes.js";
 
 const HEIGHT = 118, LEFT = 46, RIGHT = 10, TOP = 8, BOTTOM = 18;
@@ -16,9 +17,10 @@ export function lineChart(host, { title, names, format, tick, least = 0, look })
   const heading = make("h2");
   heading.textContent = title;
   host.append(make("section", { class: "card" }, make("div", { class: "chart-head" }, heading, make("div", { class: "now" }, ...values.map((v) => v.parentElement))), svg));
-  const grid = makeSvg("g"), cursorLine = makeSvg("line", { class: "cursor", y1: TOP, y2: HEIGHT - BOTTOM, visibility: "hidden" });
+  const grid = makeSvg("g"), cursorLine = makeSvg("line", { class: "cursor", y1: TOP, y2: HEIGHT - BOTTOM });
+  const moment = makeSvg("text", { y: TOP + 3 }), mark = makeSvg("g", {}, cursorLine, moment);
   const paths = names.map((_, s) => makeSvg("path", { class: `series-${s}` }));
-  svg.append(grid, ...paths, cursorLine);
+  svg.append(grid, ...paths, mark);
   let shown = { times: [], x: () => 0 };
   follow(svg, () => shown, look);
 
@@ -34,8 +36,8 @@ export function lineChart(host, { title, names, format, tick, least = 0, look })
     paths.forEach((path, s) => path.setAttribute("d", pathOf(times, lines[s] ?? [], x, y)));
     shown = { times, x };
     const at = cursor ?? times.length - 1;
-    cursorLine.setAttribute("visibility", cursor === null ? "hidden" : "visible");
-    if (cursor !== null) for (const end of ["x1", "x2"]) cursorLine.setAttribute(end, x(times[cursor]));
+    mark.setAttribute("visibility", cursor === null ? "hidden" : "visible");
+    if (cursor !== null) point(cursorLine, moment, x(times[cursor]), width, clock(times[cursor]));
     values.forEach((node, s) => say(node, format((lines[s] ?? [])[at] ?? null)));
     svg.setAttribute("aria-label", spoken(title, names, lines, format));
   };
@@ -65,6 +67,14 @@ function drawGrid(grid, { width, window, last, x, y, ticks, tick }) {
     place(text, { x: x(last - age), y: HEIGHT - 3, "text-anchor": ["start", "middle", "end"][i] });
     say(text, label);
   });
+}
+
+/** The cursor at `x` and its time, on the side that has room. */
+function point(line, text, x, width, time) {
+  const left = x > width / 2;
+  place(line, { x1: x, x2: x });
+  place(text, { x: left ? x - 4 : x + 4, "text-anchor": left ? "end" : "start" });
+  say(text, time);
 }
 
 function place(node, attributes) {

@@ -27,6 +27,8 @@ async function poll() {
   } catch (error) {
     if (error instanceof Unauthorized) return askForKey(error);
     element("failure").textContent = answered_s === null ? error.message : `${error.message} What follows is as of ${clock(answered_s)}.`;
+    say(element("state"), "no answer");
+    element("state").className = "badge bad";
     show("failed");
   }
   if (timer === null && !document.hidden) timer = setTimeout(poll, EVERY_MS);
