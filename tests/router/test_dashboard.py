@@ -162,12 +162,12 @@ def test_the_page_may_not_speak_to_others(browser: webdriver.Chrome, serve: Serv
 def test_hostile_names_are_text(browser: webdriver.Chrome, serve: Serve, replayed: ReplayControl) -> None:
     replayed.names[0] = HOSTILE
     replayed.states[1] = "ejected"
-    replayed.policy = HOSTILE
-    about = {"state": "ready", "at_s": 0, "requests": 1, "span_s": 1, "active": "a"}
-    replayed.evaluation = about | {"policies": [{"policy": HOSTILE, "gap": 0.1}]}
+    replayed.evaluation = evaluated(replayed)
+    replayed.policy = replayed.evaluation["rows"][0]["policy"] = replayed.evaluation["model"] = HOSTILE
     open_page(browser, serve(replayed))
     assert table(browser, "workers")[0][0] == HOSTILE
     assert text(browser, "#policy") == HOSTILE
+    until(browser, lambda: HOSTILE in text(browser, "#shadow-note"))
     assert table(browser, "shadow")[0][0] == HOSTILE
     assert texts(browser, ".heat .names .row")[0] == HOSTILE
     assert browser.find_elements(By.CSS_SELECTOR, "img, body script") == []
@@ -180,17 +180,36 @@ def test_hostile_names_are_text(browser: webdriver.Chrome, serve: Serve, replaye
 def test_every_policy_stands_beside_the_active_one(
     browser: webdriver.Chrome, serve: Serve, replayed: ReplayControl
 ) -> None:
-    replayed.evaluation = evaluated()
+    shadow = replayed.evaluation = evaluated(replayed)
+    shadow["model_error"] |= {"ttft_p99_s": None, "tpot_s": -0.0312}
     open_page(browser, serve(replayed))
-    until(browser, lambda: "Scored on 3,000 requests" in text(browser, "#shadow-note"))
-    rows = {row[0]: row for row in table(browser, "shadow")}
-    for scored in replayed.evaluation["policies"]:
+    until(browser, lambda: shadow["model"] in text(browser, "#shadow-note"))
+    assert f"Simulated on {shadow['requests']:,} requests over 1 min 0 s" in text(browser, "#shadow-note")
+    assert shadow["bound_method"] in text(browser, "#shadow-note")
+    assert "Time of all steps" in texts(browser, "#shadow thead th")
+    rows = {row[0]: row[1:] for row in table(browser, "shadow")}
+    for scored in shadow["rows"]:
         row = rows[scored["policy"] + (" (active)" if scored["policy"] == "bf_io" else "")]
-        assert row[-1] == f"+{100 * scored['gap']:.1f} %"
-        assert row[1] == f"{100 * scored['idle_share']:.1f} %"
-        assert row[3] == f"{1000 * scored['tpot_s']:.1f} ms"
-        assert row[4] == f"{scored['barrier_s']:.1f} s"
+        assert row[:3] == [f"{scored['value']:.1f} s", f"{scored['bound']:.1f} s", f"+{100 * scored['gap']:.1f} %"]
+        assert row[3] == f"{100 * scored['idle_share']:.1f} %"
+        assert row[6] == f"{1000 * scored['tpot_s']:.1f} ms"
     assert texts(browser, "tr.active th") == ["bf_io (active)"]
+    least = min(row["value"] for row in shadow["rows"])
+    assert len(texts(browser, "tr.best th")) == sum(row["value"] == least for row in shadow["rows"])
+    assert rows["measured"][6] == f"{1000 * shadow['measured']['tpot_s']:.1f} ms"
+    assert rows["measured"][:4] == [DASH] * 4
+    assert rows["simulation error"][5:7] == [DASH, "-3.1 %"]
+
+
+def test_policies_without_a_bound_have_no_gap(browser: webdriver.Chrome, serve: Serve, replayed: ReplayControl) -> None:
+    shadow = replayed.evaluation = evaluated(replayed)
+    for row in shadow["rows"]:
+        row |= {"bound": None, "gap": None}
+    shadow["last_error"] = "the evaluating process died"
+    open_page(browser, serve(replayed))
+    until(browser, lambda: "Simulated" in text(browser, "#shadow-note"))
+    assert {tuple(row[2:4]) for row in table(browser, "shadow")} == {(DASH, DASH)}
+    assert text(browser, "#shadow-error") == "The last evaluation failed: the evaluating process died"
 
 
 def test_before_there_is_an_evaluation_the_page_says_so(
@@ -198,7 +217,7 @@ def test_before_there_is_an_evaluation_the_page_says_so(
 ) -> None:
     open_page(browser, serve(replayed))
     until(browser, lambda: text(browser, "#shadow-note").startswith("Collecting: "))
-    assert "of 20,000 requests" in text(browser, "#shadow-note")
+    assert "of 100,000 requests" in text(browser, "#shadow-note")
     assert not browser.find_element(By.ID, "shadow").is_displayed()
 
 

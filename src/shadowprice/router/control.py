@@ -7,9 +7,11 @@ class Control(Protocol):
     """The router as its admin port sees it. The answers are plain JSON values.
 
     snapshot: the state now. history: equally long lists, one sample a second, the newest last. shadow: the latest
-    evaluation of every policy on the live trace, {"state": "ready", "at_s", "requests", "span_s", "active": name,
-    "policies": [{"policy": name, and numbers: idle_share, imbalance_tokens, tpot_s, ttft_p99_s, barrier_s,
-    barrier_bound_s, gap, or those of them that there are}]}, or {"state": "collecting", "requests", "needed"}.
+    evaluation of every policy on the live trace: {"state": "ready", "requests", "window_s", "evaluated_s", "model",
+    "objective", "bound_method", "rows": [{"policy", "active", "idle_share", "ttft_p50_s", "ttft_p99_s", "tpot_s",
+    "e2e_mean_s", "throughput_tok_s", "value", "bound", "gap"}], "measured", "model_error" (of the row's times and
+    throughput), "last_error"}; before there is one {"state": "collecting" or "evaluating", "requests", "needed",
+    "last_error"}.
     """
 
     def snapshot(self) -> dict[str, Any]: ...

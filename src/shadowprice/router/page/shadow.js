@@ -1,36 +1,49 @@
-// Every policy scored on the traffic that was served, beside the active one and the bound.
+// Every policy simulated on the requests that were served, beside what was measured and the bound.
 
 import { element, fillTable, say } from "./build.js";
-import { clock, count, duration, seconds, share, signedShare, tokens } from "./format.js";
+import { clock, count, duration, perSecond, seconds, share, signedShare } from "./format.js";
 
 const MEASURES = [
+  ["value", "Objective", seconds],
+  ["bound", "Bound", seconds],
+  ["gap", "Gap", signedShare],
   ["idle_share", "Idle share", share],
-  ["imbalance_tokens", "Imbalance", tokens],
-  ["tpot_s", "TPOT mean", seconds],
+  ["ttft_p50_s", "TTFT p50", seconds],
   ["ttft_p99_s", "TTFT p99", seconds],
-  ["barrier_s", "Step time, sum", seconds],
-  ["barrier_bound_s", "Bound on it", seconds],
-  ["gap", "Gap to bound", signedShare],
+  ["tpot_s", "TPOT mean", seconds],
+  ["e2e_mean_s", "E2E mean", seconds],
+  ["throughput_tok_s", "Generated", perSecond("tok")],
 ];
 
-/** shadow: {state: "collecting", requests, needed}, or {state, at_s, requests, span_s, active, policies: [{policy, ...}]}. */
+/** shadow: what `Control.shadow` answers; see there. */
 export function fillShadow(shadow) {
-  const rows = shadow.policies ?? [];
-  say(element("shadow-note"), note(shadow));
-  element("shadow").hidden = rows.length === 0;
-  const measures = MEASURES.filter(([field]) => rows.some((row) => typeof row[field] === "number"));
-  const gaps = rows.map((row) => row.gap ?? Infinity);
-  const least = Math.min(...gaps);
-  const columns = [{ name: "Policy" }, ...measures.map(([, name]) => ({ name }))];
-  fillTable(element("shadow"), columns, rows.map((row, r) => ({
-    kind: [row.policy === shadow.active ? "active" : "", gaps[r] === least && least < Infinity ? "best" : ""].join(" ").trim(),
-    cells: [row.policy === shadow.active ? `${row.policy} (active)` : row.policy, ...measures.map(([field, , format]) => format(row[field]))],
-  })));
+  const ready = shadow.state === "ready";
+  say(element("shadow-note"), ready ? scored(shadow) : waiting(shadow));
+  say(element("shadow-error"), shadow.last_error ? `The last evaluation failed: ${shadow.last_error}` : "");
+  element("shadow").hidden = !ready;
+  if (!ready) return;
+  const columns = [{ name: "Policy" }, ...MEASURES.map(([field, name]) => ({ name: field === "value" ? sentence(shadow.objective) : name }))];
+  fillTable(element("shadow"), columns, [
+    ...shadow.rows.map((row) => ({ kind: kindOf(row, shadow.rows), cells: cells(row.active ? `${row.policy} (active)` : row.policy, row) })),
+    { kind: "aside", cells: cells("measured", shadow.measured) },
+    { kind: "aside", cells: cells("simulation error", shadow.model_error, signedShare) },
+  ]);
 }
 
-function note(shadow) {
-  if (shadow.state === "collecting") return `Collecting: ${count(shadow.requests)} of ${count(shadow.needed)} requests that the evaluation needs.`;
-  const scored = `Scored on ${count(shadow.requests)} requests over ${duration(shadow.span_s)}, as of ${clock(shadow.at_s)}.`;
-  const gaps = shadow.policies.some((row) => typeof row.gap === "number");
-  return gaps ? `${scored} A gap is the distance to the bound that no policy can beat; the least is in colour.` : scored;
+const cells = (name, values, same) => [{ text: name, title: name }, ...MEASURES.map(([field, , format]) => (same ?? format)(values[field]))];
+
+function kindOf(row, rows) {
+  const best = row.value === Math.min(...rows.map(({ value }) => value));
+  return [row.active ? "active" : "", best ? "best" : ""].join(" ").trim();
 }
+
+function waiting({ state, requests, needed }) {
+  return state === "evaluating" ? `Simulating every policy on ${count(requests)} requests…` : `Collecting: ${count(requests)} of ${count(needed)} requests that the evaluation needs.`;
+}
+
+function scored(shadow) {
+  const what = `Simulated on ${count(shadow.requests)} requests over ${duration(shadow.window_s)}, as of ${clock(shadow.evaluated_s)}: ${shadow.model}.`;
+  return `${what} Bound on the ${shadow.objective}: ${shadow.bound_method}. The least is in colour.`;
+}
+
+const sentence = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
