@@ -62,19 +62,17 @@ class Dispatcher:
     def _decide(self) -> None:
         self.scheduled = False
         now_s = self.router.clock()
-        opened = self._opened(now_s)
+        opened = [worker.open_at(now_s) for worker in self.router.workers]
         if any(opened):
-            for exchange in [exchange for exchange in self.waiting if not exchange.counts]:
-                self._place_uncounted(exchange, opened, now_s)
-            for exchange in [exchange for exchange in self.waiting if exchange.tried]:
-                self._place([exchange], self._untried(exchange, opened), now_s)
+            for exchange in [exchange for exchange in self.waiting if exchange.tried or not exchange.counts]:
+                if exchange.counts:
+                    self._place([exchange], self._untried(exchange, opened), now_s)
+                else:
+                    self._place_uncounted(exchange, opened, now_s)
             while self.waiting and self._place(self._offered(now_s), opened, now_s):
-                opened = self._opened(now_s)
+                pass  # a pool at a time
         if len(self.waiting) > self.settings.queue_size:
             self._refuse_overflow(now_s)
-
-    def _opened(self, now_s: float) -> list[bool]:
-        return [worker.open_at(now_s) for worker in self.router.workers]
 
     def _untried(self, exchange: Exchange, opened: list[bool]) -> list[bool]:
         """The open workers without those that failed it already, if that leaves any."""
@@ -168,8 +166,8 @@ class Dispatcher:
         room = (self.settings.max_num_seqs or UNBOUNDED) - count
         if fit_in_kv < room:
             room = fit_in_kv if count else max(fit_in_kv, 1)
-        if room > 1 and self.router.workers[g].state == PROBING:
-            return 1
+        if self.router.workers[g].state == PROBING:
+            room = min(room, 1 - self.router.workers[g].in_flight)
         return room if room > 0 else 0
 
     def _free_kv(self, kv_tokens: list[int], waiting_tokens: list[int]) -> list[int]:
