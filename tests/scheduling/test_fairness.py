@@ -28,7 +28,9 @@ def queue(prompts: list[int], tenants: list[int] | None, arrival_s: list[float] 
 
 
 def served(*rows: tuple[int, int, int]) -> Served:
-    return Served(*np.array(rows, dtype=np.int64).reshape(-1, 3).T)
+    """Of these tenants what the rows say (tenant, prompt, output tokens); of the others that occur here nothing."""
+    table = dict.fromkeys((-3, 1, 2, 7), (0, 0)) | {tenant: tokens for tenant, *tokens in rows}
+    return Served(*np.array([(tenant, *tokens) for tenant, tokens in sorted(table.items())], dtype=np.int64).T)
 
 
 def at(now_s: float, what: Served | None) -> WorkerState:
@@ -77,7 +79,7 @@ def test_bound_on_waiting_comes_before_fairness() -> None:
     assert vtc(max_wait_s=5.5).order(waiting, NOBODY, at(6, known)).tolist() == [0, 2, 1]
 
 
-@pytest.mark.parametrize("wrong", [{"w_in": -1}, {"w_out": float("nan")}, {"max_wait_s": -0.1}])
+@pytest.mark.parametrize("wrong", [{"w_in": -1}, {"w_out": float("nan")}, {"w_in": float("inf")}, {"max_wait_s": -0.1}])
 def test_impossible_parameters_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(PolicyError, match=next(iter(wrong))):
         vtc(**wrong)
@@ -86,6 +88,22 @@ def test_impossible_parameters_are_refused(wrong: dict[str, float]) -> None:
 def test_tenants_without_what_they_were_served_are_refused() -> None:
     with pytest.raises(PolicyError, match="expected a Served"):
         vtc().order(queue([1], [1]), NOBODY, at(0, None))
+    with pytest.raises(PolicyError, match="tenant 8 waits, but"):
+        vtc().order(queue([1, 1], [7, 8]), NOBODY, at(0, served()))
+    backwards = Served(np.array([2, 1]), np.zeros(2, np.int64), np.zeros(2, np.int64))
+    with pytest.raises(PolicyError, match="ascending and distinct"):
+        vtc().order(queue([1], [1]), NOBODY, at(0, backwards))
+
+
+def test_new_tenants_do_not_disturb_what_is_known_of_others() -> None:
+    """The same decisions whether a tenant is listed from the start or from when it comes."""
+    waiting = queue([10] * 9, [1] * 9)
+    early, late = vtc(w_out=1), vtc(w_out=1)
+    early.order(waiting, NOBODY, at(0, served()))
+    late.order(waiting, NOBODY, at(0, Served(np.array([1]), np.zeros(1, np.int64), np.zeros(1, np.int64))))
+    then = queue([10, 10, 5, 10], [1, 2, -3, 2])
+    known = served((1, 80, 0))
+    assert early.order(then, NOBODY, at(1, known)).tolist() == late.order(then, NOBODY, at(1, known)).tolist()
 
 
 def test_a_flood_of_one_tenant_does_not_delay_the_other() -> None:

@@ -35,9 +35,10 @@ class Requests:
 
 @dataclass(frozen=True)
 class Served:
-    """What each tenant was given since the start; a tenant that is not listed was given nothing.
+    """What each tenant was given since the start: all of whom a request ever came, also if only to wait.
 
-    tenant: codes, ascending. prompt_tokens: of its requests when they were first admitted; output_tokens: made so far.
+    tenant: codes, ascending and distinct. prompt_tokens: of its requests when they were first admitted;
+    output_tokens: made so far.
     """
 
     tenant: IntArray
