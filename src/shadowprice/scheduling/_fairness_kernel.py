@@ -34,7 +34,7 @@ def starts(tenant, prompt, generated, codes, prompts, outputs, tenants, floor, l
     """Fill `start`: the counter of each request's tenant when its turn comes. Returns the floor and the largest start.
 
     codes, prompts, outputs: of those served, by tenant, as are the rows `tenants`. A request whose tenant is not among
-    them leaves a largest start of -1.
+    them leaves all as it was, and a largest start of -1.
     """
     place = np.searchsorted(codes, tenant)
     for i in range(len(tenant)):

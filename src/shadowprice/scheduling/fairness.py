@@ -56,8 +56,8 @@ class VirtualTokenCounter:
 
     w_in, w_out: what a prompt and an output token count. max_wait_s: as in `Ranked`, whoever waited longer goes first;
     finite, it bounds the wait and gives up the guarantee. One object serves one queue; `fresh()` has seen nothing.
-    Raises PolicyError outside finite w_in, w_out >= 0 and max_wait_s >= 0, and when the state does not list the tenants
-    of waiting requests with what they were served.
+    Raises PolicyError outside finite w_in, w_out >= 0 and max_wait_s >= 0, and when requests have tenants but the state
+    does not say what these were served.
     """
 
     name: str = "vtc"
@@ -90,39 +90,54 @@ class VirtualTokenCounter:
     def _starts(self, waiting: Requests, tenant: IntArray, served: Served) -> FloatArray:
         """The counter of each request's tenant when its turn comes, those of its tenant before it admitted."""
         memory = self._memory
-        if not np.array_equal(memory.codes, served.tenant):
-            _follow(memory, served.tenant)
+        prompts, outputs = _of_known(memory, served)
         start = np.empty(len(waiting))
-        contiguous = np.ascontiguousarray
-        memory.floor, last = starts(
-            contiguous(tenant),
-            contiguous(waiting.prompt_tokens),
-            contiguous(waiting.generated_tokens),
-            memory.codes,
-            contiguous(served.prompt_tokens),
-            contiguous(served.output_tokens),
-            memory.tenants,
-            memory.floor,
-            memory.last,
-            float(self.w_in),
-            float(self.w_out),
-            start,
-        )
-        if last < 0:
-            unknown = tenant[~np.isin(tenant, served.tenant)][0]
-            raise PolicyError(f"policy {self.name}: tenant {unknown} waits, but state.served does not list it")
-        memory.last = last
+        columns = [np.ascontiguousarray(c) for c in (tenant, waiting.prompt_tokens, waiting.generated_tokens)]
+        weights = float(self.w_in), float(self.w_out)
+        floor, last = _run(memory, columns, prompts, outputs, weights, start)
+        if last < 0:  # somebody waits who was given nothing yet
+            _make_room(memory, tenant)
+            prompts, outputs = _of_known(memory, served)
+            floor, last = _run(memory, columns, prompts, outputs, weights, start)
+        memory.floor, memory.last = floor, last
         return start
 
 
-def _follow(memory: _Memory, codes: IntArray) -> None:
-    """Make room for new tenants, keeping what is known of the others."""
-    if len(codes) and not np.all(np.diff(codes) > 0):
-        raise PolicyError("state.served.tenant must be ascending and distinct")
-    tenants = np.zeros(len(codes), TENANT)
-    _, old, new = np.intersect1d(memory.codes, codes, assume_unique=True, return_indices=True)
-    tenants[new] = memory.tenants[old]
-    memory.codes, memory.tenants = codes.copy(), tenants
+def _run(
+    memory: _Memory,
+    columns: list[IntArray],
+    prompts: IntArray,
+    outputs: IntArray,
+    weights: tuple[float, float],
+    start: FloatArray,
+) -> tuple[float, float]:
+    tenant, prompt, generated = columns
+    state = (memory.tenants, memory.floor, memory.last)
+    found: tuple[float, float] = starts(
+        tenant, prompt, generated, memory.codes, prompts, outputs, *state, *weights, start
+    )
+    return found
+
+
+def _of_known(memory: _Memory, served: Served) -> tuple[IntArray, IntArray]:
+    """Prompt and output tokens served of each tenant in memory, which has room for all of those served."""
+    if not np.array_equal(memory.codes, served.tenant):
+        if np.any(np.diff(served.tenant) <= 0):
+            raise PolicyError(f"state.served.tenant is {served.tenant}; expected ascending and distinct codes")
+        _make_room(memory, served.tenant)
+        place = np.searchsorted(memory.codes, served.tenant)
+        prompts, outputs = np.zeros(len(memory.codes), np.int64), np.zeros(len(memory.codes), np.int64)
+        prompts[place], outputs[place] = served.prompt_tokens, served.output_tokens
+        return prompts, outputs
+    return np.ascontiguousarray(served.prompt_tokens), np.ascontiguousarray(served.output_tokens)
+
+
+def _make_room(memory: _Memory, codes: IntArray) -> None:
+    """Take these tenants into memory, beside those that are."""
+    together = np.union1d(memory.codes, codes)
+    tenants = np.zeros(len(together), TENANT)
+    tenants[np.searchsorted(together, memory.codes)] = memory.tenants
+    memory.codes, memory.tenants = together, tenants
 
 
 def vtc(w_in: float = 1.0, w_out: float = 2.0, max_wait_s: float = inf) -> VirtualTokenCounter:

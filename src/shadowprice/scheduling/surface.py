@@ -35,7 +35,7 @@ class Requests:
 
 @dataclass(frozen=True)
 class Served:
-    """What each tenant was given since the start: all of whom a request ever came, also if only to wait.
+    """What each tenant was given since the start; a tenant that is not listed was given nothing.
 
     tenant: codes, ascending and distinct. prompt_tokens: of its requests when they were first admitted;
     output_tokens: made so far.
