@@ -14,12 +14,12 @@ IMPROVING_ROUNDS = 4
 
 
 @njit(cache=True)
-def lowest_workers(window, x, k, low):
-    """Fill low[:k] with the workers of least load at point x, least first."""
+def lowest_workers(loads, k, low):
+    """Fill low[:k] with the workers of least load, least first."""
     n = 0
-    for g in range(len(window)):
+    for g in range(len(loads)):
         j = n
-        while j > 0 and window[low[j - 1], x] > window[g, x]:
+        while j > 0 and loads[low[j - 1]] > loads[g]:
             j -= 1
         if j < k:
             last = min(n, k - 1)
@@ -30,35 +30,34 @@ def lowest_workers(window, x, k, low):
 
 
 @njit(cache=True)
-def add_scores(window, workers, x, added, weight, k, price, tie, law, law_width, low, scores):
-    """Add to scores[g] what giving the request to worker g costs at point x of the window, per step.
+def add_scores(loads, more, weight, k, price, tie, law, law_width, low, rank, scores):
+    """Add to scores[g] what raising worker g's load by more[g] costs at one point of the window, per step.
 
     The rise of the maximum, plus `price` for each token that the k deepest holes would then let the next prompt raise
-    it by, plus `tie` for each token of load.
+    it by, plus `tie` for each token of load. rank[g]: -1 for every worker, as it is left; low: room for k + 1.
     """
     top = 0.0
-    for g in range(len(window)):
-        top = max(top, window[g, x])
-    lowest_workers(window, x, min(k + 1, len(window)), low)
+    for g in range(len(loads)):
+        top = max(top, loads[g])
+    lowest_workers(loads, min(k + 1, len(loads)), low)
     unchanged = 0.0
     for j in range(k):
-        unchanged += excess(law, law_width, top - window[low[j], x])
-    for g in range(len(window)):
-        after = window[g, x] + added / workers[g].speed
+        unchanged += excess(law, law_width, top - loads[low[j]])
+        rank[low[j]] = j
+    for g in range(len(loads)):
+        after = loads[g] + more[g]
         rise = after - top if after > top else 0.0
-        dropped = -1
-        for j in range(k):
-            if low[j] == g:
-                dropped = j
         cost = unchanged
-        if dropped >= 0 or rise > 0.0:
+        if rank[g] >= 0 or rise > 0.0:
             cost = 0.0
             for j in range(k):
-                level = window[low[j], x]
-                if j == dropped:
-                    level = min(after, window[low[k], x]) if k < len(window) else after
+                level = loads[low[j]]
+                if j == rank[g]:
+                    level = min(after, loads[low[k]]) if k < len(loads) else after
                 cost += excess(law, law_width, top + rise - level)
         scores[g] += weight * (rise + price * cost + tie * after)
+    for j in range(k):
+        rank[low[j]] = -1
 
 
 @njit(cache=True)
@@ -82,7 +81,9 @@ def place_all(
     k = min(rules.holes if rules.holes > 0 else max(1, round(np.sqrt(G) / 2)), G)
     price = rules.price * G / k / (1 + growth_ratio(notes))
     tie = rules.tie + rules.growth_tie * growth_ratio(notes)
-    weights, scores, low = np.empty(points), np.empty(G), np.zeros(G + 1, np.int64)
+    weights, scores, more = np.empty(points), np.empty(G), np.empty(G)
+    low, rank = np.zeros(G + 1, np.int64), np.full(G, -1)
+    loads, law_width = window.T.copy(), notes[0].law_width
     added = np.empty((n, points))
     point_weights(rules, notes, weights)
     for i in largest_first(requests, pool, n):
@@ -94,16 +95,19 @@ def place_all(
                 lost = requests[r].prompt - cached_tokens(requests, r, g, blocks, block_tokens, tree)
                 scores[g] = rules.prefill_kv_tokens * lost / mean_output(notes) / workers[g].speed
         for x in range(points):
-            add_scores(window, workers, x, added[i, x], weights[x], k, price, tie, law, notes[0].law_width, low, scores)
+            for g in range(G):
+                more[g] = added[i, x] / workers[g].speed
+            add_scores(loads[x], more, weights[x], k, price, tie, law, law_width, low, rank, scores)
         g = int(np.argmin(scores))
         answer[i] = g
         for x in range(points):
-            window[g, x] += added[i, x] / workers[g].speed
+            loads[x, g] += added[i, x] / workers[g].speed
         give(requests, workers, r, g)
         note_prompt(notes, recent, requests[r].prompt)
         if rules.prefill_kv_tokens > 0:
             remember_prefix(requests, r, g, blocks, block_tokens, tree, seen)
     if rules.price == 0 and rules.prefill_kv_tokens == 0 and n > 1 and same_speed(workers):
+        window[:] = loads.T
         improve(window, added, weights, np.full(G, n), answer, IMPROVING_ROUNDS)
 
 
