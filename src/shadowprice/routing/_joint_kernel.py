@@ -30,15 +30,13 @@ def lowest_workers(loads, k, low):
 
 
 @njit(cache=True)
-def add_scores(loads, more, weight, k, price, tie, law, law_width, low, rank, scores):
+def add_scores(loads, top, more, weight, k, price, tie, law, law_width, low, rank, scores):
     """Add to scores[g] what raising worker g's load by more[g] costs at one point of the window, per step.
 
     The rise of the maximum, plus `price` for each token that the k deepest holes would then let the next prompt raise
-    it by, plus `tie` for each token of load. rank[g]: -1 for every worker, as it is left; low: room for k + 1.
+    it by, plus `tie` for each token of load. top: the largest load. rank[g]: -1 for every worker, as it is left; low:
+    room for k + 1.
     """
-    top = 0.0
-    for g in range(len(loads)):
-        top = max(top, loads[g])
     lowest_workers(loads, min(k + 1, len(loads)), low)
     unchanged = 0.0
     for j in range(k):
@@ -83,7 +81,10 @@ def place_all(
     tie = rules.tie + rules.growth_tie * growth_ratio(notes)
     weights, scores, more = np.empty(points), np.empty(G), np.empty(G)
     low, rank = np.zeros(G + 1, np.int64), np.full(G, -1)
-    loads, law_width = window.T.copy(), notes[0].law_width
+    loads, tops, law_width = window.T.copy(), np.zeros(points), notes[0].law_width
+    for x in range(points):
+        tops[x] = max(loads[x].max(), 0.0)
+    equal = same_speed(workers)
     added = np.empty((n, points))
     point_weights(rules, notes, weights)
     for i in largest_first(requests, pool, n):
@@ -95,18 +96,21 @@ def place_all(
                 lost = requests[r].prompt - cached_tokens(requests, r, g, blocks, block_tokens, tree)
                 scores[g] = rules.prefill_kv_tokens * lost / mean_output(notes) / workers[g].speed
         for x in range(points):
-            for g in range(G):
-                more[g] = added[i, x] / workers[g].speed
-            add_scores(loads[x], more, weights[x], k, price, tie, law, law_width, low, rank, scores)
+            more[:] = added[i, x]
+            if not equal:
+                for g in range(G):
+                    more[g] /= workers[g].speed
+            add_scores(loads[x], tops[x], more, weights[x], k, price, tie, law, law_width, low, rank, scores)
         g = int(np.argmin(scores))
         answer[i] = g
         for x in range(points):
             loads[x, g] += added[i, x] / workers[g].speed
+            tops[x] = max(tops[x], loads[x, g])
         give(requests, workers, r, g)
         note_prompt(notes, recent, requests[r].prompt)
         if rules.prefill_kv_tokens > 0:
             remember_prefix(requests, r, g, blocks, block_tokens, tree, seen)
-    if rules.price == 0 and rules.prefill_kv_tokens == 0 and n > 1 and same_speed(workers):
+    if rules.price == 0 and rules.prefill_kv_tokens == 0 and n > 1 and equal:
         window[:] = loads.T
         improve(window, added, weights, np.full(G, n), answer, IMPROVING_ROUNDS)
 
