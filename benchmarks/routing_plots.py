@@ -93,7 +93,7 @@ def growth_plot() -> None:
         axes.annotate(f"{case[0]} x {case[1]}", (a, b), xytext=(4, 4), textcoords="offset points", fontsize=7)
     axes.plot([0, max(x)], [0, max(x)], color="#9a9a9a", ls="--", label=r"sqrt(B log G)")
     axes.set(xlabel="sqrt(B log G), points are G x B", ylabel="imbalance, round robin / BF-IO", xlim=0, ylim=0)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="lower right")
     save(figure, "growth")
 
 
