@@ -52,6 +52,12 @@ def route(
     ] = "fcfs",
     max_wait: Annotated[float, _option("Seconds after which nobody passes a request in that queue.", POLICY)] = 30.0,
     pool: Annotated[int, _option("How many waiting requests are offered to the policy at once.", POLICY)] = 64,
+    prefill_kv_tokens: Annotated[
+        float,
+        _option(
+            "Of bf_io and priced_holes: cost of recomputing a prompt token, in KV tokens; 0: balance only.", POLICY
+        ),
+    ] = 0.0,
     tokenizer: Annotated[
         str | None, _option("A tokenizer.json, to count prompt tokens; else bytes per token are learned.", POLICY)
     ] = None,
@@ -97,6 +103,10 @@ def route(
         str | None, _option("Write the live trace here (.parquet or .jsonl), for audit and plan.", OUTPUT)
     ] = None,
     access_log: Annotated[str | None, _option("A JSON line per request to this file; - for stdout.", OUTPUT)] = None,
+    otlp_traces_endpoint: Annotated[
+        str | None,
+        _option("Send OpenTelemetry spans there, http://host:4318/v1/traces (needs the extra otel).", OUTPUT),
+    ] = None,
     shadow: Annotated[bool, _option("Score every policy on the live trace beside the active one.", OUTPUT)] = True,
 ) -> None:
     """Route OpenAI requests to vLLM or SGLang workers: a reverse proxy with the policies that the audit measured."""
@@ -137,6 +147,8 @@ def route(
             drain_timeout_s=shutdown_grace_period_secs,
             record=record,
             access_log=access_log,
+            otlp_traces_endpoint=otlp_traces_endpoint,
+            prefill_kv_tokens=prefill_kv_tokens,
             worker_file=worker_file,
             tokenizer=tokenizer,
             shadow=shadow,

@@ -14,7 +14,7 @@ import numpy as np
 from shadowprice.router.exchange import Exchange
 from shadowprice.router.live_worker import PROBING
 from shadowprice.router.queue_order import QueueOrder
-from shadowprice.routing.policies import POLICIES, BuiltIn
+from shadowprice.router.settings import make_policy
 from shadowprice.routing.surface import IntArray, Pending, Workers
 from shadowprice.workload.trace import Ragged
 
@@ -33,7 +33,7 @@ class Dispatcher:
         self.router = router
         self.settings = router.settings
         self.waiting: dict[Exchange, None] = {}  # in order of arrival
-        self.policy: BuiltIn = POLICIES[self.settings.policy]()
+        self.policy = make_policy(self.settings.policy, self.settings)
         self.order = QueueOrder(self.settings.scheduling_policy, self.settings.max_wait_s)
         self.finished: list[int] = []  # output tokens of what ended since the policy was last asked
         self.scheduled = False
@@ -46,8 +46,8 @@ class Dispatcher:
         none = np.zeros(workers, np.int64)
         view = Workers(none, none, none, none, none + 1)
         request = Pending(np.zeros(1), np.ones(1, np.int64), np.full(1, -1, np.int64))
-        for make in {self.policy.name: POLICIES[self.policy.name], "random": POLICIES["random"]}.values():
-            make().assign(request, view, 0.0)
+        for name in {self.policy.name, "random"}:  # who draws is compiled apart
+            make_policy(name, self.settings).assign(request, view, 0.0)
 
     def submit(self, exchange: Exchange) -> None:
         """Give it a worker, in this turn of the event loop if there is room."""

@@ -36,6 +36,7 @@ from shadowprice.router.router import Router
 from shadowprice.router.scrape import watch_metrics
 from shadowprice.router.settings import Settings
 from shadowprice.router.shadow_runner import ShadowRunner, ShadowSetting
+from shadowprice.router.tracing import Tracer
 from shadowprice.router.watch import TICK_S, tick
 from shadowprice.router.worker_file import read_worker_file
 
@@ -59,6 +60,8 @@ class Server:
         self.router = Router(settings, self.loop, flights or Flights())
         self.recorder = None if settings.record is None else Recorder(settings.record)
         self.shadow = ShadowRunner() if settings.shadow else None
+        endpoint = settings.otlp_traces_endpoint
+        self.tracer = None if endpoint is None else Tracer(endpoint)
         self.access_log = None if settings.access_log is None else AccessLog(settings.access_log)
         self.family = None if memory is None else Family(self, memory)
         self.member = None if first is None else Member(self, first)
@@ -82,6 +85,8 @@ class Server:
             self.router.when_ended.append(self._account)
         if self.access_log is not None:
             self.router.when_ended.append(self.access_log.add)
+        if self.tracer is not None:
+            self.router.when_ended.append(self.tracer.add)
         self.router.own_answers["/metrics"] = self._metrics
         context = None if self.settings.ssl_certfile is None else _tls(self.settings)
         self.router.dispatcher.warm_up()
@@ -276,6 +281,8 @@ class Server:
             self.shadow.close()
         if self.access_log is not None:
             self.access_log.flush()
+        if self.tracer is not None:
+            await self.loop.run_in_executor(None, self.tracer.close)
         if self.recorder is not None:
             self.recorder.close()
 
