@@ -20,12 +20,19 @@ LONG_S = 20.0  # a wait that ends so late has failed
 GET = b"GET /v1/x HTTP/1.1\r\nHost: r\r\n\r\n"
 
 
+OPEN: list["RawClient"] = []  # closed when the test ends
+
+
 def run(work: Coroutine[Any, Any, None]) -> None:
     """Run a test on uvloop."""
 
     async def bounded() -> None:
-        async with asyncio.timeout(6 * LONG_S):
-            await work
+        try:
+            async with asyncio.timeout(6 * LONG_S):
+                await work
+        finally:
+            while OPEN:
+                OPEN.pop().leave()
 
     uvloop.run(bounded())
 
@@ -84,6 +91,7 @@ class RawClient:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
         self._rest = b""
+        OPEN.append(self)
 
     @classmethod
     async def to(cls, server: Server, *, receive_buffer: int | None = None) -> "RawClient":
@@ -92,7 +100,11 @@ class RawClient:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", server.port))
-        return cls(*await asyncio.open_connection(sock=sock, limit=1 << 16 if receive_buffer is None else 4096))
+        return cls(*await asyncio.open_connection(sock=sock))
+
+    def hurry(self) -> None:
+        """Take more at a time from now on."""
+        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
 
     async def send(self, data: bytes) -> None:
         self.writer.write(data)

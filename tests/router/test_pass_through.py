@@ -86,7 +86,6 @@ def test_answers_without_a_body_end_at_their_head_and_keep_the_connections() -> 
                 got = await client.response(method.encode())
                 assert got.whole and not got.body and got.values(b"content-length") == length
             assert worker.connections == before + 1
-            client.leave()
 
     run(work())
 
@@ -118,7 +117,6 @@ def test_bodies_of_any_framing_come_out_whole() -> None:
                     assert got.body == body and got.whole, (target, version)
                     stays = version == "1.1" or (not close and target == b"/length")
                     assert (b"close" in got.values(b"connection")) is not stays
-                    client.leave()
 
     run(work())
 
@@ -137,7 +135,6 @@ def test_chunked_requests_arrive_with_a_length_and_without_extensions_or_trailer
                 assert worker.calls[-1].body == b"abc" + b"xy" * 2000
                 assert worker.calls[-1].values(b"content-length") == [b"4003"]
                 assert not worker.calls[-1].values(b"x-t") and not worker.calls[-1].values(b"transfer-encoding")
-                client.leave()
 
     run(work())
 
@@ -206,7 +203,6 @@ def test_a_token_is_passed_on_when_it_comes() -> None:
                 await client.reader.readuntil(b"{%d}" % i)
                 go.set()
             assert await client.reader.readuntil(LAST_CHUNK)
-            client.leave()
 
     go = asyncio.Event()
     run(work())

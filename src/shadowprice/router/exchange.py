@@ -1,10 +1,10 @@
 """One request's way to a worker and back: attempts, tokens counted, the answer framed anew for the client."""
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shadowprice.router.body import NOTHING, Asked, usage_of
-from shadowprice.router.head import HOP_BY_HOP, Headers, end_to_end, request_head, response_head
+from shadowprice.router.head import HOP_BY_HOP, end_to_end, request_head, response_head
 from shadowprice.router.live_worker import LiveWorker
 from shadowprice.router.upstream import BODILESS, Upstream
 
@@ -167,15 +167,12 @@ class Exchange:
         self.head_sent = True
         self.first_s = now_s
         self.status = status = upstream.status
-        headers = upstream.headers
         self.framing = b""
         bodiless = upstream.only_head or status in BODILESS
-        length = _value(headers, b"content-length")
-        if not bodiless and length is None:
+        if not bodiless and not upstream.has_length:
             self.framing = CHUNKED if self.request.chunks_allowed else b"Connection: close\r\n"
-        self.event_stream = (_value(headers, b"content-type") or b"").lower().startswith(b"text/event-stream")
-        connection = b",".join([value for name, value in headers if name.lower() == b"connection"])
-        lines = end_to_end(headers, connection, OF_NO_CONTENT if status == 204 else HOP_BY_HOP)
+        self.event_stream = upstream.content_type.lower().startswith(b"text/event-stream")
+        lines = end_to_end(upstream.headers, upstream.connection, OF_NO_CONTENT if status == 204 else HOP_BY_HOP)
         keep_alive = self.request.keep_alive and (self.framing is CHUNKED or not self.framing)
         framing = self.framing if self.framing is CHUNKED else b""
         if keep_alive and not self.request.chunks_allowed:
@@ -282,11 +279,3 @@ class Exchange:
 def _ends_after(position: int, pattern: re.Pattern[bytes], text: bytes) -> int:
     """How many matches end after that position."""
     return sum(found.end() > position for found in pattern.finditer(text))
-
-
-def _value(headers: Headers, wanted: bytes) -> Any:
-    """The value of the first header of that (lower-case) name, or None."""
-    for name, value in headers:
-        if name.lower() == wanted:
-            return value
-    return None

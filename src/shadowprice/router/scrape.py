@@ -77,7 +77,7 @@ def take_report(router: "Router", worker: LiveWorker, text: bytes) -> None:
     requests, usage, capacity = read_report(text, worker.rank)
     if capacity is not None:
         worker.kv_capacity_tokens = capacity
-    here, waiting, kv, waiting_kv = router.flights.load_of(worker.index)
+    here, waiting, kv, waiting_kv = router.flights.loads(len(router.workers))[worker.index]
     if requests is not None:
         worker.foreign_requests = max(int(requests) - here - waiting, 0)
     if usage is not None and worker.kv_capacity_tokens:

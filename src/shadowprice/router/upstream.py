@@ -34,14 +34,15 @@ class Upstream(asyncio.Protocol):
         self.listener: Listener | None = None
         self.transport: asyncio.Transport | None = None
         self.used = False
+        self.parser = httptools.HttpResponseParser(self)
         self._new_response()
 
     def _new_response(self) -> None:
-        self.parser = httptools.HttpResponseParser(self)
         self.status = self.overhead_bytes = 0
         self.headers: Headers = []
+        self.connection = self.content_type = b""
         self.framed = False  # has Content-Length or chunks: else its end is the connection's
-        self.head_complete = self.complete = self.keep_alive = False
+        self.head_complete = self.complete = self.keep_alive = self.has_length = False
         self.only_head = False  # asked for with HEAD
         self.received = False
         self.body: list[bytes] = []
@@ -50,6 +51,8 @@ class Upstream(asyncio.Protocol):
         """Send a request; the listener hears of the response. only_head: it is a HEAD request."""
         assert self.transport is not None
         self.listener = listener
+        if self.only_head:  # the parser still waits for the body that the head announced
+            self.parser = httptools.HttpResponseParser(self)
         if self.complete or self.received:
             self._new_response()
         self.only_head = only_head
@@ -121,6 +124,17 @@ class Upstream(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.head_complete:  # trailers stay here
             self.headers.append((name, value))
+            lower = name.lower()
+            if lower == b"content-length":
+                self.framed = self.has_length = True
+            elif lower == b"transfer-encoding":
+                self.framed = True
+                if value.lower() != b"chunked":
+                    raise ValueError(f"Transfer-Encoding {value!r}; expected chunked")
+            elif lower == b"content-type":
+                self.content_type = value
+            elif lower == b"connection":
+                self.connection = self.connection + b"," + value if self.connection else value
 
     def on_headers_complete(self) -> None:
         if self.complete:
@@ -130,14 +144,6 @@ class Upstream(asyncio.Protocol):
             return
         self.head_complete = True
         self.overhead_bytes = 0
-        for name, value in self.headers:
-            lower = name.lower()
-            if lower == b"content-length":
-                self.framed = True
-            elif lower == b"transfer-encoding":
-                self.framed = True
-                if value.lower() != b"chunked":
-                    raise ValueError(f"Transfer-Encoding {value!r}; expected chunked")
         if self.only_head or self.status in BODILESS:
             self.framed = self.complete = True
             self.keep_alive = self.parser.should_keep_alive()
@@ -154,6 +160,8 @@ class Upstream(asyncio.Protocol):
             return
         if self.status < 200:
             self.headers = []
+            self.connection = self.content_type = b""
+            self.framed = self.has_length = False
         else:
             self.complete = True
             self.keep_alive = self.parser.should_keep_alive()
