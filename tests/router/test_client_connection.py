@@ -94,7 +94,7 @@ def test_a_connection_stays_open_as_the_client_asked(head: bytes, open_after: bo
             await client.send(GET)
             if open_after:
                 assert (await client.response()).status == 200
-                else:
+            else:
                 with pytest.raises((ConnectionError, AssertionError)):
                     assert await client.ended()
             assert len(worker.calls) == 1 + open_after
@@ -279,9 +279,9 @@ def test_a_client_that_leaves_takes_its_request_with_it() -> None:
                     await client.send(streamed())
                     await until(lambda: worker.running)  # noqa: B023
                     await queued.send(streamed())
-                    await until(lambda: server.router.dispatcher.waiting)  # noqa: B023
+                    await until(lambda: server.router.dispatcher.waiting)
                     queued.leave()
-                    await until(lambda: not server.router.dispatcher.waiting)  # noqa: B023
+                    await until(lambda: not server.router.dispatcher.waiting)
                     client.leave()
                     await until(lambda: not worker.running)  # noqa: B023
                     assert server.router.statistics.responses["aborted"] == 2
