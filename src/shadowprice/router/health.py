@@ -17,14 +17,14 @@ FAILED_PROBES = 2  # in a row; one is enough when nothing listens
 async def probe(session: aiohttp.ClientSession, url: str, timeout_s: float) -> str:
     """Why the endpoint is not well; empty when it is."""
     try:
-        async with session.get(url, timeout=aiohttp.ClientTimeout(total=timeout_s)) as response:
+        async with session.get(url, timeout=aiohttp.ClientTimeout(total=timeout_s), allow_redirects=False) as response:
             await response.read()
             return f"{url} answers {response.status}" if response.status >= 500 else ""
     except TimeoutError:
         return f"{url} does not answer within {timeout_s:g} s"
     except aiohttp.ClientConnectorError as error:
         return f"nothing listens: {error.os_error.strerror or error}"
-    except (aiohttp.ClientError, OSError) as error:
+    except (aiohttp.ClientError, OSError, ValueError) as error:
         return f"{url}: {error or type(error).__name__}"
 
 
