@@ -4,7 +4,7 @@
     .venv/bin/python benchmarks/router_quality.py slots --seconds 20 --routers 'ours bf_io,smg least_load'
 
 Eight mock workers of 64 slots step together; a step takes STEP.fixed_s + STEP.per_kv_token_s * (KV tokens of the
-fullest), as tensors sharded over data-parallel ranks make it. They serve the first minutes of the Azure 2023 chat trace.
+fullest), as the barrier of data-parallel ranks makes it. They serve the first minutes of the Azure 2023 chat trace.
 So that workers, load and router fit into two cores, prompts and outputs are a quarter as long (a request then holds a
 quarter of the KV tokens for a quarter of the steps; the shape of both distributions stays), and arrivals are compressed
 to the load that is wanted. Load 1 is the rate that order of arrival sustains with all slots taken, least KV first, as
@@ -24,7 +24,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -82,7 +82,10 @@ def write_replay(trace: Trace, path: Path) -> None:
 
 
 def serve(name: str, replay: Path, seconds: float) -> Row:
-    """One run: the router before fresh workers, the whole replay, whose arrivals take `seconds`. Raises BenchError when a request is not answered."""
+    """One run: the router before fresh workers, the whole replay, whose arrivals take `seconds`.
+
+    Raises BenchError when a request is not answered whole.
+    """
     front, back = cores()
     pace = {"slots": SLOTS, "mode": "lockstep", "step_us": STEP.fixed_s * 1e6, "kv_token_us": STEP.per_kv_token_s * 1e6}
     own = {"max_num_seqs": SLOTS} if split(name)[0] == OURS else {}
@@ -152,7 +155,8 @@ def print_result(result: Row, console: Console) -> None:
     for regime, load in REGIMES.items():
         rows = [row for row in result["rows"] if row["regime"] == regime]
         if rows:
-            title = f"{regime}: load {load}, {rows[0]['requests']:,} requests, {WORKERS} workers of {SLOTS} slots in lockstep"
+            size = f"{rows[0]['requests']:,} requests, {WORKERS} workers of {SLOTS} slots in lockstep"
+            title = f"{regime}: load {load}, {size}"
             console.print(quality_table(rows, title))
     for row in result["missing"]:
         console.print(f"{row['router']}: {row['error']}")
