@@ -23,3 +23,7 @@ class InfeasibleError(ShadowpriceError):
 
 class ExpertError(ShadowpriceError):
     """Expert loads are unreadable, or a placement or dispatch of experts is impossible."""
+
+
+class RouterError(ShadowpriceError):
+    """A worker URL, router setting or admin request is unusable."""

@@ -147,3 +147,20 @@ def test_impossible_parameters_are_named(make: object, message: str) -> None:
     assert callable(make)
     with pytest.raises(PolicyError, match=message):
         make()
+
+
+@pytest.mark.parametrize("name", list(POLICIES))
+@pytest.mark.parametrize("may_wait", [False, True])
+def test_a_worker_that_is_not_open_gets_nothing_and_the_rest_is_as_without_it(name: str, may_wait: bool) -> None:
+    rng = np.random.default_rng(0)
+    policy, fewer = POLICIES[name](), POLICIES[name]()
+    for turn in range(60):
+        kv, running = rng.integers(0, 9000, 5), rng.integers(0, 5, 5)
+        shut = rng.integers(0, 5)
+        ask = pending(*rng.integers(1, 3000, rng.integers(1, 6)), may_wait=may_wait)
+        free = np.arange(5) != shut
+        answer = policy.assign(ask, workers(*kv, running=running, open=free), turn / 10)
+        assert np.all(answer != shut) and (may_wait or np.all(answer >= 0))
+        if name in ("least_kv", "br_0", "bf_io", "priced_holes"):
+            without = fewer.assign(ask, workers(*kv[free], running=running[free]), turn / 10)
+            assert np.array_equal(np.where(answer > shut, answer - 1, answer), without)

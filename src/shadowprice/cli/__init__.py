@@ -11,6 +11,8 @@ from shadowprice.cli.experts import experts
 from shadowprice.cli.fleet import fleet_app
 from shadowprice.cli.plan import EPILOG as PLAN_EPILOG
 from shadowprice.cli.plan import plan
+from shadowprice.cli.route import EPILOG as ROUTE_EPILOG
+from shadowprice.cli.route import route
 from shadowprice.cli.trace import trace_app
 from shadowprice.errors import ShadowpriceError
 
@@ -23,6 +25,7 @@ app = typer.Typer(
 app.command("audit", epilog=EPILOG)(audit)
 app.command("experts", epilog=EXPERTS_EPILOG)(experts)
 app.command("plan", epilog=PLAN_EPILOG)(plan)
+app.command("route", epilog=ROUTE_EPILOG)(route)
 app.add_typer(bench_app, name="bench")
 app.add_typer(fleet_app, name="fleet")
 app.add_typer(trace_app, name="trace")

@@ -1,13 +1,18 @@
-"""A built-in policy asked through arrays: fills the kernel's tables, decides, and keeps the memory."""
+"""A built-in policy asked through arrays: hands them to the kernel, and keeps the memory."""
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from shadowprice.routing import _tables as tables
-from shadowprice.routing._decide_kernel import decide
-from shadowprice.routing._learn_kernel import note_end
+from shadowprice.routing._ask_kernel import ask
 from shadowprice.routing.surface import FloatArray, IntArray, Pending, Workers
 from shadowprice.workload.trace import Ragged
+
+NO_INTS, NO_FLOATS, NO_KEYS = np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.uint64)
+_COMPILED: list[Callable[..., None]] = []  # the kernel's entry, once it is compiled
 
 
 def request_keys(
@@ -25,90 +30,110 @@ def request_keys(
 
 
 class Asked:
-    """The memory of one policy for a number of workers."""
+    """The memory of one policy for a number of workers, and the tables that its decisions are taken in."""
 
     def __init__(self, rules: tables.Rules, workers: int, rng: np.random.Generator) -> None:
-        self.rules = rules
+        self.rules = tables.typed(rules)
         self.workers = workers
         self.rng = rng
-        self.memory = tables.new_memory(rules, workers, np.zeros(0, np.int64), 0)
+        self.memory = tables.new_memory(self.rules, workers, NO_INTS, 0)
         self.block_ids: dict[int, int] = {}
+        self.worker_rows = np.zeros(workers, tables.WORKER)
+        self.counts = np.zeros(workers, np.int64)
+        self._make_room(64, 64)
 
     def decide(self, pending: Pending, workers: Workers, now_s: float) -> IntArray:
         """The answer of `assign`."""
-        if workers.finished_tokens is not None:
-            for tokens in workers.finished_tokens:
-                note_end(self.memory.notes, self.memory.ages, self.memory.age_class, int(tokens))
-        requests, slots = self.request_table(pending, workers)
-        answer = np.full(len(pending), -1, np.int64)
-        self._show_blocks(pending, requests)
-        pool = np.arange(len(pending))
-        if len(pending):
-            decide(
-                self.rules,
-                requests,
-                pool,
-                len(pool),
-                worker_table(workers),
-                slots,
-                0,
-                float(now_s),
-                pending.may_wait,
-                *self.memory,
-                answer,
-                self.rng,
+        n, active = len(pending), workers.active
+        m = 0 if active is None else len(active.worker)
+        if n + m > len(self.requests) or m > self.slots.shape[1]:
+            self._make_room(2 * (n + m), 2 * m)
+        answer = np.full(n, -1, np.int64)
+        running = (NO_INTS,) * 4
+        if active is not None:
+            running = (
+                _ints(active.worker),
+                _ints(active.prompt_tokens),
+                _ints(active.generated_tokens),
+                _ints(active.predicted_output),
             )
+        _call(
+            self.rules,
+            float(now_s),
+            bool(pending.may_wait),
+            np.ascontiguousarray(pending.arrival_s, np.float64),
+            _ints(pending.prompt_tokens),
+            _ints(pending.passes),
+            _ints(pending.predicted_output),
+            self._keys(pending),
+            *self._show_blocks(pending),
+            _ints(workers.kv_tokens),
+            _ints(workers.running),
+            _ints(workers.waiting),
+            _ints(workers.waiting_tokens),
+            _ints(workers.slots),
+            NO_FLOATS if workers.speed is None else np.ascontiguousarray(workers.speed, np.float64),
+            _ints(workers.open),
+            *running,
+            _ints(workers.finished_tokens),
+            self.requests,
+            self.worker_rows,
+            self.slots,
+            self.counts,
+            self.pool,
+            *self.memory,
+            answer,
+            self.rng,
+        )
         return answer
 
-    def request_table(self, pending: Pending, workers: Workers) -> tuple[tables.Table, IntArray]:
-        """The pending and then the running, and which of them run on which worker."""
-        n, active = len(pending), workers.active
-        m = len(active.worker) if active is not None else 0
-        requests = np.zeros(n + m, tables.REQUEST)
-        requests["arrival_s"][:n] = pending.arrival_s
-        requests["prompt"][:n] = pending.prompt_tokens
-        requests["predicted"] = np.iinfo(np.int64).max
-        if pending.predicted_output is not None:
-            requests["predicted"][:n] = pending.predicted_output
-        if pending.passes is not None:
-            requests["passes"][:n] = pending.passes
-        if self.rules.code == tables.CONSISTENT_HASH:
-            keys = request_keys(pending.session, pending.arrival_s, pending.prompt_tokens, pending.prefix)
-            requests["key"][:n] = keys
-        if active is None or m == 0:
-            return requests, np.zeros((self.workers, 0), np.int64)
-        requests["prompt"][n:] = active.prompt_tokens
-        requests["start_step"][n:] = -active.generated_tokens
-        if active.predicted_output is not None:
-            requests["predicted"][n:] = active.predicted_output
-        order = np.argsort(active.worker, kind="stable")
-        counts = np.bincount(active.worker, minlength=self.workers)
-        slots = np.zeros((self.workers, max(int(counts.max()), int(workers.running.max()))), np.int64)
-        slots[np.arange(slots.shape[1]) < counts[:, None]] = n + order
-        return requests, slots
+    def resized(self, workers: int) -> "Asked":
+        """A memory for another number of workers, with what was learned of prompts and outputs."""
+        other = Asked(self.rules, workers, self.rng)
+        known = self.memory
+        learned = {name: getattr(known, name) for name in ("notes", "recent", "law", "ages", "survival")}
+        other.memory = other.memory._replace(**learned)
+        return other
 
-    def _show_blocks(self, pending: Pending, requests: tables.Table) -> None:
-        """Number the prompt blocks, and make room for new ones in the trees."""
+    def _make_room(self, requests: int, running: int) -> None:
+        """Tables for so many requests, and so many running on one worker."""
+        self.requests = np.zeros(requests, tables.REQUEST)
+        self.pool = np.arange(requests)
+        self.slots = np.zeros((self.workers, running), np.int64)
+
+    def _keys(self, pending: Pending) -> npt.NDArray[np.uint64]:
+        if self.rules.code != tables.CONSISTENT_HASH:
+            return NO_KEYS
+        return request_keys(pending.session, pending.arrival_s, pending.prompt_tokens, pending.prefix)
+
+    def _show_blocks(self, pending: Pending) -> tuple[IntArray, IntArray]:
+        """Number the prompt blocks and make room for new ones in the trees; first block and number of each request."""
         tree = self.memory.tree
         used = self.rules.code == tables.CACHE_AWARE or self.rules.prefill_kv_tokens > 0
         if pending.prefix is None or not used:
-            return
+            return NO_INTS, NO_INTS
         ids = self.block_ids
         blocks = np.array([ids.setdefault(v, len(ids)) for v in pending.prefix.values.tolist()], np.int64)
         if len(ids) > len(tree):
             tree = np.zeros((max(2 * len(tree), len(ids), 1024), tree.shape[1]), np.uint64)
             tree[: len(self.memory.tree)] = self.memory.tree
-        n = len(pending)
-        requests["first_block"][:n] = pending.prefix.offsets[:-1]
-        requests["n_blocks"][:n] = np.diff(pending.prefix.offsets)
         self.memory = self.memory._replace(tree=tree, blocks=blocks, block_tokens=pending.prefix_block_tokens)
+        return _ints(pending.prefix.offsets[:-1]), np.diff(_ints(pending.prefix.offsets))
 
 
-def worker_table(workers: Workers) -> tables.Table:
-    """One row per worker."""
-    rows = np.zeros(len(workers), tables.WORKER)
-    rows["kv"], rows["queued_kv"] = workers.kv_tokens, workers.waiting_tokens
-    rows["running"], rows["queued"] = workers.running, workers.waiting
-    rows["free"] = np.maximum(workers.slots - workers.running - workers.waiting, 0)
-    rows["speed"] = 1.0 if workers.speed is None else workers.speed
-    return rows
+def _ints(column: npt.NDArray[Any] | None) -> IntArray:
+    """The column as the kernel takes it; empty where there is none."""
+    return NO_INTS if column is None else np.ascontiguousarray(column, np.int64)
+
+
+def _call(*arguments: Any) -> None:
+    """Call the kernel past numba's dispatch, which looks at 40 types for longer than the decision takes.
+
+    The types are always the same: `Asked` makes or converts every argument.
+    """
+    if not _COMPILED:
+        ask(*arguments)
+        compiled: Any = next(iter(ask.overloads.values()))
+        _COMPILED.append(compiled.entry_point)
+    else:
+        _COMPILED[0](*arguments)

@@ -46,8 +46,8 @@ def decide(
         load = rules.fixed_kv_tokens + workers[g].kv + workers[g].queued_kv
         workers[g].level = load / workers[g].speed
         workers[g].count = workers[g].running + workers[g].queued
-        workers[g].room = workers[g].free
-        rooms += workers[g].free
+        workers[g].room = workers[g].free if workers[g].shut == 0 else 0
+        rooms += workers[g].room
     for i in range(n):
         answer[i] = -1
     if rules.code == JOINT or (rules.code == BR_0 and rules.from_pool and may_wait):

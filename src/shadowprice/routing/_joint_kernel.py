@@ -14,10 +14,12 @@ IMPROVING_ROUNDS = 4
 
 
 @njit(cache=True)
-def lowest_workers(window, x, k, low):
-    """Fill low[:k] with the workers of least load at point x, least first."""
+def lowest_workers(window, workers, x, k, low):
+    """Fill low[:k] with the open workers of least load at point x, least first."""
     n = 0
     for g in range(len(window)):
+        if workers[g].shut == 1:
+            continue
         j = n
         while j > 0 and window[low[j - 1], x] > window[g, x]:
             j -= 1
@@ -30,20 +32,23 @@ def lowest_workers(window, x, k, low):
 
 
 @njit(cache=True)
-def add_scores(window, workers, x, added, weight, k, price, tie, law, law_width, low, scores):
+def add_scores(window, workers, opened, x, added, weight, k, price, tie, law, law_width, low, scores):
     """Add to scores[g] what giving the request to worker g costs at point x of the window, per step.
 
     The rise of the maximum, plus `price` for each token that the k deepest holes would then let the next prompt raise
-    it by, plus `tie` for each token of load.
+    it by, plus `tie` for each token of load. opened: how many workers may be given more.
     """
     top = 0.0
     for g in range(len(window)):
-        top = max(top, window[g, x])
-    lowest_workers(window, x, min(k + 1, len(window)), low)
+        if workers[g].shut == 0:
+            top = max(top, window[g, x])
+    lowest_workers(window, workers, x, min(k + 1, opened), low)
     unchanged = 0.0
     for j in range(k):
         unchanged += excess(law, law_width, top - window[low[j], x])
     for g in range(len(window)):
+        if workers[g].shut == 1:
+            continue
         after = window[g, x] + added / workers[g].speed
         rise = after - top if after > top else 0.0
         dropped = -1
@@ -56,7 +61,7 @@ def add_scores(window, workers, x, added, weight, k, price, tie, law, law_width,
             for j in range(k):
                 level = window[low[j], x]
                 if j == dropped:
-                    level = min(after, window[low[k], x]) if k < len(window) else after
+                    level = min(after, window[low[k], x]) if k < opened else after
                 cost += excess(law, law_width, top + rise - level)
         scores[g] += weight * (rise + price * cost + tie * after)
 
@@ -79,8 +84,11 @@ def place_all(
     Without a price and affinity that is greedy on the window's imbalance, and moves and swaps follow (`improve`).
     """
     G, points = len(workers), rules.points
-    k = min(rules.holes if rules.holes > 0 else max(1, round(np.sqrt(G) / 2)), G)
-    price = rules.price * G / k / (1 + growth_ratio(notes))
+    opened = 0
+    for g in range(G):
+        opened += 1 - workers[g].shut
+    k = min(rules.holes if rules.holes > 0 else max(1, round(np.sqrt(opened) / 2)), opened)
+    price = rules.price * opened / k / (1 + growth_ratio(notes))
     tie = rules.tie + rules.growth_tie * growth_ratio(notes)
     weights, scores, low = np.empty(points), np.empty(G), np.zeros(G + 1, np.int64)
     added = np.empty((n, points))
@@ -89,12 +97,16 @@ def place_all(
         r = pool[i]
         footprint(rules, notes, requests, r, survival, added[i])
         for g in range(G):
-            scores[g] = 0.0
-            if rules.prefill_kv_tokens > 0:  # seconds of recomputing, once, beside a load that lasts mean_output steps
+            scores[g] = 0.0 if workers[g].shut == 0 else np.inf
+            if (
+                rules.prefill_kv_tokens > 0 and workers[g].shut == 0
+            ):  # seconds of recomputing, once, beside a load that lasts mean_output steps
                 lost = requests[r].prompt - cached_tokens(requests, r, g, blocks, block_tokens, tree)
                 scores[g] = rules.prefill_kv_tokens * lost / mean_output(notes) / workers[g].speed
         for x in range(points):
-            add_scores(window, workers, x, added[i, x], weights[x], k, price, tie, law, notes[0].law_width, low, scores)
+            add_scores(
+                window, workers, opened, x, added[i, x], weights[x], k, price, tie, law, notes[0].law_width, low, scores
+            )
         g = int(np.argmin(scores))
         answer[i] = g
         for x in range(points):
@@ -103,26 +115,27 @@ def place_all(
         note_prompt(notes, recent, requests[r].prompt)
         if rules.prefill_kv_tokens > 0:
             remember_prefix(requests, r, g, blocks, block_tokens, tree, seen)
-    if rules.price == 0 and rules.prefill_kv_tokens == 0 and n > 1 and same_speed(workers):
+    if rules.price == 0 and rules.prefill_kv_tokens == 0 and n > 1 and all_alike(workers):
         improve(window, added, weights, np.full(G, n), answer, IMPROVING_ROUNDS)
 
 
 @njit(cache=True)
-def same_speed(workers):
-    """Have all workers speed 1."""
+def all_alike(workers):
+    """Have all workers speed 1, and are all open."""
     same = True
     for g in range(len(workers)):
-        same &= workers[g].speed == 1.0
+        same &= workers[g].speed == 1.0 and workers[g].shut == 0
     return same
 
 
 @njit(cache=True)
 def level_to_fill(workers, rooms, mean):
-    """The load over speed that all workers would have, were `rooms` mean requests spread evenly."""
+    """The load over speed that all open workers would have, were `rooms` mean requests spread evenly."""
     load, speed = rooms * mean, 0.0
     for g in range(len(workers)):
-        load += workers[g].level * workers[g].speed
-        speed += workers[g].speed
+        if workers[g].shut == 0:
+            load += workers[g].level * workers[g].speed
+            speed += workers[g].speed
     return load / speed
 
 

@@ -19,7 +19,7 @@ from shadowprice.routing._tables import (
 @njit(cache=True)
 def may_take(workers, g, may_wait):
     """Can worker g be given one more."""
-    return not may_wait or workers[g].room > 0
+    return workers[g].shut == 0 and (not may_wait or workers[g].room > 0)
 
 
 @njit(cache=True)
@@ -156,7 +156,8 @@ def by_cache(rules, requests, workers, r, blocks, block_tokens, tree, seen, may_
     fewest = fewest_requests(workers, may_wait)
     most = 0
     for g in range(len(workers)):
-        most = max(most, workers[g].count)
+        if workers[g].shut == 0:
+            most = max(most, workers[g].count)
     least = workers[fewest].count
     if most - least > rules.balance_abs and most > rules.balance_rel * least:
         return fewest
@@ -203,10 +204,11 @@ def margin_score(prompt, margin, workers):
 
 @njit(cache=True)
 def highest(workers):
-    """The largest load."""
+    """The largest load of a worker that may be given more."""
     top = 0.0
     for g in range(len(workers)):
-        top = max(top, workers[g].level)
+        if workers[g].shut == 0:
+            top = max(top, workers[g].level)
     return top
 
 

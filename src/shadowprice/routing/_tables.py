@@ -55,6 +55,12 @@ class Rules(NamedTuple):
     fixed_kv_tokens: float = 0.0
 
 
+def typed(rules: Rules) -> Rules:
+    """The same rules with every number of its field's type, as the compiled code takes it."""
+    kinds = [int, *(type(default) for default in Rules._field_defaults.values())]
+    return Rules(*(kind(value) for kind, value in zip(kinds, rules, strict=True)))
+
+
 def _fields(kind: type, names: str) -> list[tuple[str, Any]]:
     return [(name, kind) for name in names.split()]
 
@@ -66,10 +72,10 @@ REQUEST = np.dtype(
     + [("key", np.uint64)]
 )
 # One row per worker. free: slots that nobody has or waits for; head, tail: its queue. level (load in KV tokens over
-# speed), count, room: as they become while a decision is made.
+# speed), count, room: as they become while a decision is made. shut: 1 where it must not be given any.
 WORKER = np.dtype(
     _fields(np.float64, "kv queued_kv speed level prefill seconds")
-    + _fields(np.int64, "running queued free head tail count room")
+    + _fields(np.int64, "running queued free head tail count room shut")
 )
 # What a policy remembers of each worker: counts as last published, tokens of its prefix tree.
 SEEN = np.dtype(_fields(np.float64, "running waiting tree_tokens"))

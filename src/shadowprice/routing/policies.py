@@ -50,9 +50,11 @@ class BuiltIn:
         return self.memory_of(len(workers)).decide(pending, workers, now_s)
 
     def memory_of(self, workers: int) -> Asked:
-        """What it remembers of so many workers; a new memory when their number changes."""
-        if self._asked is None or self._asked.workers != workers:
+        """What it remembers; of other workers than before only what it learned of requests."""
+        if self._asked is None:
             self._asked = Asked(self.rules, workers, np.random.default_rng(self.seed))
+        elif self._asked.workers != workers:
+            self._asked = self._asked.resized(workers)
         return self._asked
 
     @property

@@ -10,6 +10,7 @@ from shadowprice.workload.trace import Ragged
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class Workers:
     kv_tokens: held by the running; running, waiting: requests; waiting_tokens: context tokens of the waiting; slots:
     most requests running at once; speed: of a worker relative to the others (1 where None). active: the running
     requests; policies that forecast need them. finished_tokens: output lengths of the requests that ended since the
-    policy was last asked; policies that learn, learn from them.
+    policy was last asked; policies that learn, learn from them. open: which may be given requests (all where None); at
+    least one is.
     """
 
     kv_tokens: IntArray
@@ -66,6 +68,7 @@ class Workers:
     speed: FloatArray | None = None
     active: Active | None = None
     finished_tokens: IntArray | None = None
+    open: BoolArray | None = None
 
     def __len__(self) -> int:
         return len(self.kv_tokens)

@@ -165,7 +165,6 @@ def _ask(policy: RoutingPolicy, trace: Trace, state: _State, slots: int, central
     """The policy's answer for the pool, checked."""
     requests, workers, run = state.requests, state.workers, state.run[0]
     rows = state.pool[: run["n_pool"]]
-    predicted = trace.predicted_output is not None
     pending = Pending(
         arrival_s=trace.arrival_s[rows],
         prompt_tokens=trace.prompt_tokens[rows],
@@ -173,7 +172,7 @@ def _ask(policy: RoutingPolicy, trace: Trace, state: _State, slots: int, central
         passes=requests["passes"][rows],
         prefix=None if trace.prefix is None else trace.prefix.take(rows),
         prefix_block_tokens=trace.prefix_block_tokens,
-        predicted_output=requests["predicted"][rows] if predicted else None,
+        predicted_output=requests["predicted"][rows],
         may_wait=central,
     )
     ids = np.concatenate([state.slots[g, : workers["running"][g]] for g in range(len(workers))])
@@ -181,7 +180,7 @@ def _ask(policy: RoutingPolicy, trace: Trace, state: _State, slots: int, central
         worker=requests["worker"][ids],
         prompt_tokens=requests["prompt"][ids],
         generated_tokens=int(run["step"]) - requests["start_step"][ids],
-        predicted_output=requests["predicted"][ids] if predicted else None,
+        predicted_output=requests["predicted"][ids],
     )
     view = Workers(
         kv_tokens=workers["kv"].copy(),

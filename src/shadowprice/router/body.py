@@ -1,0 +1,88 @@
+"""What the router reads from bodies: the size of a prompt, whether the answer streams, the tokens that it took."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+import msgspec
+
+SIZED = frozenset(
+    f"/v1/{name}"
+    for name in ("chat/completions", "completions", "responses", "messages", "embeddings", "rerank", "score")
+) | {"/generate", "/inference/v1/generate", "/pooling", "/rerank", "/score", "/classify"}
+WITHOUT_OUTPUT = frozenset(("/v1/embeddings", "/v1/rerank", "/v1/score", "/pooling", "/rerank", "/score", "/classify"))
+PREFIX_BYTES = 2048  # of prompt text in one block, about 512 tokens
+MOST_BLOCKS = 64
+PROMPT_TOKENS = re.compile(rb'"(?:prompt|input)_tokens": ?(\d{1,12})')
+COMPLETION_TOKENS = re.compile(rb'"(?:completion|output)_tokens": ?(\d{1,12})')
+
+
+class _Body(msgspec.Struct):
+    """The fields that matter; a value of another type than usual is the worker's to refuse."""
+
+    stream: object = False
+    priority: object = None
+    user: object = None
+    prompt: msgspec.Raw = msgspec.Raw()
+    messages: msgspec.Raw = msgspec.Raw()
+    input: msgspec.Raw = msgspec.Raw()
+    text: msgspec.Raw = msgspec.Raw()
+    input_ids: msgspec.Raw = msgspec.Raw()
+
+
+_decode = msgspec.json.Decoder(_Body).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """prompt: the prompt as it stands in the body. token_ids: how many it has where it is given as ids, else 0."""
+
+    prompt: memoryview
+    token_ids: int
+    stream: bool
+    priority: int
+    user: str
+
+
+NOTHING = Asked(memoryview(b""), 0, False, 0, "")
+
+
+def read_body(body: bytes) -> Asked:
+    """What is asked for; a body that is not a JSON object counts as all prompt, and is the worker's to refuse."""
+    try:
+        found = _decode(body)
+    except msgspec.DecodeError:
+        return Asked(memoryview(body), 0, False, 0, "")
+    prompt = memoryview(found.prompt or found.messages or found.input or found.text or found.input_ids)
+    priority = found.priority if isinstance(found.priority, int) else 0
+    user = found.user if isinstance(found.user, str) else ""
+    head = bytes(prompt[:16])
+    ids = bytes(prompt).count(b",") + 1 if head.startswith(b"[") and head[1:].lstrip(b" [\n")[:1].isdigit() else 0
+    return Asked(prompt, ids, found.stream is True, priority, user)
+
+
+def prefix_blocks(prompt: memoryview) -> tuple[int, ...]:
+    """Hashes of the leading blocks of PREFIX_BYTES; equal hashes mean equal prompts up to there."""
+    blocks = []
+    chain = hashlib.blake2b(digest_size=8)
+    for start in range(0, min(len(prompt), MOST_BLOCKS * PREFIX_BYTES) - PREFIX_BYTES + 1, PREFIX_BYTES):
+        chain.update(prompt[start : start + PREFIX_BYTES])
+        blocks.append(int.from_bytes(chain.digest(), "little") >> 1)  # fits a signed 64-bit integer
+    return tuple(blocks)
+
+
+def key_of(text: bytes) -> int:
+    """A non-negative 63-bit hash of a session's or tenant's name."""
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
+
+
+def usage_of(text: bytes) -> tuple[int, int] | None:
+    """Prompt and completion tokens of the last usage object in the text; completion 0 where it names none."""
+    at = text.rfind(b'"usage"')
+    if at < 0:
+        return None
+    prompt = PROMPT_TOKENS.search(text, at)
+    if prompt is None:
+        return None
+    completion = COMPLETION_TOKENS.search(text, at)
+    return int(prompt[1]), int(completion[1]) if completion else 0

@@ -1,0 +1,267 @@
+"""One request's way to a worker and back: attempts, tokens counted, the answer framed anew for the client."""
+
+from typing import TYPE_CHECKING, Any
+
+from shadowprice.router.body import NOTHING, Asked, usage_of
+from shadowprice.router.head import HOP_BY_HOP, Headers, end_to_end, request_head, response_head
+from shadowprice.router.live_worker import LiveWorker
+from shadowprice.router.upstream import Upstream
+
+if TYPE_CHECKING:
+    from shadowprice.router.client import Client, Request
+    from shadowprice.router.router import Router
+
+EVENT = b"data: {"
+TAIL = len(EVENT) - 1
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+OF_REQUEST = HOP_BY_HOP | {b"content-length", b"expect"}  # the length is told anew, an expectation is met here
+RETRIED = frozenset((500, 502, 503, 504, 429))  # another worker may do better
+BUSY = frozenset((429, 503))  # an answer of a worker that lives
+LARGEST_WITH_USAGE = 1 << 22  # bytes of a plain answer in which token counts are looked for
+
+
+class Exchange:
+    """States: waiting (no worker), asked (no byte of the answer yet), answering, over."""
+
+    __slots__ = (
+        "arrival_s",
+        "asked",
+        "attempts",
+        "client",
+        "counts",
+        "done",
+        "event_stream",
+        "first_s",
+        "framing",
+        "generated",
+        "head_sent",
+        "last_s",
+        "over",
+        "passes",
+        "plain",
+        "plain_bytes",
+        "prefix",
+        "prompt_tokens",
+        "request",
+        "router",
+        "row",
+        "sent_s",
+        "session",
+        "status",
+        "tail",
+        "tenant",
+        "tried",
+        "upstream",
+        "usage",
+        "worker",
+    )
+
+    def __init__(self, router: "Router", client: "Client", request: "Request", now_s: float) -> None:
+        self.router, self.client, self.request = router, client, request
+        self.asked: Asked = NOTHING
+        self.prompt_tokens = 0
+        self.session = self.tenant = -1
+        self.prefix: tuple[int, ...] = ()
+        self.arrival_s, self.sent_s, self.first_s, self.last_s = now_s, 0.0, 0.0, now_s
+        self.worker: LiveWorker | None = None
+        self.upstream: Upstream | None = None
+        self.row = -1
+        self.attempts = self.passes = self.generated = self.status = 0
+        self.tried: set[LiveWorker] = set()
+        self.head_sent = self.over = self.event_stream = self.done = False
+        self.counts = False  # is its load counted: a request that computes something
+        self.framing = b""
+        self.tail = b""
+        self.plain: list[bytes] = []
+        self.plain_bytes = 0
+        self.usage: tuple[int, int] | None = None
+
+    @property
+    def priority(self) -> int:
+        """As in vLLM: smaller is more urgent."""
+        return self.asked.priority
+
+    # to the worker
+
+    def start(self, worker: LiveWorker, now_s: float) -> None:
+        """Send the request to this worker."""
+        self.worker = worker
+        self.attempts += 1
+        self.tried.add(worker)
+        self.sent_s = self.last_s = now_s
+        worker.in_flight += 1
+        worker.requests_total += 1
+        if self.counts:
+            self.row = self.router.flights.take(worker.index, self.prompt_tokens)
+        if worker.idle:
+            self.upstream = worker.idle.pop()
+            self._send()
+        else:
+            self.router.connect(self)
+
+    def connected(self, upstream: Upstream) -> None:
+        """A new connection for this exchange."""
+        self.upstream = upstream
+        self._send()
+
+    def _send(self) -> None:
+        assert self.upstream is not None and self.worker is not None
+        request, worker = self.request, self.worker
+        without = OF_REQUEST
+        extra = worker.rank_line
+        if self.router.worker_authorization:
+            without |= {b"authorization"}
+            extra += self.router.worker_authorization
+        if worker.rank is not None:
+            without |= {b"x-data-parallel-rank"}
+        lines = end_to_end(request.headers, request.connection, without)
+        body = request.body
+        target = worker.address.path.encode() + request.target if worker.address.path else request.target
+        head = request_head(request.method, target, lines, None if body is None else len(body), extra)
+        self.upstream.send(head, body or b"", self)
+
+    # from the worker
+
+    def on_response(self, body: list[bytes], *, complete: bool) -> None:
+        """Part of the answer is there."""
+        upstream, worker = self.upstream, self.worker
+        assert upstream is not None and worker is not None
+        now_s = self.router.clock()
+        worker.last_sign_s = now_s
+        if not self.head_sent:
+            if not body and not complete:
+                return
+            if upstream.status in RETRIED and self.router.retries(self, upstream.status, now_s):
+                return
+            self._send_head(upstream)
+        if body:
+            if self.counts:
+                self._count(upstream, body, now_s)
+            self._forward(body, complete=complete)
+        elif complete and self.framing is CHUNKED:
+            self.client.transport.write(b"0\r\n\r\n")
+        self.last_s = now_s
+        if complete:
+            self._complete(now_s)
+
+    def on_lost(self, reason: str) -> None:
+        """The connection to the worker broke."""
+        now_s = self.router.clock()
+        upstream = self.upstream
+        stale = upstream is not None and upstream.used and not upstream.received and not self.head_sent
+        self.router.lost(self, reason, now_s, stale=stale)
+
+    def _send_head(self, upstream: Upstream) -> None:
+        self.status = status = upstream.status
+        headers = upstream.headers
+        self.framing = b""
+        bodiless = status in (204, 304) or self.request.method == b"HEAD"
+        length = _value(headers, b"content-length")
+        if not bodiless and length is None:
+            self.framing = CHUNKED if self.request.chunks_allowed else b"Connection: close\r\n"
+        self.event_stream = (_value(headers, b"content-type") or b"").startswith(b"text/event-stream")
+        lines = end_to_end(headers, _value(headers, b"connection") or b"", HOP_BY_HOP)
+        keep_alive = self.request.keep_alive and (self.framing is CHUNKED or not self.framing)
+        framing = self.framing if self.framing is CHUNKED else b""
+        if keep_alive and not self.request.chunks_allowed:
+            framing += b"Connection: keep-alive\r\n"
+        self.client.transport.write(response_head(status, lines, framing, keep_alive=keep_alive))
+        self.head_sent = True
+        if not self.first_s:
+            self.first_s = self.router.clock()
+
+    def _forward(self, body: list[bytes], *, complete: bool) -> None:
+        transport = self.client.transport
+        if self.framing is not CHUNKED:
+            transport.writelines(body)
+            return
+        data = body[0] if len(body) == 1 else b"".join(body)
+        transport.write(b"%x\r\n%b\r\n%b" % (len(data), data, b"0\r\n\r\n" if complete else b""))
+
+    def _count(self, upstream: Upstream, body: list[bytes], now_s: float) -> None:
+        """Tokens of an event stream as they come; a plain answer is kept for its usage."""
+        if not self.event_stream:
+            self.plain_bytes += sum(map(len, body))
+            if self.plain_bytes <= LARGEST_WITH_USAGE:
+                self.plain += body
+            return
+        text = self.tail + (body[0] if len(body) == 1 else b"".join(body))
+        tokens = text.count(EVENT)
+        self.tail = text[-TAIL:]
+        if not upstream.framed and b"[DONE]" in text:
+            self.done = True
+        if b'"usage":' in text:
+            self.usage = usage_of(text) or self.usage
+        if not tokens:
+            return
+        worker = self.worker
+        if self.generated and worker is not None:
+            if worker.metronome is self:
+                worker.note_step((now_s - self.last_s) / tokens)
+            elif worker.metronome is None:
+                worker.metronome = self
+        elif not self.generated:
+            self.first_s = now_s
+        self.generated += tokens
+        if self.row >= 0:
+            self.router.flights.generated[self.row] = self.generated
+
+    def _complete(self, now_s: float) -> None:
+        upstream, request = self.upstream, self.request
+        assert upstream is not None
+        ends_whole = upstream.framed or not self.event_stream or self.done
+        keep_alive = request.keep_alive and (self.framing is CHUNKED or not self.framing)
+        if self.client.paused:
+            self.resume()
+        upstream.release()
+        self.upstream = None
+        if self.plain and self.plain_bytes <= LARGEST_WITH_USAGE:
+            self.usage = usage_of(b"".join(self.plain))
+        self.router.ended(self, now_s, "finished" if ends_whole else "truncated")
+        if ends_whole:
+            self.client.answered(keep_alive=keep_alive)
+        else:
+            self.client.abort()
+
+    # from the client
+
+    def client_gone(self) -> None:
+        """The client left: so does the worker's request."""
+        self._drop_upstream()
+        self.router.ended(self, self.router.clock(), "client_abort")
+
+    def pause(self) -> None:
+        """The client reads slowly."""
+        if self.upstream is not None and self.upstream.transport is not None:
+            self.upstream.transport.pause_reading()
+
+    def resume(self) -> None:
+        """The client has caught up."""
+        if self.upstream is not None and self.upstream.transport is not None:
+            self.upstream.transport.resume_reading()
+
+    def leave_worker(self, *, keep_load: bool = False) -> int:
+        """No longer at its worker: its connection is closed, its load off (keep_load: kept, in the row returned)."""
+        worker, self.worker = self.worker, None
+        self._drop_upstream()
+        if worker is not None:
+            worker.in_flight -= 1
+            if worker.metronome is self:
+                worker.metronome = None
+        row, self.row = self.row, -1
+        if row >= 0 and not keep_load:
+            self.router.flights.free(row)
+        return row
+
+    def _drop_upstream(self) -> None:
+        upstream, self.upstream = self.upstream, None
+        if upstream is not None:
+            upstream.close()
+
+
+def _value(headers: Headers, wanted: bytes) -> Any:
+    """The value of the first header of that (lower-case) name, or None."""
+    for name, value in headers:
+        if name.lower() == wanted:
+            return value
+    return None

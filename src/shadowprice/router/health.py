@@ -1,0 +1,53 @@
+"""Health probes: each endpoint is asked once a second; what fails is ejected, and let in again within seconds."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from shadowprice.router.live_worker import LiveWorker
+from shadowprice.router.watch import worker_is_dead
+
+if TYPE_CHECKING:
+    from shadowprice.router.router import Router
+
+FAILED_PROBES = 2  # in a row; one is enough when nothing listens
+
+
+async def probe(session: aiohttp.ClientSession, url: str, timeout_s: float) -> str:
+    """Why the endpoint is not well; empty when it is."""
+    try:
+        async with session.get(url, timeout=aiohttp.ClientTimeout(total=timeout_s)) as response:
+            await response.read()
+            return f"{url} answers {response.status}" if response.status >= 500 else ""
+    except TimeoutError:
+        return f"{url} does not answer within {timeout_s:g} s"
+    except aiohttp.ClientConnectorError as error:
+        return f"nothing listens: {error.os_error.strerror or error}"
+    except (aiohttp.ClientError, OSError) as error:
+        return f"{url}: {error or type(error).__name__}"
+
+
+async def watch_endpoint(router: "Router", session: aiohttp.ClientSession, url: str) -> None:
+    """Probe as long as the router has workers there."""
+    settings = router.settings
+    failures = 0
+    while True:
+        here = workers_at(router, url)
+        if not here:
+            return
+        reason = await probe(session, url + settings.health_check_endpoint, settings.health_check_timeout_s)
+        now_s = router.clock()
+        failures = failures + 1 if reason else 0
+        for worker in here:
+            if not reason:
+                worker.probe_succeeded(now_s)
+            elif failures >= FAILED_PROBES or reason.startswith("nothing listens"):
+                worker_is_dead(router, worker, reason, now_s)
+        router.dispatcher.schedule()
+        await asyncio.sleep(settings.health_check_interval_s)
+
+
+def workers_at(router: "Router", url: str) -> list[LiveWorker]:
+    """The workers behind one endpoint: one, or its ranks."""
+    return [worker for worker in router.workers if worker.address.url == url]

@@ -1,0 +1,108 @@
+"""One worker as the router knows it: its address, whether it may be given requests, what it has done."""
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from shadowprice.router.settings import Address, worker_address
+
+if TYPE_CHECKING:
+    from shadowprice.router.upstream import Upstream
+
+UP, PROBING, EJECTED, DRAINING = "up", "probing", "ejected", "draining"
+FAILURES_TO_EJECT = 3
+FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 3.0
+STEP_MEMORY = 0.05  # weight of a new step time
+
+
+class LiveWorker:
+    """Counters and state; `health.py` and `exchange.py` report what they see, `open_at` says what follows.
+
+    up: gets requests. ejected: failed FAILURES_TO_EJECT times in a row, or its health probes failed. probing: answers
+    probes again and gets one request at a time, until one succeeds. draining: finishes what it has.
+    """
+
+    def __init__(self, url: str, rank: int | None, ranks: int) -> None:
+        self.address: Address = worker_address(url)
+        self.rank = rank if rank is not None else self.address.rank
+        self.name = self.address.url if self.rank is None else f"{self.address.url}@{self.rank}"
+        self.endpoint_ranks = ranks
+        self.host_header = f"{self.address.host}:{self.address.port}".encode()
+        self.rank_line = b"" if self.rank is None else b"X-data-parallel-rank: %d\r\n" % self.rank
+        self.index = -1
+        self.state, self.reason = PROBING, "not yet probed"
+        self.idle: list[Upstream] = []
+        self.in_flight = 0
+        self.failures = 0
+        self.backoff_s = FIRST_BACKOFF_S
+        self.eject_until_s = 0.0
+        self.busy_until_s = 0.0
+        self.last_sign_s = 0.0
+        self.kv_capacity_tokens: int | None = None
+        self.foreign_kv_tokens = self.foreign_requests = 0  # reported by the worker, beyond what is counted here
+        self.slots: int | None = None
+        self.step_time_s: float | None = None
+        self.steps: deque[tuple[int, int, float]] = deque(maxlen=512)
+        self.metronome: object | None = None  # the exchange whose tokens tell the step time
+        self.load = (0, 0)  # requests and KV tokens when last surveyed
+        self.requests_total = self.errors_total = self.retries_total = 0
+        self.prompt_tokens_total = self.generated_tokens_total = 0
+
+    def open_at(self, now_s: float) -> bool:
+        """May it be given a request."""
+        if self.state == UP:
+            return now_s >= self.busy_until_s
+        return self.state == PROBING and self.in_flight == 0 and now_s >= self.busy_until_s
+
+    def succeeded(self) -> None:
+        """A request was answered."""
+        self.failures = 0
+        if self.state == PROBING:
+            self.state, self.reason = UP, ""
+            self.backoff_s = FIRST_BACKOFF_S
+
+    def failed(self, now_s: float, reason: str) -> None:
+        """A request came to nothing by the worker's fault."""
+        self.errors_total += 1
+        self.failures += 1
+        if self.state == PROBING or self.failures >= FAILURES_TO_EJECT:
+            self.eject(now_s, reason)
+
+    def eject(self, now_s: float, reason: str) -> None:
+        """Give it nothing until its probes succeed again."""
+        if self.state == DRAINING:
+            return
+        if self.state == EJECTED:
+            self.reason = reason
+            return
+        self.state, self.reason = EJECTED, reason
+        self.eject_until_s = now_s + self.backoff_s
+        self.backoff_s = min(2 * self.backoff_s, LONGEST_BACKOFF_S)
+        self.failures = 0
+        self.drop_idle()
+
+    def probe_succeeded(self, now_s: float) -> None:
+        """It answers its health probe."""
+        self.last_sign_s = now_s
+        if self.state == EJECTED and now_s >= self.eject_until_s:
+            self.state, self.reason = PROBING, "answers health probes again"
+        elif self.state == PROBING and self.reason == "not yet probed":
+            self.state, self.reason = UP, ""
+
+    def drop_idle(self) -> None:
+        """Close the connections that nobody uses."""
+        for upstream in self.idle:
+            upstream.close()
+        self.idle.clear()
+
+    def note_step(self, gap_s: float) -> None:
+        """A step took so long."""
+        before = self.step_time_s
+        self.step_time_s = gap_s if before is None else before + STEP_MEMORY * (gap_s - before)
+        self.steps.append((*self.load, gap_s))
+
+
+def ranks_of(url: str, ranks_per_endpoint: int) -> list[LiveWorker]:
+    """The workers behind one URL: one, or one for each data-parallel rank."""
+    if ranks_per_endpoint == 1 or worker_address(url).rank is not None:
+        return [LiveWorker(url, None, 1)]
+    return [LiveWorker(url, rank, ranks_per_endpoint) for rank in range(ranks_per_endpoint)]

@@ -1,0 +1,282 @@
+"""The router itself: takes requests from clients, has them placed, and settles how each ended."""
+
+import asyncio
+import hmac
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable
+
+from shadowprice.errors import RouterError
+from shadowprice.fleet.step_time import StepTime
+from shadowprice.fleet.worker import Worker
+from shadowprice.router.body import SIZED, WITHOUT_OUTPUT, key_of, prefix_blocks, read_body
+from shadowprice.router.client import Client, Request
+from shadowprice.router.dispatch import Dispatcher
+from shadowprice.router.exchange import BUSY, Exchange
+from shadowprice.router.flight import Flights
+from shadowprice.router.head import Headers, error_response, whole_response
+from shadowprice.router.live_worker import DRAINING, EJECTED, LiveWorker
+from shadowprice.router.prompt_size import PromptSize
+from shadowprice.router.settings import Settings
+from shadowprice.router.statistics import Statistics
+from shadowprice.router.upstream import Upstream
+from shadowprice.routing.surface import BoolArray, IntArray, Workers
+
+BUSY_S = 0.5  # a worker that answered 429 or 503 is left alone for so long
+PENALTY_S = 2.0  # a failed request counts as load for so long: who fails fast must not look idle
+OPEN_PATHS = frozenset(("/health", "/metrics", "/ping"))  # need no key, as in vLLM
+Ended = Callable[[Exchange, float, str], None]
+OwnAnswer = Callable[[], tuple[int, bytes, bytes]]  # status, content type, body
+
+
+class Router:
+    """State shared by all connections of one process; runs on one event loop."""
+
+    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+        self.settings = settings
+        self.loop = loop
+        self.clock = time.monotonic  # the loop's own may be as old as this turn
+        self.workers: list[LiveWorker] = []
+        self.flights = Flights()
+        self.clients: set[Client] = set()
+        self.active: set[Exchange] = set()  # at a worker
+        self.statistics = Statistics()
+        self.prompt_size = PromptSize(settings.tokenizer)
+        self.dispatcher = Dispatcher(self)
+        self.draining = False
+        self.in_flight = 0  # of those that compute something
+        self.penalties: deque[tuple[float, int]] = deque()
+        self.when_ended: list[Ended] = []  # recorder, access log, shadow evaluation
+        self.own_answers: dict[str, OwnAnswer] = {"/health": self._health}
+        self._keys = [key.encode() for key in settings.api_keys]
+        key = settings.worker_api_key
+        self.worker_authorization = b"" if key is None else b"Authorization: Bearer %b\r\n" % key.encode()
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._ssl: ssl.SSLContext | None = None
+        self.model = Worker(StepTime(0.02, 0.0, 1e-7, 1e-5))
+
+    # workers
+
+    def add(self, worker: LiveWorker) -> None:
+        """One more worker. Raises RouterError when it is there already."""
+        if any(worker.name == other.name for other in self.workers):
+            raise RouterError(f"worker {worker.name} is there already")
+        worker.index = len(self.workers)
+        self.workers.append(worker)
+        self.dispatcher.schedule()
+
+    def remove(self, worker: LiveWorker) -> None:
+        """Take it away; what it still has is sent elsewhere, or cut."""
+        for exchange in [exchange for exchange in self.active if exchange.worker is worker]:
+            self.lost(exchange, "the worker was removed", self.clock(), stale=True)
+        worker.drop_idle()
+        self.workers.remove(worker)
+        self.flights.remove_worker(worker.index)
+        for index, other in enumerate(self.workers):
+            other.index = index
+
+    def survey(self, slots: IntArray, opened: BoolArray, finished: IntArray | None) -> Workers:
+        """The workers as a policy sees them: counted here, corrected by what they last reported."""
+        view = self.flights.survey(slots, opened, finished)
+        for g, worker in enumerate(self.workers):
+            worker.load = (int(view.running[g]), int(view.kv_tokens[g]))
+            if worker.foreign_kv_tokens or worker.foreign_requests:
+                view.kv_tokens[g] = max(view.kv_tokens[g] + worker.foreign_kv_tokens, 0)
+                view.waiting[g] += worker.foreign_requests
+        return view
+
+    # a request's way
+
+    def handle(self, client: Client, request: Request) -> None:
+        """A whole request has come."""
+        own = self.own_answers.get(request.path)
+        if own is not None and request.method in (b"GET", b"HEAD"):
+            status, kind, body = own()
+            client.respond(
+                whole_response(status, kind, body, keep_alive=request.keep_alive), keep_alive=request.keep_alive
+            )
+            return
+        now_s = self.clock()
+        exchange = client.exchange = Exchange(self, client, request, now_s)
+        if request.method == b"POST" and request.path in SIZED:
+            self._measure(exchange)
+        if self.draining:
+            self.refuse(exchange, 503, "no_worker", "the router is shutting down", 1)
+            return
+        self.dispatcher.submit(exchange)
+
+    def _measure(self, exchange: Exchange) -> None:
+        """How much is asked for, and by whom."""
+        request = exchange.request
+        exchange.counts = True
+        exchange.asked = asked = read_body(request.body or b"")
+        exchange.prompt_tokens = self.prompt_size.tokens(asked)
+        session = tenant = b""
+        for name, value in request.headers:
+            lower = name.lower()
+            if lower == b"x-session-id":
+                session = value
+            elif lower == b"x-tenant-id" or (lower == b"authorization" and not tenant and len(self._keys) > 1):
+                tenant = value
+        user = asked.user.encode()
+        exchange.session = key_of(session or user) if session or user else -1
+        exchange.tenant = key_of(tenant or user) if tenant or user else -1
+        if self.dispatcher.uses_prefixes or self.settings.record or self.settings.shadow:
+            exchange.prefix = prefix_blocks(asked.prompt)
+
+    @property
+    def block_tokens(self) -> int:
+        """Tokens of a prefix block."""
+        return self.prompt_size.block_tokens
+
+    def start(self, exchange: Exchange, worker: LiveWorker, now_s: float) -> None:
+        """Send it to this worker."""
+        self.active.add(exchange)
+        if exchange.counts:
+            self.in_flight += 1
+        exchange.start(worker, now_s)
+
+    def connect(self, exchange: Exchange) -> None:
+        """Open a connection to the exchange's worker for it."""
+        task = self.loop.create_task(self._connect(exchange))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, exchange: Exchange) -> None:
+        worker, attempt = exchange.worker, exchange.attempts
+        assert worker is not None
+        address = worker.address
+        if address.tls and self._ssl is None:
+            self._ssl = ssl.create_default_context()
+        try:
+            async with asyncio.timeout(self.settings.connect_timeout_s):
+                _, upstream = await self.loop.create_connection(
+                    lambda: Upstream(worker), address.host, address.port, ssl=self._ssl if address.tls else None
+                )
+        except (OSError, TimeoutError) as error:
+            if exchange.worker is worker and exchange.attempts == attempt:
+                reason = "no connection in time" if isinstance(error, TimeoutError) else f"no connection: {error}"
+                self.lost(exchange, reason, self.clock(), stale=False)
+            return
+        if exchange.worker is worker and exchange.attempts == attempt:
+            exchange.connected(upstream)
+        elif worker in self.workers:
+            worker.idle.append(upstream)
+        else:
+            upstream.close()
+
+    # how it ended
+
+    def retries(self, exchange: Exchange, status: int, now_s: float) -> bool:
+        """The worker answered with an error: try another, or pass the answer on (False)."""
+        worker = exchange.worker
+        assert worker is not None
+        if status in BUSY:
+            worker.busy_until_s = now_s + BUSY_S
+            worker.errors_total += 1
+        else:
+            worker.failed(now_s, f"answered {status}")
+        others = any(other.open_at(now_s) and other not in exchange.tried for other in self.workers)
+        if exchange.attempts > self.settings.max_retries or not others:
+            return False
+        self._again(exchange, now_s)
+        return True
+
+    def lost(self, exchange: Exchange, reason: str, now_s: float, *, stale: bool) -> None:
+        """The worker will not answer. stale: an idle connection had been closed, which is nobody's failure."""
+        worker = exchange.worker
+        assert worker is not None
+        if not stale:
+            worker.failed(now_s, reason)
+        if exchange.head_sent:
+            self.ended(exchange, now_s, "truncated")
+            exchange.client.abort()
+        elif stale or exchange.attempts <= self.settings.max_retries:
+            exchange.attempts -= stale
+            if stale:
+                exchange.tried.discard(worker)
+            self._again(exchange, now_s)
+        else:
+            client, keep_alive = exchange.client, exchange.request.keep_alive
+            message = f"{exchange.attempts} workers failed; the last, {worker.name}: {reason}"
+            exchange.status = 502
+            self.ended(exchange, now_s, "finished")
+            client.respond(error_response(502, message, keep_alive=keep_alive), keep_alive=keep_alive)
+
+    def _again(self, exchange: Exchange, now_s: float) -> None:
+        worker = exchange.worker
+        assert worker is not None
+        worker.retries_total += 1
+        self.statistics.retries_total += 1
+        self._leave(exchange, now_s, penalty=True)
+        self.dispatcher.submit(exchange)
+
+    def _leave(self, exchange: Exchange, now_s: float, *, penalty: bool) -> None:
+        self.active.discard(exchange)
+        if exchange.worker is not None and exchange.counts:
+            self.in_flight -= 1
+        row = exchange.leave_worker(keep_load=penalty)
+        if penalty and row >= 0:
+            self.penalties.append((now_s + PENALTY_S, row))
+
+    def ended(self, exchange: Exchange, now_s: float, how: str) -> None:
+        """Over, one way or another; whoever keeps account hears of it."""
+        if exchange.over:
+            return
+        exchange.over = True
+        worker = exchange.worker
+        self.dispatcher.waiting.pop(exchange, None)
+        if worker is not None and how == "finished" and exchange.status < 500 and exchange.status not in BUSY:
+            worker.succeeded()
+        if exchange.usage is not None:
+            prompt, generated = exchange.usage
+            if exchange.counts and prompt:
+                self.prompt_size.learn(exchange.asked, prompt)
+                exchange.prompt_tokens = prompt
+            exchange.generated = generated
+        if exchange.counts and worker is not None:
+            worker.prompt_tokens_total += exchange.prompt_tokens
+            worker.generated_tokens_total += exchange.generated
+        failed = exchange.status >= 500 or how == "truncated"
+        self.statistics.note(exchange, now_s, how)
+        for listener in self.when_ended:
+            listener(exchange, now_s, how)
+        self._leave(exchange, now_s, penalty=failed)
+        if exchange.counts and how == "finished" and exchange.request.path not in WITHOUT_OUTPUT:
+            self.dispatcher.ended(exchange.generated)
+        self.dispatcher.schedule()
+
+    def refuse(self, exchange: Exchange, status: int, reason: str, message: str, retry_after_s: int) -> None:
+        """Answer that it is not served now."""
+        self.count_refusal(reason)
+        exchange.status = status
+        client, keep_alive = exchange.client, exchange.request.keep_alive
+        self.ended(exchange, self.clock(), "refused")
+        extra = b"Retry-After: %d\r\n" % retry_after_s
+        client.respond(error_response(status, message, keep_alive=keep_alive, extra=extra), keep_alive=keep_alive)
+
+    def count_refusal(self, reason: str) -> None:
+        """One more request turned away."""
+        self.statistics.refused[reason] += 1
+
+    def unauthorized(self, headers: Headers, target: bytes) -> tuple[int, str] | None:
+        """The refusal of a request without a valid key, None if it has one or needs none."""
+        if not self._keys or target.partition(b"?")[0].decode("latin-1") in OPEN_PATHS:
+            return None
+        given = b""
+        for name, value in headers:
+            if name.lower() == b"authorization":
+                given = value[7:] if value[:7].lower() == b"bearer " else b""
+        valid = False
+        for key in self._keys:  # all are compared, so that time tells nothing
+            valid |= hmac.compare_digest(key, given)
+        return None if valid else (401, "no valid key; expected the header 'Authorization: Bearer KEY'")
+
+    @property
+    def healthy(self) -> bool:
+        """Is there a worker that may be given requests, and is the router not on its way out."""
+        return not self.draining and any(worker.state not in (EJECTED, DRAINING) for worker in self.workers)
+
+    def _health(self) -> tuple[int, bytes, bytes]:
+        return (200, b"text/plain", b"") if self.healthy else (503, b"text/plain", b"no worker is up\n")

@@ -1,0 +1,87 @@
+"""Workers' metrics: the size of their KV memory, and load that did not come through this router.
+
+What is counted here is exact for what came this way. After a restart, or beside another router, the worker knows
+more: what it reports beyond our own count, at the moment of the report, is added to its load until the next one.
+"""
+
+import asyncio
+import re
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from shadowprice.router.health import workers_at
+from shadowprice.router.live_worker import LiveWorker
+
+if TYPE_CHECKING:
+    from shadowprice.router.router import Router
+
+LINE = rb"^(?:vllm|sglang):%b(\{[^}\n]*\})? ([0-9.eE+-]+|NaN)"
+RUNNING = re.compile(LINE % b"num_(?:requests_running|running_reqs)", re.MULTILINE)
+WAITING = re.compile(LINE % b"num_(?:requests_waiting|queue_reqs)", re.MULTILINE)
+USAGE = re.compile(LINE % b"(?:kv_cache_usage_perc|gpu_cache_usage_perc|token_usage)", re.MULTILINE)
+CAPACITY = re.compile(LINE % b"max_total_num_tokens", re.MULTILINE)
+CONFIG = re.compile(rb"^vllm:cache_config_info(\{[^}\n]*\})", re.MULTILINE)
+BLOCKS = re.compile(rb'num_gpu_blocks="(\d+)"')
+BLOCK_SIZE = re.compile(rb'[{,]block_size="(\d+)"')
+ENGINE = re.compile(rb'(?:engine|dp_rank)="(\d+)"')
+
+
+def read_report(text: bytes, rank: int | None) -> tuple[float | None, float | None, int | None]:
+    """Requests there, share of KV memory used, its size in tokens; None for what the text does not say."""
+    running, waiting = _value(RUNNING, text, rank), _value(WAITING, text, rank)
+    requests = None if running is None else running + (waiting or 0.0)
+    return requests, _value(USAGE, text, rank), _capacity(text, rank)
+
+
+def _value(pattern: re.Pattern[bytes], text: bytes, rank: int | None) -> float | None:
+    """The sample of this rank; the sum of all where no rank is asked for."""
+    found = [(labels, float(value)) for labels, value in pattern.findall(text)]
+    if rank is not None and any(ENGINE.search(labels) for labels, _ in found):
+        found = [(labels, value) for labels, value in found if _is_rank(labels, rank)]
+    values = [value for _, value in found if value == value]  # NaN: not known
+    return sum(values) if values else None
+
+
+def _capacity(text: bytes, rank: int | None) -> int | None:
+    for labels in CONFIG.findall(text):
+        blocks, size = BLOCKS.search(labels), BLOCK_SIZE.search(labels)
+        if blocks and size and (rank is None or _is_rank(labels, rank) or ENGINE.search(labels) is None):
+            return int(blocks[1]) * int(size[1]) or None
+    tokens = _value(CAPACITY, text, rank)
+    return int(tokens) if tokens else None
+
+
+def _is_rank(labels: bytes, rank: int) -> bool:
+    engine = ENGINE.search(labels)
+    return engine is not None and int(engine[1]) == rank
+
+
+def take_report(router: "Router", worker: LiveWorker, text: bytes) -> None:
+    """Correct what is known of the worker."""
+    requests, usage, capacity = read_report(text, worker.rank)
+    if capacity is not None:
+        worker.kv_capacity_tokens = capacity
+    here, waiting, kv, waiting_kv = router.flights.load_of(worker.index)
+    if requests is not None:
+        worker.foreign_requests = max(int(requests) - here - waiting, 0)
+    if usage is not None and worker.kv_capacity_tokens:
+        reported = int(usage * worker.kv_capacity_tokens)
+        more = reported - kv - waiting_kv
+        # prefixes that requests share are held once: less than we count is no error of ours
+        worker.foreign_kv_tokens = max(more, 0) if worker.foreign_requests else 0
+
+
+async def watch_metrics(router: "Router", session: aiohttp.ClientSession, url: str) -> None:
+    """Read the endpoint's metrics as long as the router has workers there; an endpoint without any is left alone."""
+    timeout = aiohttp.ClientTimeout(total=router.settings.health_check_timeout_s)
+    while workers_at(router, url):
+        try:
+            async with session.get(f"{url}/metrics", timeout=timeout) as response:
+                text = await response.read()
+                if response.status == 200:
+                    for worker in workers_at(router, url):
+                        take_report(router, worker, text)
+        except (aiohttp.ClientError, OSError):
+            pass  # the health probe tells whether it lives
+        await asyncio.sleep(router.settings.metrics_interval_s)

@@ -1,0 +1,140 @@
+"""What can be set about the router, checked in one place."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from shadowprice.errors import RouterError
+
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The router's settings; names follow the flags of `vllm serve` and of the routers that came before.
+
+    worker_urls: one per worker; each stands for intra_node_data_parallel_size ranks, told apart by the header
+    X-data-parallel-rank. max_num_seqs, max_kv_tokens: caps per worker on requests and on KV tokens in flight; what is
+    beyond them waits in the router's queue. max_kv_tokens None takes the size that the worker's metrics tell, 0 is no
+    cap. max_concurrent_requests: cap on all requests in flight. queue_size: most requests that wait; queue_timeout_s:
+    longest wait. progress_timeout_s: longest silence of a worker towards a request. All times in seconds.
+    Raises RouterError when a value is impossible.
+    """
+
+    worker_urls: tuple[str, ...] = ()
+    policy: str = "bf_io"
+    scheduling_policy: str = "fcfs"
+    max_wait_s: float = 30.0
+    lockstep: bool = True
+    intra_node_data_parallel_size: int = 1
+    host: str = "127.0.0.1"
+    port: int = 30000
+    prometheus_host: str = "127.0.0.1"
+    prometheus_port: int = 29000
+    api_keys: tuple[str, ...] = ()
+    worker_api_key: str | None = None
+    admin_api_key: str | None = None
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
+    max_num_seqs: int | None = None
+    max_kv_tokens: int | None = None
+    max_concurrent_requests: int | None = None
+    queue_size: int = 4096
+    queue_timeout_s: float = 60.0
+    pool: int = 64
+    max_payload_size: int = 512 * MEBIBYTE
+    max_header_size: int = 64 * 1024
+    header_timeout_s: float = 10.0
+    idle_timeout_s: float = 75.0
+    connect_timeout_s: float = 2.0
+    progress_timeout_s: float = 60.0
+    request_timeout_s: float = 1800.0
+    max_retries: int = 3
+    health_check_interval_s: float = 1.0
+    health_check_timeout_s: float = 2.0
+    health_check_endpoint: str = "/health"
+    metrics_interval_s: float = 2.0
+    drain_timeout_s: float = 180.0
+    record: str | None = None
+    access_log: str | None = None
+    worker_file: str | None = None
+    tokenizer: str | None = None
+    shadow: bool = True
+    processes: int = 1
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise RouterError(
+                    f"--{name.replace('_', '-').removesuffix('-s')} is {value}; expected at least {least}"
+                )
+        for name in ("port", "prometheus_port"):
+            if not 0 <= getattr(self, name) <= 65535:
+                raise RouterError(f"--{name.replace('_', '-')} is {getattr(self, name)}; expected 0 to 65535")
+        if self.ssl_keyfile is not None and self.ssl_certfile is None:
+            raise RouterError("--ssl-keyfile is given without --ssl-certfile; expected both")
+        for url in self.worker_urls:
+            worker_address(url)
+        if any(not key for key in self.api_keys):
+            raise RouterError("--api-key is empty; expected a key")
+
+
+_LEAST: dict[str, float] = {
+    "intra_node_data_parallel_size": 1,
+    "max_num_seqs": 1,
+    "max_kv_tokens": 0,
+    "max_concurrent_requests": 1,
+    "queue_size": 0,
+    "queue_timeout_s": 0,
+    "max_wait_s": 0,
+    "pool": 1,
+    "max_payload_size": 1,
+    "max_header_size": 256,
+    "header_timeout_s": 0.1,
+    "idle_timeout_s": 0.1,
+    "connect_timeout_s": 0.01,
+    "progress_timeout_s": 0.1,
+    "request_timeout_s": 0.1,
+    "max_retries": 0,
+    "health_check_interval_s": 0.05,
+    "health_check_timeout_s": 0.05,
+    "metrics_interval_s": 0.1,
+    "drain_timeout_s": 0,
+    "processes": 1,
+}
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a worker listens. path: what stands before every target, without a final slash. rank: of @rank, or None."""
+
+    tls: bool
+    host: str
+    port: int
+    path: str
+    rank: int | None
+
+    @property
+    def url(self) -> str:
+        """The URL without its rank."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}{self.path}"
+
+
+def worker_address(url: str) -> Address:
+    """Read http://host:port or http://host:port@rank. Raises RouterError for anything else."""
+    bare, at, rank = url.rpartition("@")
+    if not at:
+        bare, rank = url, ""
+    accepted = "http://host:port or https://host:port, perhaps with @rank"
+    if at and not rank.isdecimal():
+        raise RouterError(f"worker URL {url!r}: what follows @ is {rank!r}; expected a rank; accepted: {accepted}")
+    try:
+        parts = urlsplit(bare)
+        port = parts.port
+    except ValueError as error:
+        raise RouterError(f"worker URL {url!r}: {error}; expected {accepted}") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
+        raise RouterError(f"worker URL {url!r}: expected {accepted}")
+    tls = parts.scheme == "https"
+    return Address(tls, parts.hostname, port or (443 if tls else 80), parts.path.rstrip("/"), int(rank) if at else None)

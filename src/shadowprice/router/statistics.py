@@ -1,0 +1,144 @@
+"""What the router counts of requests that ended: totals, histograms, percentiles of the last minutes."""
+
+from bisect import bisect_left
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from shadowprice.router.exchange import Exchange
+
+WINDOW_S = 300.0
+MOST_RECENT = 20_000
+RATE_WINDOW_S = 10.0
+SECONDS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0)
+STEP_SECONDS = (
+    0.002,
+    0.005,
+    0.01,
+    0.015,
+    0.02,
+    0.025,
+    0.03,
+    0.04,
+    0.05,
+    0.075,
+    0.1,
+    0.15,
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.75,
+    1.0,
+)
+LONG_SECONDS = (
+    0.1,
+    0.3,
+    0.5,
+    0.8,
+    1.0,
+    1.5,
+    2.0,
+    2.5,
+    5.0,
+    10.0,
+    15.0,
+    20.0,
+    30.0,
+    40.0,
+    50.0,
+    60.0,
+    120.0,
+    240.0,
+    480.0,
+)
+TOKENS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
+BUCKETS: dict[str, tuple[float, ...]] = {
+    "ttft_s": SECONDS,
+    "tpot_s": STEP_SECONDS,
+    "e2e_s": LONG_SECONDS,
+    "queue_s": LONG_SECONDS,
+    "prompt_tokens": TOKENS,
+    "output_tokens": TOKENS,
+}
+
+
+class Histogram:
+    """Counts per bucket, the last one without an upper end."""
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def add(self, value: float) -> None:
+        """One more value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+    def to_json(self) -> dict[str, Any]:
+        """Upper bounds, counts per bucket, sum."""
+        return {"buckets": list(self.bounds), "counts": self.counts, "sum": self.sum}
+
+
+class Statistics:
+    """Since start, and of the last WINDOW_S."""
+
+    def __init__(self) -> None:
+        self.histograms = {name: Histogram(bounds) for name, bounds in BUCKETS.items()}
+        self.recent: deque[tuple[float, float, float, float]] = deque(maxlen=MOST_RECENT)  # end, ttft, tpot, e2e [s]
+        self.refused: Counter[str] = Counter()
+        self.responses: Counter[str] = Counter()
+        self.retries_total = self.truncated_total = self.tokens_total = 0
+
+    def note(self, exchange: "Exchange", now_s: float, how: str) -> None:
+        """A request ended."""
+        self.responses["aborted" if how in ("client_abort", "truncated") else f"{exchange.status // 100}xx"] += 1
+        self.truncated_total += how == "truncated"
+        if not exchange.counts or how == "refused":
+            return
+        self.tokens_total += exchange.generated
+        if how != "finished" or exchange.status >= 400:
+            return
+        e2e_s, ttft_s, tpot_s = now_s - exchange.arrival_s, -1.0, -1.0
+        add = self.histograms
+        if exchange.event_stream and exchange.generated:
+            ttft_s = exchange.first_s - exchange.arrival_s
+            add["ttft_s"].add(ttft_s)
+            if exchange.generated > 1:
+                tpot_s = (exchange.last_s - exchange.first_s) / (exchange.generated - 1)
+                add["tpot_s"].add(tpot_s)
+        add["e2e_s"].add(e2e_s)
+        add["queue_s"].add(exchange.sent_s - exchange.arrival_s)
+        add["prompt_tokens"].add(exchange.prompt_tokens)
+        add["output_tokens"].add(exchange.generated)
+        self.recent.append((now_s, ttft_s, tpot_s, e2e_s))
+
+    def ends_per_s(self, now_s: float) -> float:
+        """Requests that ended per second, over the last RATE_WINDOW_S."""
+        count = 0
+        for end_s, *_ in reversed(self.recent):
+            if end_s < now_s - RATE_WINDOW_S:
+                break
+            count += 1
+        return count / RATE_WINDOW_S
+
+    def percentiles(self, now_s: float, window_s: float = WINDOW_S) -> dict[str, dict[str, float | int | None]]:
+        """p50, p90, p99 and count of each latency over the last seconds."""
+        rows = []
+        for row in reversed(self.recent):
+            if row[0] < now_s - window_s:
+                break
+            rows.append(row)
+        values = np.array(rows).reshape(-1, 4)
+        return {name: _percentiles(values[:, 1 + i]) for i, name in enumerate(("ttft_s", "tpot_s", "e2e_s"))}
+
+
+def _percentiles(values: Any) -> dict[str, float | int | None]:
+    values = values[values >= 0]
+    if not len(values):
+        return {"p50": None, "p90": None, "p99": None, "count": 0}
+    p50, p90, p99 = np.quantile(values, (0.5, 0.9, 0.99)).tolist()
+    return {"p50": p50, "p90": p90, "p99": p99, "count": len(values)}

@@ -1,0 +1,142 @@
+"""A connection to a worker: writes requests, parses responses, hands both ends to the exchange it serves."""
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol, cast
+
+import httptools
+
+from shadowprice.router.head import Headers
+
+if TYPE_CHECKING:
+    from shadowprice.router.live_worker import LiveWorker
+
+
+class Listener(Protocol):
+    """Whom a connection tells of the response to its request."""
+
+    def on_response(self, body: list[bytes], *, complete: bool) -> None:
+        """More of the response is there; status and headers stand in the connection."""
+
+    def on_lost(self, reason: str) -> None:
+        """The response will not be completed."""
+
+
+class Upstream(asyncio.Protocol):
+    """One connection, one request at a time."""
+
+    def __init__(self, worker: "LiveWorker") -> None:
+        self.worker = worker
+        self.listener: Listener | None = None
+        self.transport: asyncio.Transport | None = None
+        self.used = False
+        self._new_response()
+
+    def _new_response(self) -> None:
+        self.parser = httptools.HttpResponseParser(self)
+        self.status = 0
+        self.headers: Headers = []
+        self.framed = False  # has Content-Length or chunks: else its end is the connection's
+        self.head_complete = self.complete = False
+        self.received = False
+        self.body: list[bytes] = []
+
+    def send(self, head: bytes, body: bytes, listener: Listener) -> None:
+        """Send a request; the listener hears of the response."""
+        assert self.transport is not None
+        self.listener = listener
+        if self.complete or self.received:
+            self._new_response()
+        self.transport.writelines((head, body)) if body else self.transport.write(head)
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self.listener is None:  # nobody asked: not a worker's answer
+            self.close()
+            return
+        self.received = True
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._lose("the worker switched protocols")
+            return
+        except httptools.HttpParserError as error:
+            self._lose(f"the worker's answer is not HTTP: {error}")
+            return
+        if not self.head_complete:
+            return
+        listener, body = self.listener, self.body
+        if self.complete:
+            self.listener = None
+            self.used = True
+            self.body = []
+            listener.on_response(body, complete=True)
+        elif body:
+            self.body = []
+            listener.on_response(body, complete=False)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        if self in self.worker.idle:
+            self.worker.idle.remove(self)
+        listener, self.listener = self.listener, None
+        if listener is None:
+            return
+        if self.head_complete and not self.framed and exc is None:
+            self.complete = True
+            listener.on_response(self.body, complete=True)
+        else:
+            listener.on_lost(str(exc) if exc else "the worker closed the connection")
+
+    def pause_writing(self) -> None:
+        """Requests are sent whole: there is nothing to hold back."""
+
+    def resume_writing(self) -> None:
+        """See `pause_writing`."""
+
+    # httptools
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.head_complete:  # trailers stay here
+            self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self.status = self.parser.get_status_code()
+        if self.status >= 200:
+            self.head_complete = True
+            self.framed = self.status in (204, 304) or any(
+                name.lower() in (b"content-length", b"transfer-encoding") for name, _ in self.headers
+            )
+
+    def on_body(self, body: bytes) -> None:
+        self.body.append(body)
+
+    def on_message_complete(self) -> None:
+        if self.status < 200:  # an interim response: the real one follows
+            self.headers = []
+        else:
+            self.complete = True
+
+    def release(self) -> None:
+        """Back to the worker's idle connections, if it can serve another request."""
+        reusable = self.complete and self.framed and self.parser.should_keep_alive()
+        if self.transport is not None and not self.transport.is_closing() and reusable:
+            self.worker.idle.append(self)
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """Close at once; nobody hears of it."""
+        self.listener = None
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _lose(self, reason: str) -> None:
+        listener, self.listener = self.listener, None
+        if self.transport is not None:
+            self.transport.abort()
+        if listener is not None:
+            listener.on_lost(reason)
