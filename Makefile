@@ -37,6 +37,9 @@ bench: setup
 	$(BIN)/python benchmarks/audit_speed.py
 	$(BIN)/python benchmarks/published_study.py
 	$(BIN)/python benchmarks/fidelity.py
+	$(BIN)/python benchmarks/router_cost.py
+	$(BIN)/python benchmarks/router_quality.py
+	$(BIN)/python benchmarks/router_faults.py --check
 
 clean:
 	rm -rf .venv $(ENGINES) $(BENCH) build
