@@ -32,7 +32,7 @@ QUIET: dict[str, list[str]] = {
     "smg": ["--log-level", "error"],
 }
 MODULES = {"vllm-router": "vllm_router", "sglang-router": "sglang_router", "smg": "smg"}
-READY_S = 30.0
+READY_S = 90.0  # a router of compiled kernels may have to compile them at its first start
 PROBE = b'{"model":"mock","messages":[{"role":"user","content":"are you there"}],"max_tokens":1}'
 
 
