@@ -11,6 +11,7 @@ from shadowprice.routing import (
     POLICIES,
     StepProblem,
     barrier_time_bound,
+    busy_time_bound,
     hindsight_optimum,
     solve_step,
     step_optimum,
@@ -116,3 +117,28 @@ def test_bound_holds_for_every_policy_arrivals_speeds_and_drift() -> None:
             assert bound <= run.barrier_s * (1 + 1e-9)
             if run.idle_share == run.idle_share:
                 assert 0 <= run.idle_bound <= run.idle_share + 1e-9
+
+
+def test_steps_take_at_least_as_long_as_some_request_is_there() -> None:
+    tight = 0.0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        n = int(rng.integers(1, 40))
+        arrival = np.sort(rng.uniform(0, rng.choice([0.1, 10.0, 100.0]), n))
+        trace = Trace(arrival, rng.integers(1, 5000, n), rng.integers(1, 60, n))
+        time = StepTime(0.02, *(10.0 ** rng.uniform(-6, -3, 3) * [1, 1e-2, 1e-2] * (rng.random(3) < 0.7)))
+        bound = busy_time_bound(trace.arrival_s, trace.prompt_tokens, trace.output_tokens, time)
+        pool = int(rng.choice([2, 64])) if seed % 2 else None
+        slots, workers = int(rng.integers(1, 9)), int(rng.integers(1, 5))
+        for name, make in POLICIES.items():
+            run = simulate_barrier(trace, make(), workers=workers, slots=slots, step_time=time, pool=pool)
+            assert bound <= run.barrier_s * (1 + 1e-9), (seed, name)
+            tight = max(tight, bound / run.barrier_s)
+    assert tight > 1 - 1e-9  # met where requests come one by one
+    assert busy_time_bound(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64), time) == 0
+
+
+def test_busy_time_of_two_that_meet_and_one_that_comes_later() -> None:
+    time = StepTime(1.0, 0.0, 0.0, 0.0)
+    arrival, prompt, output = np.array([0.0, 2.0, 10.0]), np.ones(3, np.int64), np.array([3, 4, 1])
+    assert busy_time_bound(arrival, prompt, output, time) == 6 + 1

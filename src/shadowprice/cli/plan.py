@@ -140,11 +140,14 @@ def _mixed(trace: "Trace", fleets: "list[Fleet]", targets: "Targets", policy: "R
 def _scheduling(name: str) -> "Ranked":
     from shadowprice.errors import PolicyError
     from shadowprice.fleet.names import did_you_mean
-    from shadowprice.scheduling.policies import POLICIES
+    from shadowprice.scheduling.policies import POLICIES, Ranked
 
     if name not in POLICIES:
         raise PolicyError(f"unknown scheduling policy {name!r}; {did_you_mean(name, POLICIES)}")
-    return POLICIES[name]()
+    policy = POLICIES[name]()
+    if not isinstance(policy, Ranked):
+        raise PolicyError(f"scheduling policy {name} serves one queue at a time; a plan needs one that ranks by a key")
+    return policy
 
 
 def _trace(name: str, seed: int, rate: float | None, *, skip_bad_rows: bool) -> "Trace":

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shadowprice.router.exchange import Exchange
-from shadowprice.router.live_worker import LiveWorker
+from shadowprice.router.live_worker import PROBING
 from shadowprice.router.queue_order import QueueOrder
 from shadowprice.routing.policies import POLICIES, BuiltIn
-from shadowprice.routing.surface import BoolArray, IntArray, Pending, Workers
+from shadowprice.routing.surface import IntArray, Pending, Workers
 from shadowprice.workload.trace import Ragged
 
 if TYPE_CHECKING:
@@ -62,16 +62,25 @@ class Dispatcher:
     def _decide(self) -> None:
         self.scheduled = False
         now_s = self.router.clock()
-        workers = self.router.workers
-        opened = np.array([worker.open_at(now_s) for worker in workers], np.bool_)
-        if opened.any():
-            self._place_uncounted(now_s)
-            retried = [exchange for exchange in self.waiting if exchange.tried]
-            for exchange in retried:
-                self._place([exchange], _untried(exchange, workers, opened), now_s)
+        opened = self._opened(now_s)
+        if any(opened):
+            for exchange in [exchange for exchange in self.waiting if not exchange.counts]:
+                self._place_uncounted(exchange, opened, now_s)
+            for exchange in [exchange for exchange in self.waiting if exchange.tried]:
+                self._place([exchange], self._untried(exchange, opened), now_s)
             while self.waiting and self._place(self._offered(now_s), opened, now_s):
-                opened = np.array([worker.open_at(now_s) for worker in workers], np.bool_)
-        self._refuse_overflow(now_s)
+                opened = self._opened(now_s)
+        if len(self.waiting) > self.settings.queue_size:
+            self._refuse_overflow(now_s)
+
+    def _opened(self, now_s: float) -> list[bool]:
+        return [worker.open_at(now_s) for worker in self.router.workers]
+
+    def _untried(self, exchange: Exchange, opened: list[bool]) -> list[bool]:
+        """The open workers without those that failed it already, if that leaves any."""
+        workers = self.router.workers
+        fresh = [is_open and worker not in exchange.tried for worker, is_open in zip(workers, opened, strict=True)]
+        return fresh if any(fresh) else opened
 
     def _offered(self, now_s: float) -> list[Exchange]:
         """The head of the queue, in the scheduling policy's order."""
@@ -80,37 +89,38 @@ class Dispatcher:
             waiting = self.order.ordered(waiting, self.router.model, now_s)
         return waiting[: self.settings.pool]
 
-    def _place_uncounted(self, now_s: float) -> None:
-        """Requests that compute nothing go to the worker with the fewest of all."""
-        for exchange in [exchange for exchange in self.waiting if not exchange.counts]:
-            opened = [worker for worker in self.router.workers if worker.open_at(now_s)]
-            fresh = [worker for worker in opened if worker not in exchange.tried] or opened
-            if fresh:
-                del self.waiting[exchange]
-                self.router.start(exchange, min(fresh, key=lambda worker: worker.in_flight), now_s)
+    def _place_uncounted(self, exchange: Exchange, opened: list[bool], now_s: float) -> None:
+        """A request that computes nothing goes to the worker with the fewest of all."""
+        untried = self._untried(exchange, opened)
+        able = [worker for worker, is_open in zip(self.router.workers, untried, strict=True) if is_open]
+        del self.waiting[exchange]
+        self.router.start(exchange, min(able, key=lambda worker: worker.in_flight), now_s)
 
-    def _place(self, offered: list[Exchange], opened: BoolArray, now_s: float) -> int:
+    def _place(self, offered: list[Exchange], opened: list[bool], now_s: float) -> int:
         """Ask the policy where these go; returns how many were sent off."""
-        view = self.router.survey(self._slots(), opened, self._finished())
-        rooms = self._rooms(view, opened, offered)
         budget = self._budget()
-        if budget <= 0 or not rooms.any():
+        if budget <= 0:
             return 0
-        fits_anywhere = len(offered) <= min(budget, int(rooms[opened].min()))
-        pending = self._pending(offered, may_wait=not fits_anywhere)
-        view.slots[:] = view.running + view.waiting + rooms
-        answer = self.policy.assign(pending, view, now_s).tolist()
+        view = self.router.survey(np.zeros(len(opened), np.int64), np.array(opened, np.bool_), self._finished())
+        count = (view.running + view.waiting).tolist()
         free = self._free_kv(view)
+        smallest = max(min([exchange.prompt_tokens for exchange in offered]), 1)
+        rooms = [self._rooms(g, count[g], free[g] // smallest) if opened[g] else 0 for g in range(len(opened))]
+        if not any(rooms):
+            return 0
+        least = min([room for room, is_open in zip(rooms, opened, strict=True) if is_open])
+        view.slots[:] = view.running + view.waiting + rooms
+        pending = self._pending(offered, may_wait=len(offered) > min(budget, least))
+        answer = self.policy.assign(pending, view, now_s).tolist()
         sent = 0
         for exchange, g in zip(offered, answer, strict=True):
-            if g < 0 or sent >= budget:
-                exchange.passes += sent
+            if g < 0 or sent >= budget or (exchange.prompt_tokens > free[g] and count[g] > 0):
+                exchange.passes += sent  # what is too large for the rest of a worker may still go to an empty one
                 continue
-            if exchange.prompt_tokens > free[g] and (view.running[g] + view.waiting[g] > 0 or free[g] < free.max()):
-                continue  # too large for what is left there; alone it may go to an empty worker
             free[g] -= exchange.prompt_tokens
-            del self.waiting[exchange]
+            count[g] += 1
             sent += 1
+            del self.waiting[exchange]
             self.router.start(exchange, self.router.workers[g], now_s)
         return sent
 
@@ -135,35 +145,26 @@ class Dispatcher:
         finished, self.finished = np.array(self.finished, np.int64), []
         return finished
 
-    def _slots(self) -> IntArray:
-        most = self.settings.max_num_seqs or UNBOUNDED
-        return np.array([worker.slots or most for worker in self.router.workers], np.int64)
-
     def _budget(self) -> int:
         """How many more may be in flight in all."""
         most = self.settings.max_concurrent_requests
         return UNBOUNDED if most is None else most - self.router.in_flight
 
-    def _rooms(self, view: Workers, opened: BoolArray, offered: list[Exchange]) -> IntArray:
-        """How many more each worker may get: slots, and KV room for so many of the smallest offered."""
-        rooms = np.maximum(view.slots - view.running - view.waiting, 0)
-        probing = np.array([worker.state != "up" for worker in self.router.workers], np.bool_)
-        rooms[probing] = np.minimum(rooms[probing], 1)
-        smallest = max(min(exchange.prompt_tokens for exchange in offered), 1)
-        by_kv = np.maximum(self._free_kv(view), 0) // smallest
-        empty = view.running + view.waiting == 0  # the worker itself refuses what it can never hold
-        return np.where(opened, np.minimum(rooms, np.maximum(by_kv, empty)), 0)
+    def _rooms(self, g: int, count: int, fit_in_kv: int) -> int:
+        """How many more worker g may be given; of KV an empty one always has enough: it refuses what it cannot hold."""
+        worker = self.router.workers[g]
+        most = self.settings.max_num_seqs or UNBOUNDED
+        room = min(most - count, max(fit_in_kv, 1 if count == 0 else 0))
+        return max(min(room, 1) if worker.state == PROBING else room, 0)
 
-    def _free_kv(self, view: Workers) -> IntArray:
+    def _free_kv(self, view: Workers) -> list[int]:
         """KV tokens that each worker may still be given."""
-        caps = np.array([self._kv_cap(worker) for worker in self.router.workers], np.int64)
-        return caps - view.kv_tokens - view.waiting_tokens
-
-    def _kv_cap(self, worker: LiveWorker) -> int:
-        most = self.settings.max_kv_tokens
-        if most is None:
-            return worker.kv_capacity_tokens or UNBOUNDED
-        return most or UNBOUNDED
+        cap = self.settings.max_kv_tokens
+        held = (view.kv_tokens + view.waiting_tokens).tolist()
+        if cap is not None:
+            return [(cap or UNBOUNDED) - tokens for tokens in held]
+        workers = self.router.workers
+        return [(worker.kv_capacity_tokens or UNBOUNDED) - n for worker, n in zip(workers, held, strict=True)]
 
     # refusal: the only place where a request that could be served is turned away
 
@@ -197,9 +198,3 @@ class Dispatcher:
         """Seconds until what waits now will have been taken up, at the rate at which requests end; 1 to 60."""
         per_s = self.router.statistics.ends_per_s(now_s)
         return min(max(math.ceil(len(self.waiting) / per_s), 1), 60) if per_s > 0 else 5
-
-
-def _untried(exchange: Exchange, workers: list[LiveWorker], opened: BoolArray) -> BoolArray:
-    """The open workers without those that failed it already, if that leaves any."""
-    fresh = opened & np.array([worker not in exchange.tried for worker in workers], np.bool_)
-    return fresh if fresh.any() else opened

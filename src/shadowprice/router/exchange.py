@@ -133,13 +133,12 @@ class Exchange:
                 return
             if upstream.status in RETRIED and self.router.retries(self, upstream.status, now_s):
                 return
-            self._send_head(upstream)
-        if body:
-            if self.counts:
-                self._count(upstream, body, now_s)
-            self._forward(body, complete=complete)
-        elif complete and self.framing is CHUNKED:
-            self.client.transport.write(b"0\r\n\r\n")
+            head = self._head(upstream, now_s)
+        else:
+            head = b""
+        if body and self.counts:
+            self._count(upstream, body, now_s)
+        self.client.transport.write(self._framed(head, body, complete=complete))
         self.last_s = now_s
         if complete:
             self._complete(now_s)
@@ -151,7 +150,10 @@ class Exchange:
         stale = upstream is not None and upstream.used and not upstream.received and not self.head_sent
         self.router.lost(self, reason, now_s, stale=stale)
 
-    def _send_head(self, upstream: Upstream) -> None:
+    def _head(self, upstream: Upstream, now_s: float) -> bytes:
+        """The answer's head as it goes to the client."""
+        self.head_sent = True
+        self.first_s = now_s
         self.status = status = upstream.status
         headers = upstream.headers
         self.framing = b""
@@ -165,18 +167,15 @@ class Exchange:
         framing = self.framing if self.framing is CHUNKED else b""
         if keep_alive and not self.request.chunks_allowed:
             framing += b"Connection: keep-alive\r\n"
-        self.client.transport.write(response_head(status, lines, framing, keep_alive=keep_alive))
-        self.head_sent = True
-        if not self.first_s:
-            self.first_s = self.router.clock()
+        return response_head(status, lines, framing, keep_alive=keep_alive)
 
-    def _forward(self, body: list[bytes], *, complete: bool) -> None:
-        transport = self.client.transport
-        if self.framing is not CHUNKED:
-            transport.writelines(body)
-            return
+    def _framed(self, head: bytes, body: list[bytes], *, complete: bool) -> bytes:
+        """All that came in one read goes out in one write."""
         data = body[0] if len(body) == 1 else b"".join(body)
-        transport.write(b"%x\r\n%b\r\n%b" % (len(data), data, b"0\r\n\r\n" if complete else b""))
+        if self.framing is not CHUNKED:
+            return head + data
+        end = b"0\r\n\r\n" if complete else b""
+        return b"%b%x\r\n%b\r\n%b" % (head, len(data), data, end) if data else head + end
 
     def _count(self, upstream: Upstream, body: list[bytes], now_s: float) -> None:
         """Tokens of an event stream as they come; a plain answer is kept for its usage."""

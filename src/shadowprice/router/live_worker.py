@@ -39,7 +39,6 @@ class LiveWorker:
         self.last_sign_s = 0.0
         self.kv_capacity_tokens: int | None = None
         self.foreign_kv_tokens = self.foreign_requests = 0  # reported by the worker, beyond what is counted here
-        self.slots: int | None = None
         self.step_time_s: float | None = None
         self.steps: deque[tuple[int, int, float]] = deque(maxlen=512)
         self.metronome: object | None = None  # the exchange whose tokens tell the step time

@@ -79,11 +79,13 @@ class Router:
     def survey(self, slots: IntArray, opened: BoolArray, finished: IntArray | None) -> Workers:
         """The workers as a policy sees them: counted here, corrected by what they last reported."""
         view = self.flights.survey(slots, opened, finished)
-        for g, worker in enumerate(self.workers):
-            worker.load = (int(view.running[g]), int(view.kv_tokens[g]))
-            if worker.foreign_kv_tokens or worker.foreign_requests:
-                view.kv_tokens[g] = max(view.kv_tokens[g] + worker.foreign_kv_tokens, 0)
-                view.waiting[g] += worker.foreign_requests
+        for worker, running, kv_tokens in zip(
+            self.workers, view.running.tolist(), view.kv_tokens.tolist(), strict=True
+        ):
+            worker.load = (running, kv_tokens)
+            if worker.foreign_requests:
+                view.kv_tokens[worker.index] += worker.foreign_kv_tokens
+                view.waiting[worker.index] += worker.foreign_requests
         return view
 
     # a request's way

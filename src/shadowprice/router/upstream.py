@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from shadowprice.router.live_worker import LiveWorker
 
 
+ONE_WRITE = 65536  # bytes of a body that are rather copied than written by themselves
+
+
 class Listener(Protocol):
     """Whom a connection tells of the response to its request."""
 
@@ -36,7 +39,7 @@ class Upstream(asyncio.Protocol):
         self.status = 0
         self.headers: Headers = []
         self.framed = False  # has Content-Length or chunks: else its end is the connection's
-        self.head_complete = self.complete = False
+        self.head_complete = self.complete = self.keep_alive = False
         self.received = False
         self.body: list[bytes] = []
 
@@ -46,7 +49,9 @@ class Upstream(asyncio.Protocol):
         self.listener = listener
         if self.complete or self.received:
             self._new_response()
-        self.transport.writelines((head, body)) if body else self.transport.write(head)
+        self.transport.write(head + body if len(body) <= ONE_WRITE else head)
+        if len(body) > ONE_WRITE:
+            self.transport.write(body)
 
     # asyncio.Protocol
 
@@ -119,11 +124,11 @@ class Upstream(asyncio.Protocol):
             self.headers = []
         else:
             self.complete = True
+            self.keep_alive = self.parser.should_keep_alive()
 
     def release(self) -> None:
         """Back to the worker's idle connections, if it can serve another request."""
-        reusable = self.complete and self.framed and self.parser.should_keep_alive()
-        if self.transport is not None and not self.transport.is_closing() and reusable:
+        if self.transport is not None and not self.transport.is_closing() and self.framed and self.keep_alive:
             self.worker.idle.append(self)
         else:
             self.close()

@@ -8,6 +8,7 @@ Policies, those of production routers and ours: `policies.py`; what they see and
 from shadowprice.routing.optimum import (
     StepOptimum,
     barrier_time_bound,
+    busy_time_bound,
     hindsight_optimum,
     solve_step,
     step_optimum,
@@ -29,6 +30,7 @@ __all__ = [
     "barrier_time_bound",
     "bf_io",
     "br_0",
+    "busy_time_bound",
     "hindsight_optimum",
     "priced_holes",
     "solve_step",

@@ -1,7 +1,8 @@
 """Which waiting requests join a worker's batch: production orders, principled ones, and ours.
 
-Every built-in policy is one `Ranked`: a key by which requests wait, a gate that says whether the next one's memory
-is safe, and a bound on waiting. The same object decides in Python through `order` and runs compiled in the simulators.
+Every built-in policy but one is a `Ranked`: a key by which requests wait, a gate that says whether the next one's
+memory is safe, and a bound on waiting. The same object decides in Python through `order` and runs compiled in the
+simulators. Fairness between tenants needs a memory: `fairness.py`.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import numpy as np
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.work import priced_work as priced_work_s
 from shadowprice.fleet.worker import Worker
+from shadowprice.scheduling.fairness import VirtualTokenCounter, vtc
 from shadowprice.scheduling.surface import FloatArray, IntArray, Requests, WorkerState
 
 Key = Callable[[Requests, Worker], FloatArray]
@@ -183,7 +185,7 @@ def priced_work(max_wait_s: float = inf) -> Ranked:
     return Ranked("priced_work", _work, Gate.LOOK_AHEAD, max_wait_s=max_wait_s)
 
 
-POLICIES: dict[str, Callable[..., Ranked]] = {
+POLICIES: dict[str, Callable[..., Ranked | VirtualTokenCounter]] = {
     policy.__name__: policy
     for policy in (
         fcfs,
@@ -196,5 +198,6 @@ POLICIES: dict[str, Callable[..., Ranked]] = {
         protect_greedy,
         protect_clearing,
         priced_work,
+        vtc,
     )
 }

@@ -18,6 +18,7 @@ class Requests:
 
     arrival_s: seconds (rounds in the round model). prompt_tokens; predicted_output: forecast of all tokens it will
     make (exact when lengths are known); generated_tokens: made so far; kv_tokens: held now; priority: smaller first.
+    tenant: code of the client, None where all are of one.
     """
 
     arrival_s: FloatArray
@@ -26,18 +27,35 @@ class Requests:
     generated_tokens: IntArray
     kv_tokens: IntArray
     priority: IntArray
+    tenant: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.arrival_s)
 
 
 @dataclass(frozen=True)
+class Served:
+    """What each tenant was given since the start; a tenant that is not listed was given nothing.
+
+    tenant: codes, ascending. prompt_tokens: of its requests when they were first admitted; output_tokens: made so far.
+    """
+
+    tenant: IntArray
+    prompt_tokens: IntArray
+    output_tokens: IntArray
+
+
+@dataclass(frozen=True)
 class WorkerState:
-    """The worker at the moment of decision: its limits, the time, and the KV tokens (in whole blocks) still free."""
+    """The worker at the moment of decision: its limits, the time, and the KV tokens (in whole blocks) still free.
+
+    served: what each tenant was given; None where requests have no tenant.
+    """
 
     worker: Worker
     now_s: float
     free_kv_tokens: int
+    served: Served | None = None
 
 
 class SchedulingPolicy(Protocol):

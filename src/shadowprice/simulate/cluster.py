@@ -96,11 +96,14 @@ def simulate_cluster(
     A built-in routing policy runs compiled, from a fresh memory, when it routes on arrival (interpreted: it is asked
     through `assign` all the same); any other object, and from a central queue all, are asked through `assign`.
     Raises InfeasibleError when a request cannot fit a worker's KV memory, PolicyError when the routing policy names a
-    worker that is not there, holds a request back without a central queue, or leaves requests waiting for ever.
+    worker that is not there, holds a request back without a central queue, or leaves requests waiting for ever, and
+    for a scheduling policy that is no `Ranked`.
     """
     require_fit(trace, worker)
     if workers < 1:
         raise PolicyError(f"workers is {workers}; expected a whole number >= 1")
+    if not isinstance(scheduling, Ranked):
+        raise PolicyError(f"scheduling is {scheduling!r}; expected a Ranked policy, which runs compiled")
     cluster = _start(trace, worker, workers, scheduling, central_queue)
     if isinstance(routing, BuiltIn):
         routing = routing.fresh()

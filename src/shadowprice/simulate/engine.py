@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 from shadowprice.errors import InfeasibleError, PolicyError
 from shadowprice.fleet.worker import Worker
+from shadowprice.scheduling.fairness import VirtualTokenCounter
 from shadowprice.scheduling.policies import Gate, Ranked, Victim
-from shadowprice.scheduling.surface import FloatArray, IntArray, Requests, SchedulingPolicy, WorkerState
+from shadowprice.scheduling.surface import FloatArray, IntArray, Requests, SchedulingPolicy, Served, WorkerState
 from shadowprice.simulate import _engine_state as kernel
 from shadowprice.simulate._engine_kernel import advance
 from shadowprice.workload.trace import Trace
@@ -88,7 +89,8 @@ def simulate(
     """Serve the trace on one worker under the policy.
 
     A `Ranked` policy runs compiled; any other object is asked through `order` before each step in which somebody
-    waits and a slot is free. Forecasts are `trace.predicted_output`, or the true lengths where the trace has none.
+    waits and a slot is free (a `VirtualTokenCounter` from a fresh memory). Forecasts are `trace.predicted_output`, or
+    the true lengths where the trace has none.
     rng: for policies that draw (seed 0 by default). every_step: do not jump over steps in which nothing changes;
     interpreted: ask a `Ranked` policy through `order` too (the same results, slower; for tests).
     Raises InfeasibleError when a request cannot fit the worker's KV memory, PolicyError when a policy answers with
@@ -102,10 +104,12 @@ def simulate(
     generator = rng if rng is not None else np.random.default_rng(0)
     ranking = np.zeros(0, np.int64)
     ranked = -1
+    asked = policy.fresh() if isinstance(policy, VirtualTokenCounter) else policy
+    tenants = None if trace.tenant is None else np.unique(trace.tenant, return_inverse=True)
     while (status := advance(*state, ranking, ranked, generator, np.inf)) != kernel.DONE:
         if status == kernel.STUCK:
             raise PolicyError(f"{policy}: {state.run['n_waiting'][0]} requests wait for ever on an idle worker")
-        ranking = _ask(policy, state, worker)
+        ranking = _ask(asked, state, worker, tenants)
         ranked = len(ranking)
     return engine_run(trace, state.requests, state.run[0], state.samples)
 
@@ -122,7 +126,7 @@ def require_fit(trace: Trace, worker: Worker) -> None:
         )
 
 
-def _view(rows: kernel.Table) -> Requests:
+def _view(rows: kernel.Table, tenant: IntArray | None = None) -> Requests:
     """What a policy may see of these requests."""
     return Requests(
         arrival_s=rows["arrival_s"],
@@ -131,7 +135,19 @@ def _view(rows: kernel.Table) -> Requests:
         generated_tokens=rows["generated"],
         kv_tokens=rows["computed"],
         priority=rows["priority"],
+        tenant=tenant,
     )
+
+
+def _served(requests: kernel.Table, tenants: tuple[IntArray, IntArray]) -> Served:
+    """What each tenant was given so far; tenants: the distinct codes, and the place of each request's among them."""
+    codes, of_request = tenants
+    admitted = ~np.isnan(requests["scheduled_s"])
+    prompts, outputs = (
+        np.bincount(of_request[admitted], requests[column][admitted], len(codes)).astype(np.int64)
+        for column in ("prompt", "generated")
+    )
+    return Served(codes, prompts, outputs)
 
 
 def request_table(trace: Trace, worker: Worker, policy: SchedulingPolicy) -> kernel.Table:
@@ -182,14 +198,20 @@ def rules_of(
     )
 
 
-def _ask(policy: SchedulingPolicy, state: kernel.State, worker: Worker) -> IntArray:
+def _ask(
+    policy: SchedulingPolicy, state: kernel.State, worker: Worker, tenants: tuple[IntArray, IntArray] | None
+) -> IntArray:
     """The policy's ranking of the waiting, as request ids."""
     requests, run = state.requests, state.run[0]
     rows = np.flatnonzero(requests["status"] == kernel.WAITING)
     running = state.batch["id"][: run["n_running"]]
     running = running[requests["status"][running] == kernel.RUNNING]
-    now = WorkerState(worker, float(run["now_s"]), int(run["free_blocks"]) * worker.block_size)
-    answer: npt.NDArray[Any] = np.asarray(policy.order(_view(requests[rows]), _view(requests[running]), now))
+    tenant = [None if tenants is None else tenants[0][tenants[1][ids]] for ids in (rows, running)]
+    served = None if tenants is None else _served(requests, tenants)
+    now = WorkerState(worker, float(run["now_s"]), int(run["free_blocks"]) * worker.block_size, served)
+    answer: npt.NDArray[Any] = np.asarray(
+        policy.order(_view(requests[rows], tenant[0]), _view(requests[running], tenant[1]), now)
+    )
     if answer.size == 0:
         return np.zeros(0, np.int64)
     distinct = answer.ndim == 1 and np.issubdtype(answer.dtype, np.integer) and len(np.unique(answer)) == len(answer)

@@ -20,6 +20,8 @@ from shadowprice.workload.readers.jsonl_rows import decode_line, read_rows
 from shadowprice.workload.readers.measured import MEASURED, MeasuredLog, read_measured
 from shadowprice.workload.readers.mooncake import MOONCAKE
 from shadowprice.workload.readers.own import OWN_CSV, OWN_JSONL, read_parquet
+from shadowprice.workload.readers.record import RECORD_JSONL, finished_lines, is_record, journals_of, read_record
+from shadowprice.workload.readers.record import build as build_record
 from shadowprice.workload.readers.servegen import SERVEGEN
 from shadowprice.workload.readers.source import PARQUET_MAGIC, Block, first_bytes, line_blocks
 from shadowprice.workload.readers.table import Table, printable
@@ -28,7 +30,7 @@ from shadowprice.workload.trace import Trace
 __all__ = ["CSV_FORMATS", "JSONL_FORMATS", "MeasuredLog", "read_measured", "read_trace"]
 
 CSV_FORMATS = (AZURE, AZURE_MULTIMODAL, BURSTGPT, SERVEGEN, AGENTIC, OWN_CSV)
-JSONL_FORMATS = (MOONCAKE, MEASURED, OWN_JSONL)
+JSONL_FORMATS = (MOONCAKE, MEASURED, OWN_JSONL, RECORD_JSONL)
 
 Form = TypeVar("Form", CsvFormat, JsonlFormat)
 
@@ -36,8 +38,8 @@ Form = TypeVar("Form", CsvFormat, JsonlFormat)
 def read_trace(source: str | Path, *, skip_bad_rows: bool = False, spread_buckets: bool = True, seed: int = 0) -> Trace:
     """The trace in a file (Parquet, CSV or JSONL; gzip and zstd are unpacked), or the public trace of that name.
 
-    docs/workload.md lists the forms. skip_bad_rows: drop rows that cannot be used and count them in
-    `Trace.skipped_rows`, instead of raising.
+    docs/workload.md lists the forms; the record of a router that runs, or was killed, is read with its journals.
+    skip_bad_rows: drop rows that cannot be used and count them in `Trace.skipped_rows`, instead of raising.
     spread_buckets: where the file rounds its times to steps of a second or more, spread arrivals inside each step
     (seeded by `seed`) instead of keeping them as bursts; `Trace.notes` says what was done.
 
@@ -45,9 +47,8 @@ def read_trace(source: str | Path, *, skip_bad_rows: bool = False, spread_bucket
     """
     path = _locate(source)
     options = Options(spread_buckets, np.random.default_rng(seed))
-    if first_bytes(path).startswith(PARQUET_MAGIC):
-        table, unused = read_parquet(path, skip_bad_rows=skip_bad_rows)
-        parts = OWN_CSV.build(table, options)
+    if journals_of(path) or first_bytes(path).startswith(PARQUET_MAGIC):
+        parts, unused = _read_parquet(path, options, skip_bad_rows=skip_bad_rows)
     else:
         parts, unused = _read_text(path, options, skip_bad_rows=skip_bad_rows)
     if unused:
@@ -58,7 +59,7 @@ def read_trace(source: str | Path, *, skip_bad_rows: bool = False, spread_bucket
 def _locate(source: str | Path) -> Path:
     """The file itself, or the download of a public trace; a name close to a public one is suggested."""
     path = Path(source)
-    if path.exists() or path.name != str(source):
+    if path.exists() or path.name != str(source) or journals_of(path):
         return path
     if str(source) in PUBLIC_TRACES:
         return fetch_public(str(source))
@@ -70,14 +71,29 @@ def _locate(source: str | Path) -> Path:
     raise TraceError(f"{source}: no such file; {hint}")
 
 
+def _read_parquet(path: Path, options: Options, *, skip_bad_rows: bool) -> tuple[Parts, list[str]]:
+    if not is_record(path):
+        table, unused = read_parquet(path, skip_bad_rows=skip_bad_rows)
+        return OWN_CSV.build(table, options), unused
+    table, unused, notes = read_record(path, skip_bad_rows=skip_bad_rows)
+    parts = build_record(table, options)
+    parts.notes.extend(notes)
+    return parts, unused
+
+
 def _read_text(path: Path, options: Options, *, skip_bad_rows: bool) -> tuple[Parts, list[str]]:
     blocks = line_blocks(path)
     head = next(blocks, Block(1, b""))
     blocks = chain([head], blocks)
     if head.data.lstrip().startswith(b"{"):
         form, unused = _jsonl_format(path, head, skip_bad_rows=skip_bad_rows)
+        notes: list[str] = []
+        if form is RECORD_JSONL:
+            blocks = finished_lines(path, blocks, notes)
         table = read_rows(path, blocks, form.row, skip_bad_rows=skip_bad_rows)
-        return _build(form, table, options), unused
+        parts = _build(form, table, options)
+        parts.notes.extend(notes)
+        return parts, unused
     if head.data.lstrip().startswith(b"["):
         raise TraceError(f"{path}:1: a JSON array; expected one JSON object per line, or CSV, or Parquet")
     csv_form, header = _csv_format(path, head)

@@ -78,17 +78,17 @@ OWN_CSV = CsvFormat("shadowprice CSV", COLUMNS, _build)
 OWN_JSONL = JsonlFormat("shadowprice JSONL", OwnRow, _build)
 
 
-def read_parquet(path: Path, *, skip_bad_rows: bool) -> tuple[Table, list[str]]:
-    """The columns of a Parquet file in our form, and the names of columns that are not of it. Lines count rows."""
+def read_parquet(path: Path, columns: tuple[Column, ...] = COLUMNS, *, skip_bad_rows: bool) -> tuple[Table, list[str]]:
+    """These columns of a Parquet file, and the names of those that are not of them. Lines count rows."""
     try:
         file = parquet.read_table(path)
         names = file.column_names
     except (pa.ArrowException, OSError, ValueError, KeyError, MemoryError) as error:
         raise TraceError(f"{path}: not a readable Parquet file, damaged or cut off ({error})") from error
-    missing = [column.name for column in COLUMNS if column.required and column.name not in names]
+    missing = [column.name for column in columns if column.required and column.name not in names]
     if missing:
         raise TraceError(f"{path}: no column {missing[0]}; found {', '.join(names) or 'none'}")
-    wanted = [column for column in COLUMNS if column.name in names]
+    wanted = [column for column in columns if column.name in names]
     values = {column.name: _from_parquet(path, column, file[column.name]) for column in wanted}
     table = Table(path, values, 1 + np.arange(file.num_rows), skip_bad_rows)
     for column in wanted:
@@ -97,10 +97,10 @@ def read_parquet(path: Path, *, skip_bad_rows: bool) -> tuple[Table, list[str]]:
 
 
 def _from_parquet(path: Path, column: Column, chunks: Any) -> Values:
-    number = pa.int64() if column.kind in ("whole", "wholes") else pa.float64()
+    number = {"whole": pa.int64(), "wholes": pa.int64(), "text": pa.string()}.get(column.kind, pa.float64())
     try:
         cells = pa.concat_arrays(chunks.chunks) if chunks.num_chunks else pa.array([], chunks.type)
-        if column.kind in ("whole", "number"):
+        if column.kind in ("whole", "number", "text"):
             flat, lengths = cells.cast(number), None
         else:
             cells = cells.cast(pa.list_(number))

@@ -1,0 +1,341 @@
+"""The admin port over real sockets: routes, refusals, and who may ask."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from aiohttp import ClientResponse, ClientSession
+from aiohttp.test_utils import TestClient, TestServer
+
+from shadowprice.errors import RouterError
+from shadowprice.router.admin import admin_app, require_key
+from shadowprice.router.metrics import exposition
+from tests.router.replay import NAMES, ReplayControl
+
+KEY = "correct-horse"
+Client = TestClient[Any, Any]
+
+
+def served(control: ReplayControl, work: Callable[[Client], Coroutine[Any, Any, None]], key: str | None = None) -> None:
+    """Run `work` against the admin app on a loopback port."""
+
+    async def all_of_it() -> None:
+        async with TestClient(TestServer(admin_app(control, admin_key=key), host="127.0.0.1")) as client:
+            await work(client)
+
+    asyncio.run(all_of_it())
+
+
+async def refused(response: ClientResponse, status: int, code: str, *words: str) -> None:
+    """The response is an error of the OpenAI API's shape with that code, and its message has the words."""
+    assert response.status == status, await response.text()
+    error = (await response.json())["error"]
+    assert set(error) == {"message", "type", "code"}
+    assert error["code"] == code
+    for word in words:
+        assert word in error["message"]
+
+
+def test_reads_answer_what_the_router_says(replayed: ReplayControl) -> None:
+    async def work(client: Client) -> None:
+        snapshot = replayed.snapshot()
+        assert await (await client.get("/stats")).json() == snapshot
+        assert await (await client.get("/history")).json() == replayed.history()
+        assert await (await client.get("/shadow")).json() == replayed.shadow()
+        assert (await (await client.get("/workers")).json())["workers"] == snapshot["workers"]
+        assert await (await client.get("/list_workers")).json() == {"urls": list(NAMES)}
+        assert await (await client.get("/policy")).json() == {"policy": "bf_io", "scheduling_policy": "fcfs"}
+        metrics = await client.get("/metrics")
+        assert metrics.content_type == "text/plain"
+        assert await metrics.read() == exposition(snapshot)
+        for path in ("/", "/dashboard"):
+            assert (await client.get(path)).content_type == "text/html"
+
+    served(replayed, work)
+
+
+def test_history_after_a_time_is_what_came_since(replayed: ReplayControl) -> None:
+    async def work(client: Client) -> None:
+        whole = replayed.history()
+        since = await (await client.get("/history", params={"after": repr(whole["t"][-3])})).json()
+        assert since["workers"] == whole["workers"]
+        assert {name: v for name, v in since.items() if name != "workers"} == {
+            name: v[-2:] for name, v in whole.items() if name != "workers"
+        }
+        for odd in ("soon", "nan", "inf"):
+            await refused(await client.get("/history", params={"after": odd}), 400, "invalid_time", repr(odd))
+
+    served(replayed, work)
+
+
+def test_health_tells_draining_from_serving(replayed: ReplayControl) -> None:
+    async def work(client: Client) -> None:
+        response = await client.get("/health")
+        assert response.status == 200
+        assert await response.json() == {"state": "serving", "workers": 8, "workers_up": 8}
+        draining = replayed.snapshot() | {"state": "draining"}
+        replayed.snapshot = lambda: draining  # type: ignore[method-assign]
+        assert (await client.get("/health")).status == 503
+
+    served(replayed, work)
+
+
+def test_workers_come_and_go(replayed: ReplayControl) -> None:
+    async def work(client: Client) -> None:
+        new = "http://127.0.0.1:9001"
+        response = await client.post("/workers", json={"url": new})
+        assert (response.status, await response.json()) == (201, {"added": [new]})
+        await refused(await client.post("/workers", json={"url": new + "/"}), 409, "worker_exists", new)
+        await refused(await client.post("/workers", json={"url": "ftp://x"}), 400, "invalid_worker", "http://host:port")
+        response = await client.delete(f"/workers/{quote(NAMES[2], safe='')}?drain=true")
+        assert await response.json() == {"removed": [NAMES[2]], "drain": True}
+        assert (await client.delete(f"/workers/{quote(NAMES[3], safe='')}?drain=false")).status == 200
+        assert replayed.removed == [(NAMES[2], True), (NAMES[3], False)]
+        await refused(await client.delete("/workers/nobody"), 404, "no_such_worker", "'nobody'", NAMES[0])
+        odd = await client.delete(f"/workers/{quote(NAMES[0], safe='')}?drain=perhaps")
+        await refused(odd, 400, "invalid_query", "'perhaps'", "true or false")
+
+    served(replayed, work)
+
+
+def test_the_ways_of_other_routers_do_the_same(replayed: ReplayControl) -> None:
+    async def work(client: Client) -> None:
+        new = "http://127.0.0.1:9002"
+        assert (await client.post("/add_worker", params={"url": new})).status == 200
+        assert new in (await (await client.get("/list_workers")).json())["urls"]
+        assert (await client.post("/remove_worker", params={"url": new})).status == 200
+        assert replayed.removed == [(new, True)]
+        await refused(await client.post("/add_worker"), 400, "invalid_query", "url is None", "?url=http://host:port")
+        await refused(await client.get("/add_worker", params={"url": new}), 405, "method_not_allowed", "POST")
+
+    served(replayed, work)
+
+
+def test_a_url_removes_all_of_its_ranks(replayed: ReplayControl) -> None:
+    async def work(client: Client) -> None:
+        replayed.names[:3] = ["http://h:1@0", "http://h:1@1", "http://h:1@10"]
+        response = await client.delete(f"/workers/{quote('http://h:1@1', safe='')}?drain=true")
+        assert (await response.json())["removed"] == ["http://h:1@1"]
+        response = await client.post("/remove_worker", params={"url": "http://h:1", "drain": "0"})
+        assert (await response.json())["removed"] == ["http://h:1@0", "http://h:1@1", "http://h:1@10"]
+        await refused(await client.post("/workers", json={"url": "http://127.0.0.1:8005"}), 409, "worker_exists")
+
+    served(replayed, work)
+
+
+def test_the_policy_is_swapped(replayed: ReplayControl) -> None:
+    async def work(client: Client) -> None:
+        response = await client.put("/policy", json={"policy": "least_kv"})
+        assert (await response.json())["policy"] == "least_kv"
+        await refused(await client.put("/policy", json={"policy": "best"}), 400, "invalid_policy", "'best'", "least_kv")
+
+    served(replayed, work)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", ("no JSON",)),
+        (b"{", ("no JSON",)),
+        (b"\xff\xfe", ("no JSON",)),
+        (b"[]", ("the body is list",)),
+        (b'{"policy": 3}', ("policy is 3",)),
+        (b'{"policy": ""}', ("policy is ''",)),
+        (b'{"policy": "bf_io", "force": true}', ("unknown fields force",)),
+    ],
+)
+def test_bad_bodies_are_named(body: bytes, words: tuple[str, ...], replayed: ReplayControl) -> None:
+    async def work(client: Client) -> None:
+        await refused(await client.put("/policy", data=body), 400, "invalid_body", *words, '{"policy": "..."}')
+
+    served(replayed, work)
+
+
+def test_a_large_body_is_refused(replayed: ReplayControl) -> None:
+    async def work(client: Client) -> None:
+        await refused(await client.put("/policy", data=b" " * 100_000), 413, "request_entity_too_large", "65536")
+
+    served(replayed, work)
+
+
+def test_unknown_routes_name_the_known(replayed: ReplayControl) -> None:
+    async def work(client: Client) -> None:
+        await refused(await client.get("/nothing"), 404, "not_found", "'/nothing'", "/workers")
+        await refused(await client.get("/page/..%2fadmin.py"), 404, "no_such_file", "dashboard.js")
+
+    served(replayed, work)
+
+
+def test_a_failure_inside_is_an_error_and_is_logged(replayed: ReplayControl, caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> dict[str, Any]:
+        raise ZeroDivisionError("inside")
+
+    async def work(client: Client) -> None:
+        replayed.shadow = broken  # type: ignore[method-assign]
+        response = await client.get("/shadow", headers={"Authorization": f"Bearer {KEY}"})
+        await refused(response, 500, "internal_error")
+        assert "inside" not in await response.text()
+
+    served(replayed, work, KEY)
+    assert "ZeroDivisionError" in caplog.text
+    assert KEY not in caplog.text
+
+
+def test_every_answer_forbids_what_is_foreign(replayed: ReplayControl) -> None:
+    async def work(client: Client) -> None:
+        for path in ("/", "/stats", "/nothing", "/metrics"):
+            headers = (await client.get(path)).headers
+            assert "default-src 'none'" in headers["Content-Security-Policy"]
+            assert "unsafe" not in headers["Content-Security-Policy"]
+            assert headers["X-Content-Type-Options"] == "nosniff"
+            assert headers["Cache-Control"] == "no-store"
+
+    served(replayed, work)
+
+
+READS = ("/stats", "/history", "/shadow", "/metrics", "/workers", "/policy", "/list_workers", "/nothing")
+CHANGES = (
+    ("POST", "/workers", '{"url": "http://127.0.0.1:9009"}'),
+    ("DELETE", f"/workers/{quote(NAMES[0], safe='')}", ""),
+    ("PUT", "/policy", '{"policy": "least_kv"}'),
+    ("POST", "/add_worker?url=http://127.0.0.1:9009", ""),
+    ("POST", f"/remove_worker?url={NAMES[0]}", ""),
+    ("POST", "/health", ""),
+    ("PUT", "/page/dashboard.js", ""),
+)
+
+
+def unchanged(control: ReplayControl) -> bool:
+    return control.names == list(NAMES) and control.policy == "bf_io" and control.removed == []
+
+
+@pytest.mark.parametrize(
+    ("authorization", "code"),
+    [
+        (None, "missing_admin_key"),
+        ("Basic Y29ycmVjdDpob3JzZQ==", "missing_admin_key"),
+        ("Bearer", "invalid_admin_key"),
+        ("Bearer wrong", "invalid_admin_key"),
+        (f"Bearer {KEY}x", "invalid_admin_key"),
+        (f"Bearer {KEY[:-1]}", "invalid_admin_key"),
+        ("Bearer käse", "invalid_admin_key"),
+    ],
+)
+def test_with_a_key_all_but_health_and_the_page_needs_it(
+    authorization: str | None, code: str, replayed: ReplayControl
+) -> None:
+    headers = {} if authorization is None else {"Authorization": authorization}
+
+    async def work(client: Client) -> None:
+        for path in READS:
+            response = await client.get(path, headers=headers)
+            await refused(response, 401, code)
+            assert response.headers["WWW-Authenticate"] == "Bearer"
+            assert KEY not in await response.text()
+        for method, path, body in CHANGES:
+            await refused(await client.request(method, path, data=body, headers=headers), 401, code)
+        for path in ("/health", "/", "/dashboard", "/page/dashboard.js", "/page/dashboard.css"):
+            assert (await client.get(path, headers=headers)).status == 200
+
+    served(replayed, work, KEY)
+    assert unchanged(replayed)
+
+
+def test_the_key_opens(replayed: ReplayControl) -> None:
+    async def work(client: Client) -> None:
+        for scheme in ("Bearer", "bearer"):
+            response = await client.get(
+                "/stats", headers={"Authorization": f"{scheme} {KEY}", "Host": "router.example"}
+            )
+            assert response.status == 200
+        await refused(await client.get(f"/stats?key={KEY}"), 401, "missing_admin_key")
+
+    served(replayed, work, KEY)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "10.0.0.1", "[::1", ""])
+def test_without_a_key_a_rebound_name_gets_nothing(host: str, replayed: ReplayControl) -> None:
+    async def work(client: Client) -> None:
+        for path in ("/", *READS):
+            await refused(await client.get(path, headers={"Host": host}), 403, "host_not_allowed", repr(host))
+        for method, path, body in CHANGES[:5]:
+            await refused(
+                await client.request(method, path, data=body, headers={"Host": host}), 403, "host_not_allowed"
+            )
+
+    served(replayed, work)
+    assert unchanged(replayed)
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1234", "127.0.0.1:8", "127.9.9.9", "[::1]:80"])
+def test_loopback_names_are_answered(host: str, replayed: ReplayControl) -> None:
+    async def work(client: Client) -> None:
+        assert (await client.get("/stats", headers={"Host": host})).status == 200
+
+    served(replayed, work)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+@pytest.mark.parametrize("key", [None, KEY])
+def test_a_foreign_page_changes_nothing(headers: dict[str, str], key: str | None, replayed: ReplayControl) -> None:
+    async def work(client: Client) -> None:
+        sent = headers | ({} if key is None else {"Authorization": f"Bearer {key}"})
+        for method, path, body in CHANGES:
+            response = await client.request(method, path, data=body, headers=sent | {"Content-Type": "text/plain"})
+            await refused(response, 403, "cross_site")
+
+    served(replayed, work, key)
+    assert unchanged(replayed)
+
+
+def test_the_page_of_this_origin_may_change(replayed: ReplayControl) -> None:
+    async def work(client: Client) -> None:
+        origin = f"http://127.0.0.1:{client.port}"
+        headers = {"Origin": origin, "Sec-Fetch-Site": "same-origin"}
+        assert (await client.put("/policy", json={"policy": "br_0"}, headers=headers)).status == 200
+
+    served(replayed, work)
+
+
+def test_concurrent_readers_all_get_whole_answers(replayed: ReplayControl) -> None:
+    async def work(client: Client) -> None:
+        async def read(session: ClientSession, path: str) -> int:
+            async with session.get(client.make_url(path)) as response:
+                return len(await response.json())
+
+        async with ClientSession() as session:
+            lengths = await asyncio.gather(*(read(session, path) for path in ("/stats", "/history") for _ in range(20)))
+        assert set(lengths[:20]) == {len(replayed.snapshot())}
+        assert set(lengths[20:]) == {len(replayed.history())}
+
+    served(replayed, work)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "[::1]", "localhost"])
+def test_loopback_needs_no_key(host: str) -> None:
+    require_key(host, None)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "10.1.2.3", "router.example", "localhost.example"])
+def test_an_address_that_others_reach_needs_a_key(host: str) -> None:
+    with pytest.raises(RouterError, match="expected a loopback address"):
+        require_key(host, None)
+    require_key(host, KEY)
+
+
+@pytest.mark.parametrize("key", ["", " ", "with space", "käse", "line\nbreak"])
+def test_a_key_that_no_header_carries_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(RouterError, match="printable ASCII") as caught:
+        require_key("127.0.0.1", key)
+    assert key.strip() == "" or key not in str(caught.value)

@@ -1,0 +1,122 @@
+"""The Virtual Token Counter: whom it serves next, and what it forgets."""
+
+import numpy as np
+import pytest
+
+from shadowprice.errors import PolicyError
+from shadowprice.fleet import StepTime, Worker
+from shadowprice.scheduling import POLICIES, Requests, Served, WorkerState, vtc
+from shadowprice.simulate import simulate
+from shadowprice.simulate.cluster import simulate_cluster
+from shadowprice.workload import Trace
+
+WORKER = Worker(StepTime(0.01, 0.0, 1e-7, 1e-5))
+
+
+def queue(prompts: list[int], tenants: list[int] | None, arrival_s: list[float] | None = None) -> Requests:
+    n = len(prompts)
+    zeros = np.zeros(n, np.int64)
+    return Requests(
+        arrival_s=np.arange(n, dtype=float) if arrival_s is None else np.array(arrival_s),
+        prompt_tokens=np.array(prompts),
+        predicted_output=zeros + 10,
+        generated_tokens=zeros,
+        kv_tokens=zeros,
+        priority=zeros,
+        tenant=None if tenants is None else np.array(tenants),
+    )
+
+
+def served(*rows: tuple[int, int, int]) -> Served:
+    return Served(*np.array(rows, dtype=np.int64).reshape(-1, 3).T)
+
+
+def at(now_s: float, what: Served | None) -> WorkerState:
+    return WorkerState(WORKER, now_s, 1000, what)
+
+
+NOBODY = queue([], [])
+
+
+def test_least_served_first_and_each_admission_counts_at_once() -> None:
+    waiting = queue([10, 10, 10, 25, 5], [7, 7, 7, -3, -3])
+    # counters: both 0, so by arrival; 7 then has 10, -3 has 25 after its first
+    assert vtc().order(waiting, NOBODY, at(0, served())).tolist() == [0, 3, 1, 2, 4]
+    # output tokens weigh twice: 7 has 10 + 2*8 = 26, -3 has 0 and then 25, 30
+    assert vtc().order(waiting, NOBODY, at(0, served((7, 10, 8)))).tolist() == [3, 4, 0, 1, 2]
+    assert vtc(w_out=0).order(waiting, NOBODY, at(0, served((7, 10, 8)))).tolist() == [3, 0, 1, 4, 2]
+
+
+def test_who_returns_is_lifted_to_those_who_waited() -> None:
+    policy = vtc(w_out=1)
+    policy.order(queue([10] * 9, [1] * 9), NOBODY, at(0, served()))
+    # 8 of 9 were admitted: the floor is 80. Tenant 2 had nothing for ages and does not get 8 turns in a row for it.
+    order = policy.order(queue([10, 10, 10, 10], [1, 2, 2, 2]), NOBODY, at(1, served((1, 80, 0))))
+    assert order.tolist() == [0, 1, 2, 3]
+    unlifted = vtc(w_out=1).order(queue([10, 10, 10, 10], [1, 2, 2, 2]), NOBODY, at(1, served((1, 80, 0))))
+    assert unlifted.tolist() == [1, 2, 3, 0]
+
+
+def test_floor_outlives_an_empty_queue() -> None:
+    policy = vtc(w_out=1)
+    policy.order(queue([10] * 9, [1] * 9), NOBODY, at(0, served()))
+    # all nine were admitted, the last of them at a counter of 80; 1 itself stands at 90
+    order = policy.order(queue([5, 5, 5, 5], [1, 2, 2, 2]), NOBODY, at(9, served((1, 90, 0))))
+    assert order.tolist() == [1, 2, 0, 3]
+
+
+def test_requests_without_tenants_wait_in_order_of_arrival() -> None:
+    assert vtc().order(queue([30, 10, 20], None), NOBODY, at(0, None)).tolist() == [0, 1, 2]
+    assert vtc().order(NOBODY, NOBODY, at(0, served())).tolist() == []
+
+
+def test_bound_on_waiting_comes_before_fairness() -> None:
+    waiting = queue([10, 10, 10], [1, 1, 2], [0.0, 1.0, 5.0])
+    known = served((1, 1000, 0))
+    assert vtc().order(waiting, NOBODY, at(6, known)).tolist() == [2, 0, 1]
+    assert vtc(max_wait_s=5.5).order(waiting, NOBODY, at(6, known)).tolist() == [0, 2, 1]
+
+
+@pytest.mark.parametrize("wrong", [{"w_in": -1}, {"w_out": float("nan")}, {"max_wait_s": -0.1}])
+def test_impossible_parameters_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(PolicyError, match=next(iter(wrong))):
+        vtc(**wrong)
+
+
+def test_tenants_without_what_they_were_served_are_refused() -> None:
+    with pytest.raises(PolicyError, match="expected a Served"):
+        vtc().order(queue([1], [1]), NOBODY, at(0, None))
+
+
+def test_a_flood_of_one_tenant_does_not_delay_the_other() -> None:
+    """300 requests of a tenant at once, then one a second of another: fair service hardly notices the flood."""
+    flood, steady = 300, 20
+    trace = Trace(
+        np.concatenate([np.zeros(flood), np.arange(1, steady + 1)]),
+        np.full(flood + steady, 200),
+        np.full(flood + steady, 50),
+        tenant=np.repeat([1, 2], [flood, steady]),
+    )
+    worker = Worker(WORKER.step_time, max_num_seqs=4)
+    second = trace.tenant == 2
+    fair, first = (simulate(trace, worker, POLICIES[name]()).e2e_s[second] for name in ("vtc", "fcfs"))
+    alone = simulate(trace.take(np.flatnonzero(second)), worker, POLICIES["fcfs"]()).e2e_s
+    assert fair.max() < 2.1 * alone.max() < first.min()
+
+
+def test_a_second_run_with_the_same_object_gives_the_same_bits() -> None:
+    rng = np.random.default_rng(3)
+    n = 200
+    trace = Trace(
+        np.sort(rng.uniform(0, 2, n)), rng.integers(1, 300, n), rng.integers(1, 50, n), tenant=rng.integers(0, 4, n)
+    )
+    worker = Worker(WORKER.step_time, max_num_seqs=4, kv_tokens=1600)
+    policy = vtc()
+    once, twice = (simulate(trace, worker, policy).finish_s for _ in range(2))
+    np.testing.assert_array_equal(once, twice)
+    assert not np.array_equal(once, simulate(trace, worker, POLICIES["fcfs"]()).finish_s)
+
+
+def test_a_cluster_says_that_it_needs_a_compiled_policy() -> None:
+    with pytest.raises(PolicyError, match="expected a Ranked policy"):
+        simulate_cluster(Trace(np.zeros(1), np.ones(1), np.ones(1)), WORKER, 1, vtc(), None)  # type: ignore[arg-type]
