@@ -140,7 +140,7 @@ def growth(samples: list[int]) -> tuple[int, int]:
 
 def soak(name: str, seconds: float, seed: int, say: Console) -> Row:
     """One router's soak: its accounts, the faults, its memory."""
-    own = {"progress_timeout_s": PROGRESS_TIMEOUT_S} if split(name)[0] == OURS else {}
+    own = {"progress_timeout_secs": PROGRESS_TIMEOUT_S} if split(name)[0] == OURS else {}
     with separate_workers(WORKERS, mode="steps", step_us=STEP_US) as fleet, router(name, fleet.urls, **own) as front:
         began_s = time.monotonic()
         ends_s = began_s + seconds

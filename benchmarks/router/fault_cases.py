@@ -29,7 +29,7 @@ Faulty = Callable[[str], Row]
 def scene(name: str, **settings: Any) -> Iterator[tuple[Separate, Running]]:
     """Workers and the router before them; settings: more options of the router."""
     if split(name)[0] == OURS:
-        settings["progress_timeout_s"] = PROGRESS_TIMEOUT_S
+        settings["progress_timeout_secs"] = PROGRESS_TIMEOUT_S
     with (
         separate_workers(WORKERS, mode="steps", step_us=STEP_US) as fleet,
         router(name, fleet.urls, **settings) as front,
