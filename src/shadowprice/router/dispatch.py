@@ -48,11 +48,11 @@ class Dispatcher:
             self.scheduled = True
             self.router.loop.call_soon(self._decide)
 
-    def ended(self, output_tokens: int) -> None:
-        """A request is finished, after so many tokens."""
-        if output_tokens > 0:
-            self.finished.append(output_tokens)
-            self.order.note_output(output_tokens)
+    def ended(self, exchange: Exchange) -> None:
+        """A request is finished."""
+        if exchange.generated > 0:
+            self.finished.append(exchange.generated)
+            self.order.note_end(exchange, exchange.generated)
 
     @property
     def uses_prefixes(self) -> bool:
@@ -121,6 +121,7 @@ class Dispatcher:
             count[g] += 1
             sent += 1
             del self.waiting[exchange]
+            self.order.note_start(exchange)
             self.router.start(exchange, self.router.workers[g], now_s)
         return sent
 

@@ -1,5 +1,6 @@
 """The order of the router's queue, by a policy of `scheduling/`."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
@@ -8,8 +9,9 @@ import numpy as np
 
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.worker import Worker
+from shadowprice.scheduling.fairness import VirtualTokenCounter
 from shadowprice.scheduling.policies import POLICIES, Gate, Ranked
-from shadowprice.scheduling.surface import Requests, WorkerState
+from shadowprice.scheduling.surface import Requests, SchedulingPolicy, Served, WorkerState
 
 PRIOR_OUTPUT, MEMORY = 256.0, 0.01  # tokens; weight of a new output in the mean
 
@@ -36,17 +38,36 @@ class QueueOrder:
     def __init__(self, name: str, max_wait_s: float) -> None:
         if name not in POLICIES:
             raise PolicyError(f"--scheduling-policy is {name!r}; expected one of {', '.join(POLICIES)}")
-        policy = POLICIES[name]()
+        policy: SchedulingPolicy = POLICIES[name]()
         if isinstance(policy, Ranked):
             policy = replace(policy, gate=Gate.OPTIMISTIC, max_wait_s=max_wait_s)
+        elif isinstance(policy, VirtualTokenCounter):
+            policy = replace(policy, max_wait_s=max_wait_s)
         self.name = name
         self.policy = policy
         self.in_order_of_arrival = name == "fcfs"
         self.mean_output = PRIOR_OUTPUT
+        self._by_tenant = name == "vtc"
+        self._prompts: Counter[int] = Counter()
+        self._outputs: Counter[int] = Counter()
 
-    def note_output(self, tokens: int) -> None:
-        """A request ended after so many tokens: the forecast of the others follows."""
-        self.mean_output += MEMORY * (tokens - self.mean_output)
+    def note_start(self, request: Waiting) -> None:
+        """It is no longer waiting."""
+        if self._by_tenant:
+            self._prompts[request.tenant] += request.prompt_tokens
+
+    def note_end(self, request: Waiting, output_tokens: int) -> None:
+        """It made so many tokens: what its tenant was given, and the forecast for others, follow."""
+        self.mean_output += MEMORY * (output_tokens - self.mean_output)
+        if self._by_tenant:
+            self._outputs[request.tenant] += output_tokens
+
+    def _served(self) -> Served | None:
+        if not self._by_tenant:
+            return None
+        tenants = sorted(self._prompts)
+        given = [[self._prompts[tenant] for tenant in tenants], [self._outputs[tenant] for tenant in tenants]]
+        return Served(np.array(tenants, np.int64), np.array(given[0], np.int64), np.array(given[1], np.int64))
 
     def ordered(self, waiting: Sequence[W], model: Worker, now_s: float) -> list[W]:
         """All of the waiting, best first."""
@@ -59,8 +80,9 @@ class QueueOrder:
             generated_tokens=zeros,
             kv_tokens=zeros,
             priority=np.array([request.priority for request in waiting], np.int64),
+            tenant=np.array([request.tenant for request in waiting], np.int64) if self._by_tenant else None,
         )
         empty = np.zeros(0, np.int64)
         none = Requests(np.zeros(0), empty, empty, empty, empty, empty)
-        first = self.policy.order(requests, none, WorkerState(model, now_s, model.kv_tokens)).tolist()
+        first = self.policy.order(requests, none, WorkerState(model, now_s, model.kv_tokens, self._served())).tolist()
         return [waiting[i] for i in first]

@@ -246,7 +246,7 @@ class Router:
             listener(exchange, now_s, how)
         self._leave(exchange, now_s, penalty=failed)
         if exchange.counts and how == "finished" and exchange.request.path not in WITHOUT_OUTPUT:
-            self.dispatcher.ended(exchange.generated)
+            self.dispatcher.ended(exchange)
         self.dispatcher.schedule()
 
     def refuse(self, exchange: Exchange, status: int, reason: str, message: str, retry_after_s: int) -> None:

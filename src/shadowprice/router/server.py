@@ -2,66 +2,117 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import ssl
 import sys
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 import aiohttp
+from aiohttp import web
 
 from shadowprice.errors import RouterError
+from shadowprice.fleet.worker import Worker
+from shadowprice.router import metrics
+from shadowprice.router.account import AccessLog, finished_request
+from shadowprice.router.admin import admin_app, require_key
 from shadowprice.router.client import Client
+from shadowprice.router.exchange import Exchange
 from shadowprice.router.health import watch_endpoint
-from shadowprice.router.live_worker import ranks_of
+from shadowprice.router.learn_step import fit_steps
+from shadowprice.router.live_control import LiveControl
+from shadowprice.router.live_worker import DRAINING, UP, ranks_of
+from shadowprice.router.record import Recorder
 from shadowprice.router.router import Router
 from shadowprice.router.scrape import watch_metrics
-from shadowprice.router.settings import Settings
+from shadowprice.router.settings import Settings, worker_address
+from shadowprice.router.shadow_runner import ShadowRunner, ShadowSetting
 from shadowprice.router.watch import TICK_S, tick
+from shadowprice.router.worker_file import read_worker_file
 
 BACKLOG = 4096
+DEFAULT_SLOTS = 256  # vLLM's max_num_seqs, where none is set
+LEARN_EVERY = 5  # seconds
 
 
 class Server:
-    """A router with its listening socket and what runs beside it."""
+    """A router with its listening sockets and what runs beside it."""
 
     def __init__(self, settings: Settings) -> None:
+        """Opens the record and the access log. Raises RouterError, PolicyError."""
         self.settings = settings
+        require_key(settings.prometheus_host, settings.admin_api_key)
         self.loop = asyncio.get_running_loop()
         self.router = Router(settings, self.loop)
+        self.recorder = None if settings.record is None else Recorder(settings.record)
+        self.shadow = ShadowRunner() if settings.shadow else None
+        self.access_log = None if settings.access_log is None else AccessLog(settings.access_log)
+        self.control = LiveControl(self)
         self.session = aiohttp.ClientSession()
         self.stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._watched: set[str] = set()
         self._listener: asyncio.Server | None = None
+        self._admin: web.AppRunner | None = None
+        self._from_file: dict[str, list[str]] = {}  # names of the workers that the worker file asked for, by URL
 
     async def start(self) -> None:
         """Listen. Raises RouterError when an address is taken or a certificate cannot be read."""
         for url in self.settings.worker_urls:
             self.add_worker(url)
+        if self.settings.worker_file is not None:
+            await self._follow(Path(self.settings.worker_file))
+            self.run(self._follow_file(Path(self.settings.worker_file)))
+        if self.recorder is not None or self.shadow is not None:
+            self.router.when_ended.append(self._account)
+        if self.access_log is not None:
+            self.router.when_ended.append(self.access_log.add)
+        self.router.own_answers["/metrics"] = self._metrics
         context = None if self.settings.ssl_certfile is None else _tls(self.settings)
-        sock = _bound(self.settings.host, self.settings.port)
+        sock = _bound("--host", self.settings.host, "--port", self.settings.port)
         self._listener = await self.loop.create_server(
             lambda: Client(self.router), sock=sock, ssl=context, backlog=BACKLOG
         )
-        self._run(self._tick())
+        await self._start_admin()
+        self.run(self._tick())
+        self.run(self._each_second())
+        gc.collect()
+        gc.freeze()  # what is loaded stays: the collector need not look at it again
+        gc.set_threshold(20_000, 10, 20)  # requests make no cycles
+
+    async def _start_admin(self) -> None:
+        settings = self.settings
+        self._admin = web.AppRunner(admin_app(self.control, admin_key=settings.admin_api_key), access_log=None)
+        await self._admin.setup()
+        sock = _bound("--prometheus-host", settings.prometheus_host, "--prometheus-port", settings.prometheus_port)
+        await web.SockSite(self._admin, sock).start()
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Where requests are taken."""
         assert self._listener is not None
         return int(self._listener.sockets[0].getsockname()[1])
 
+    @property
+    def admin_port(self) -> int:
+        """Where the dashboard and the metrics are."""
+        assert self._admin is not None
+        return int(self._admin.addresses[0][1])
+
+    # workers
+
     def add_worker(self, url: str) -> list[str]:
-        """Route to the workers behind this URL, too; their names. Raises RouterError."""
+        """Route to the worker behind this URL, or to its ranks; their names. Raises RouterError."""
         workers = ranks_of(url, self.settings.intra_node_data_parallel_size)
         for worker in workers:
             self.router.add(worker)
         endpoint = workers[0].address.url
         if endpoint not in self._watched:
             self._watched.add(endpoint)
-            self._run(self._watch(endpoint))
+            self.run(self._watch(endpoint))
         return [worker.name for worker in workers]
 
     async def _watch(self, endpoint: str) -> None:
@@ -72,12 +123,86 @@ class Server:
         finally:
             self._watched.discard(endpoint)
 
+    async def _follow(self, path: Path) -> None:
+        """Make the workers that the file asked for those that it asks for now. Raises RouterError."""
+        urls = read_worker_file(path)
+        for url in [url for url in self._from_file if url not in urls]:
+            for name in self._from_file.pop(url):
+                with contextlib.suppress(RouterError):  # removed by hand meanwhile
+                    await self.control.remove_worker(name, drain=True)
+        for url in urls:
+            if url not in self._from_file:
+                self._from_file[url] = self.add_worker(url)
+
+    async def _follow_file(self, path: Path) -> None:
+        seen = _stamp(path)
+        while True:
+            await asyncio.sleep(1.0)
+            stamp = _stamp(path)
+            if stamp != seen:
+                seen = stamp
+                try:
+                    await self._follow(path)
+                except RouterError as error:  # what is there now goes on
+                    print(f"warning: {error}; the workers stay as they are", file=sys.stderr, flush=True)
+
+    # by the clock
+
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
             tick(self.router, self.router.clock())
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _each_second(self) -> None:
+        seconds = 0
+        while True:
+            await asyncio.sleep(1.0)
+            seconds += 1
+            self.control.sample()
+            if seconds % LEARN_EVERY == 0:
+                self._learn()
+            if self.shadow is not None:
+                self.shadow.tick(self._shadow_setting(), self.router.clock())
+            if self.access_log is not None:
+                await self.loop.run_in_executor(None, self.access_log.flush)
+            if self.recorder is not None:
+                await self.loop.run_in_executor(None, self.recorder.flush)
+
+    def _learn(self) -> None:
+        workers = self.router.workers
+        capacities = [worker.kv_capacity_tokens for worker in workers if worker.kv_capacity_tokens]
+        self.router.model = Worker(
+            fit_steps(step for worker in workers for step in worker.steps),
+            max_num_seqs=self.settings.max_num_seqs or DEFAULT_SLOTS,
+            kv_tokens=self.settings.max_kv_tokens or min(capacities, default=self.router.model.kv_tokens),
+        )
+
+    def _shadow_setting(self) -> ShadowSetting:
+        router = self.router
+        return ShadowSetting(
+            workers=max(sum(worker.state == UP for worker in router.workers), 1),
+            slots=router.model.max_num_seqs,
+            step_time=router.model.step_time,
+            lockstep=self.settings.lockstep,
+            active=router.dispatcher.policy.name,
+            kv_tokens=router.model.kv_tokens,
+            pool=self.settings.pool if self.settings.max_num_seqs else None,
+        )
+
+    def _account(self, exchange: Exchange, now_s: float, how: str) -> None:
+        if not exchange.counts:
+            return
+        row = finished_request(exchange, now_s, how, self.router.block_tokens)
+        if self.recorder is not None:
+            self.recorder.add(row)
+        if self.shadow is not None:
+            self.shadow.add(row)
+
+    def _metrics(self) -> tuple[int, bytes, bytes]:
+        return 200, metrics.CONTENT_TYPE.encode(), metrics.exposition(self.control.snapshot())
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run this beside the requests; if it fails, the event loop's handler says so."""
         task = self.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
@@ -85,13 +210,16 @@ class Server:
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            self.loop.call_exception_handler(
-                {"message": "the router's background work failed", "exception": task.exception()}
-            )
+            about = {"message": "background work of the router failed", "exception": task.exception(), "task": task}
+            self.loop.call_exception_handler(about)
+
+    # the end
 
     async def drain(self) -> None:
         """Take nothing new; wait for what runs, at most drain_timeout_s."""
         self.router.draining = True
+        for worker in self.router.workers:
+            worker.reason = "the router is shutting down" if worker.state == DRAINING else worker.reason
         if self._listener is not None:
             self._listener.close()
         for client in list(self.router.clients):
@@ -103,18 +231,36 @@ class Server:
                     await asyncio.sleep(0.05)
 
     async def stop(self) -> None:
-        """Close everything."""
+        """Close everything, the record last."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._listener is not None:
+            self._listener.close()
         for client in list(self.router.clients):
             client.abort()
         for worker in self.router.workers:
             worker.drop_idle()
+        if self._admin is not None:
+            await self._admin.cleanup()
         await self.session.close()
+        if self.shadow is not None:
+            self.shadow.close()
+        if self.access_log is not None:
+            self.access_log.flush()
+        if self.recorder is not None:
+            self.recorder.close()
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_mtime_ns, about.st_size
+
+
+def _bound(host_flag: str, host: str, port_flag: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -122,7 +268,8 @@ def _bound(host: str, port: int) -> socket.socket:
         sock.bind((host, port))
     except OSError as error:
         sock.close()
-        raise RouterError(f"--host {host} --port {port}: {error.strerror or error}; expected a free address") from error
+        reason = error.strerror or error
+        raise RouterError(f"{host_flag} {host} {port_flag} {port}: {reason}; expected a free address") from error
     sock.setblocking(False)
     return sock
 
@@ -144,16 +291,11 @@ async def serve(settings: Settings) -> None:
     try:
         await server.start()
         for signum in (signal.SIGTERM, signal.SIGINT):
-            server.loop.add_signal_handler(signum, _on_signal, server)
-        print(
-            f"routing {settings.host}:{server.port} -> {len(server.router.workers)} workers",
-            file=sys.stderr,
-            flush=True,
-        )
+            server.loop.add_signal_handler(signum, server.stopping.set)
+        _greet(server)
         await server.stopping.wait()
-        drained = server.loop.create_task(server.drain())
         server.stopping.clear()
-        second = server.loop.create_task(server.stopping.wait())
+        drained, second = server.loop.create_task(server.drain()), server.loop.create_task(server.stopping.wait())
         await asyncio.wait((drained, second), return_when=asyncio.FIRST_COMPLETED)
         drained.cancel()
         second.cancel()
@@ -161,12 +303,25 @@ async def serve(settings: Settings) -> None:
         await server.stop()
 
 
-def _on_signal(server: Server) -> None:
-    server.stopping.set()
+def _greet(server: Server) -> None:
+    settings = server.settings
+    scheme = "http" if settings.ssl_certfile is None else "https"
+    lines = [
+        f"serving    {scheme}://{settings.host}:{server.port}, {len(server.router.workers)} workers, "
+        f"policy {server.router.dispatcher.policy.name}",
+        f"dashboard  http://{settings.prometheus_host}:{server.admin_port}/ (metrics: /metrics)",
+    ]
+    if server.recorder is not None:
+        lines += [f"recording  {settings.record}", *server.recorder.notes]
+    if not server.router.workers:
+        lines.append("no worker yet: add one with POST /workers on the dashboard's port, or in --worker-file")
+    print("\n".join(lines), file=sys.stderr, flush=True)
 
 
 def run(settings: Settings) -> None:
     """Run the router as this process."""
+    for url in settings.worker_urls:
+        worker_address(url)
     try:
         import uvloop
     except ImportError:  # not on Windows

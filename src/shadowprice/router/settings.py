@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from shadowprice.errors import RouterError
+from shadowprice.errors import PolicyError, RouterError
+from shadowprice.routing.policies import POLICIES
 
 MEBIBYTE = 1 << 20
 
@@ -59,7 +60,6 @@ class Settings:
     worker_file: str | None = None
     tokenizer: str | None = None
     shadow: bool = True
-    processes: int = 1
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
@@ -73,6 +73,8 @@ class Settings:
                 raise RouterError(f"--{name.replace('_', '-')} is {getattr(self, name)}; expected 0 to 65535")
         if self.ssl_keyfile is not None and self.ssl_certfile is None:
             raise RouterError("--ssl-keyfile is given without --ssl-certfile; expected both")
+        if self.policy not in POLICIES:
+            raise PolicyError(f"--policy is {self.policy!r}; expected one of {', '.join(POLICIES)}")
         for url in self.worker_urls:
             worker_address(url)
         if any(not key for key in self.api_keys):
@@ -100,7 +102,6 @@ _LEAST: dict[str, float] = {
     "health_check_timeout_s": 0.05,
     "metrics_interval_s": 0.1,
     "drain_timeout_s": 0,
-    "processes": 1,
 }
 
 

@@ -32,10 +32,10 @@ class Upstream(asyncio.Protocol):
         self.listener: Listener | None = None
         self.transport: asyncio.Transport | None = None
         self.used = False
+        self.parser = httptools.HttpResponseParser(self)
         self._new_response()
 
     def _new_response(self) -> None:
-        self.parser = httptools.HttpResponseParser(self)
         self.status = 0
         self.headers: Headers = []
         self.framed = False  # has Content-Length or chunks: else its end is the connection's

@@ -1,0 +1,201 @@
+"""What the admin port shows and changes, from the router that runs (`control.py` is its side of it)."""
+
+import asyncio
+import os
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import shadowprice
+from shadowprice.errors import PolicyError, RouterError
+from shadowprice.router.live_worker import DRAINING, LiveWorker
+from shadowprice.routing.policies import POLICIES
+from shadowprice.routing.surface import FloatArray
+
+if TYPE_CHECKING:
+    from shadowprice.router.server import Server
+
+SAMPLES = 600
+RECENT_S = 10.0  # of the percentiles in a sample
+
+
+class LiveControl:
+    """Reads the router's state; keeps a sample of it per second."""
+
+    def __init__(self, server: "Server") -> None:
+        self.server = server
+        self.router = server.router
+        self.started_s = time.time()
+        self._samples: deque[dict[str, Any]] = deque(maxlen=SAMPLES)
+        self._last = (0, 0)  # refusals and tokens when last sampled
+
+    def snapshot(self) -> dict[str, Any]:
+        """The state now."""
+        router, settings, statistics = self.router, self.router.settings, self.router.statistics
+        now_s = router.clock()
+        workers = [self._worker(worker) for worker in router.workers]
+        loads = self._loads()
+        waiting = router.dispatcher.waiting
+        return {
+            "now_s": time.time(),
+            "uptime_s": time.time() - self.started_s,
+            "version": shadowprice.__version__,
+            "policy": router.dispatcher.policy.name,
+            "scheduling_policy": router.dispatcher.order.name,
+            "lockstep": settings.lockstep,
+            "state": "draining" if router.draining else "serving",
+            "workers": workers,
+            "queue": {
+                "requests": len(waiting),
+                "prompt_tokens": sum(exchange.prompt_tokens for exchange in waiting),
+                "oldest_wait_s": now_s - next(iter(waiting)).arrival_s if waiting else 0.0,
+                "size_limit": settings.queue_size,
+            },
+            "in_flight": router.in_flight,
+            "imbalance_tokens": float((loads.max() - loads).sum()) if len(loads) else 0.0,
+            "idle_share": _idle_share(loads),
+            "latency": statistics.percentiles(now_s),
+            "histograms": {name: histogram.to_json() for name, histogram in statistics.histograms().items()},
+            "refused_total": dict(statistics.refused),
+            "responses_total": {name: statistics.responses[name] for name in ("2xx", "4xx", "5xx", "aborted")},
+            "retries_total": statistics.retries_total,
+            "truncated_total": statistics.truncated_total,
+            "prices": self._prices(),
+            "processes": [{"pid": os.getpid(), "in_flight": router.in_flight}],
+            "record": None if self.server.recorder is None else self.server.recorder.to_json(),
+        }
+
+    def _worker(self, worker: LiveWorker) -> dict[str, Any]:
+        running, waiting, kv, waiting_kv = self.router.flights.load_of(worker.index)
+        return {
+            "name": worker.name,
+            "state": worker.state,
+            "state_reason": worker.reason,
+            "running": running,
+            "waiting": waiting + worker.foreign_requests,
+            "kv_tokens": kv + waiting_kv + worker.foreign_kv_tokens,
+            "kv_capacity_tokens": worker.kv_capacity_tokens,
+            "slots": self.router.settings.max_num_seqs,
+            "step_time_s": worker.step_time_s,
+            "requests_total": worker.requests_total,
+            "errors_total": worker.errors_total,
+            "retries_total": worker.retries_total,
+            "generated_tokens_total": worker.generated_tokens_total,
+            "prompt_tokens_total": worker.prompt_tokens_total,
+        }
+
+    def _loads(self) -> FloatArray:
+        """KV tokens of the workers that serve."""
+        import numpy as np
+
+        loads = []
+        for worker in self.router.workers:
+            if worker.state in ("up", "probing"):
+                _, _, kv, waiting_kv = self.router.flights.load_of(worker.index)
+                loads.append(kv + waiting_kv + worker.foreign_kv_tokens)
+        return np.array(loads, np.float64)
+
+    def _prices(self) -> dict[str, float | None]:
+        """What a slot-step and a KV-token-step of a worker are worth in seconds, and the price of a hole per token."""
+        model, policy = self.router.model, self.router.dispatcher.policy
+        joint = policy.name in ("bf_io", "priced_holes")
+        return {
+            "hole_kv_tokens": policy.rules.price if joint else None,
+            "slot_s": model.step_time.fixed_s / model.max_num_seqs + model.step_time.per_sequence_s,
+            "kv_token_s": model.step_time.fixed_s / model.kv_tokens + model.step_time.per_kv_token_s,
+        }
+
+    def history(self) -> dict[str, Any]:
+        """Equally long lists, one sample a second."""
+        names = [worker.name for worker in self.router.workers]
+        columns: dict[str, Any] = {"workers": names}
+        for name in ("t", *_COLUMNS):
+            columns[name] = [sample[name] for sample in self._samples]
+        columns["kv_tokens"] = [[sample["kv"].get(name, 0) for name in names] for sample in self._samples]
+        return columns
+
+    def sample(self) -> None:
+        """Take a sample; to be called once a second."""
+        router, now_s = self.router, self.router.clock()
+        statistics = router.statistics
+        statistics.histograms()
+        recent = statistics.percentiles(now_s, RECENT_S)
+        loads = self._loads()
+        refused, tokens = sum(statistics.refused.values()), statistics.tokens_total
+        kv = {worker["name"]: worker["kv_tokens"] for worker in map(self._worker, router.workers)}
+        self._samples.append(
+            {
+                "t": time.time(),
+                "kv": kv,
+                "queue": len(router.dispatcher.waiting),
+                "in_flight": router.in_flight,
+                "imbalance_tokens": float((loads.max() - loads).sum()) if len(loads) else 0.0,
+                "idle_share": _idle_share(loads),
+                "ttft_p50_s": recent["ttft_s"]["p50"],
+                "ttft_p99_s": recent["ttft_s"]["p99"],
+                "tpot_p50_s": recent["tpot_s"]["p50"],
+                "tpot_p99_s": recent["tpot_s"]["p99"],
+                "refused_per_s": refused - self._last[0],
+                "tokens_per_s": tokens - self._last[1],
+            }
+        )
+        self._last = (refused, tokens)
+
+    def shadow(self) -> dict[str, Any]:
+        """Every policy on the live trace."""
+        if self.server.shadow is None:
+            return {"state": "off", "requests": 0, "needed": 0}
+        return self.server.shadow.to_json()
+
+    async def add_worker(self, url: str) -> list[str]:
+        """Route to the worker behind this URL, or to its ranks; their names. Raises RouterError."""
+        return self.server.add_worker(url)
+
+    async def remove_worker(self, name: str, *, drain: bool) -> None:
+        """Take no more for it; drain: let it finish what it has, for at most drain_timeout_s. Raises RouterError."""
+        worker = self._named(name)
+        worker.state, worker.reason = DRAINING, "being removed"
+        if drain:
+            self.server.run(self._remove_when_idle(worker))
+        else:
+            self.router.remove(worker)
+
+    async def _remove_when_idle(self, worker: LiveWorker) -> None:
+        end_s = self.router.clock() + self.router.settings.drain_timeout_s
+        while worker.in_flight and self.router.clock() < end_s:
+            await asyncio.sleep(0.1)
+        if worker in self.router.workers:
+            self.router.remove(worker)
+
+    def _named(self, name: str) -> LiveWorker:
+        for worker in self.router.workers:
+            if worker.name == name:
+                return worker
+        known = ", ".join(worker.name for worker in self.router.workers)
+        raise RouterError(f"no worker {name!r}; expected one of {known or 'none: there is no worker'}")
+
+    async def set_policy(self, name: str) -> None:
+        """Another routing policy from the next decision on. Raises PolicyError."""
+        make = POLICIES.get(name.replace("-", "_"))
+        if make is None:
+            raise PolicyError(f"policy {name!r}: no such routing policy; expected one of {', '.join(POLICIES)}")
+        self.router.dispatcher.policy = make()
+
+
+_COLUMNS = (
+    "queue",
+    "in_flight",
+    "imbalance_tokens",
+    "idle_share",
+    "ttft_p50_s",
+    "ttft_p99_s",
+    "tpot_p50_s",
+    "tpot_p99_s",
+    "refused_per_s",
+    "tokens_per_s",
+)
+
+
+def _idle_share(loads: FloatArray) -> float:
+    """Share of the workers' time in which they would wait for the one with most, were time proportional to load."""
+    return float((loads.max() - loads).sum() / (len(loads) * loads.max())) if len(loads) and loads.max() > 0 else 0.0
