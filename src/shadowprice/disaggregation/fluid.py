@@ -52,9 +52,10 @@ def estimate(problem: PoolsProblem) -> Estimate:
 def pays_by_tpot(problem: PoolsProblem) -> bool:
     """Does splitting pay where a TPOT limit binds and TTFT does not: tau < c + e K.
 
-    Together a request takes (w_p + w_d) / (1 - c/tau) seconds of a worker, w_p = e E[s]. Apart it takes w_d / (1 - c/tau)
-    of a decode worker and w_p + c E[s] / K of a prefill worker. The sum is smaller iff w_p + c E[s]/K < w_p / (1 - c/tau)
-    <=> c/K < e c / (tau - c) <=> tau < c + e K. Ours; where another limit (slots, memory) binds together, less.
+    Together a request takes (w_p + w_d) / (1 - c/tau) seconds of a worker, w_p = e E[s]. Apart it takes
+    w_d / (1 - c/tau) of a decode worker and w_p + c E[s]/K of a prefill worker. The sum is smaller iff
+    w_p + c E[s]/K < w_p / (1 - c/tau), that is c/K < e c / (tau - c), that is tau < c + e K. Ours; where slots or
+    memory bind instead, less is gained.
     """
     time = problem.prefill.step_time
     full_step_s = time.fixed_s + time.per_prefill_token_s * problem.prefill.max_num_batched_tokens

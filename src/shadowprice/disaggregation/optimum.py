@@ -10,29 +10,31 @@ x : N - x serves at most min(x r_prefill, (N - x) r_decode): one factor rises wi
 real x is N r_decode / (r_prefill + r_decode) and the best whole x is one of its two neighbours.
 
 **Splitting equal hardware never raises the stable rate.** p(x) = p_prefill(x) + p_decode(x) for the same prices x. At
-any split the rate is at most N / (1/r_prefill + 1/r_decode), the weighted harmonic mean of the two factors, and
+any split the rate is at most N / (1/r_prefill + 1/r_decode), since x >= rate/r_prefill and N - x >= rate/r_decode, and
 1/r_prefill + 1/r_decode = max_x E[p_prefill(x)] + max_x E[p_decode(x)] >= max_x E[p(x)] = 1/r_together. Equal only if
 one resource binds both phases (and x comes out whole): a worker that does both lets the prompts use the token budget
 and the decoding sequences the slots or the memory of the same steps, so a step's fixed time is paid once.
 
 **Goodput.** Let S be the requests that meet the SLO (tau seconds per output token after the first). Let n_k be how many
-of S are between first and last token during step k, of T_k seconds. Summed over steps, n_k T_k is at most the time that
-S spends there, which is at most tau * sum_S (o - 1). Hence for every price m >= 0 [1/s]
+of S compute something after their first token in step k, of T_k seconds. A request computes in one step at a time, and
+all those steps lie between its first token and its last. So the sum of n_k T_k is at most the time that S spends
+there, which is at most tau * sum_S (o - 1). Hence for every price m >= 0 [1/s]
 
     total step time >= sum_k T_k (1 + m n_k) - m tau sum_S (o - 1)
 
-In step k let z be the sum of sqrt(w) over the decode costs w of S in it. Then T_k >= c + own cost of S in it, and that
-cost times n_k is at least z^2 (Cauchy-Schwarz). With a part y of the first c: y c + m z^2 >= 2 sqrt(y c m) z; the other
-part is shared out by prices x, sum(x) <= 1 - y, as in `fleet/work.py`. So each request of S can be charged
+In step k let W be the cost of what those n_k compute, and z the sum of the roots of its n_k parts. T_k >= c + own cost
+of everything in the step, and n_k T_k >= n_k c + n_k W >= n_k c + z^2 (Cauchy-Schwarz). With a part y of the first c:
+y c + m z^2 >= 2 sqrt(y c m) z; the other part is shared out by prices x, sum(x) <= 1 - y, as in `fleet/work.py`. So
+every request is charged p(x) = own + c (x @ use), and each of S besides that (negative where time is to spare)
 
-    p(x, y, m) = own + c (x @ use) + 2 sqrt(y c m) sum_{j=1..o-1} sqrt(w_j) - m (tau - c) (o - 1)
+    extra(y, m) = 2 sqrt(y c m) sum_{j=1..o-1} sqrt(w_j) - m (tau - c) (o - 1)
 
-(a recomputed token spreads its cost over steps, which only adds: roots are subadditive, and each step pays m c). With
-equal requests and m = y c w / (tau - c)^2 a decode costs w / (1 - c/tau): what a step of tau seconds that always pays c
-leaves for it. Prompts cost no more than before, because they may run in steps without decodes. At least a share
-`attainment` of all must be in S, and in the long run their charges must fit into N workers' time, since each is done by
-its deadline. The cheapest such S gives the bound. It holds for any scheduling, routing, chunk size up to the worker's
-and split of N equal workers. Source: ours.
+where w_j is the least cost of its j-th further token (one recomputed over several steps only adds: roots are
+subadditive, and each step pays m c). With equal requests and m = y c w / (tau - c)^2 a decode costs w / (1 - c/tau):
+what a step of tau seconds that always pays c leaves for it. Prompts cost no more than before, because they may run in
+steps without decodes. At least a share `attainment` of all must be in S, and in the long run the charges of all
+requests must fit into N workers' time, since all are served to their end. The cheapest such S gives the bound. It
+holds for any scheduling, routing, chunk size up to the worker's and split of N equal workers. Source: ours.
 """
 
 from dataclasses import dataclass
@@ -71,7 +73,7 @@ class Split:
 
 @dataclass(frozen=True)
 class GoodputBound:
-    """No fleet of these workers serves more than rate_per_s within the SLO; out_of_reach: share that never meets it.
+    """No fleet of these workers keeps up more than rate_per_s within the SLO; out_of_reach: share that never meets it.
 
     prices: of slots, memory and token budget (x). step_share: y. tpot_price_per_s: m, what a second of allowed decode
     time is worth in seconds of worker time, per second.
@@ -123,7 +125,10 @@ def split_rate_per_s(rates: PoolRates, prefill_workers: int, decode_workers: int
 
 
 def goodput_bound(problem: PoolsProblem) -> GoodputBound:
-    """Bound on requests per second within the SLO, for any fleet of `workers` machines like `together`."""
+    """Bound on the rate at which `attainment` of the requests meet the SLO, all being served to their end.
+
+    For any fleet of `workers` machines like `together` with chunks up to its max_num_batched_tokens.
+    """
     prompt, output, worker, slo = problem.prompt_tokens, problem.output_tokens, problem.together, problem.slo
     within = reachable(prompt, output, worker, slo)
     needs = work(prompt, output, worker)
@@ -142,7 +147,7 @@ def split_bound_per_s(problem: PoolsProblem, prefill_workers: int) -> float:
     rates.append(_bound(rest, roots, output - 1, within, decode_workers, slo).rate_per_s)
     if problem.link is not None:
         wire_s = problem.link.transfer_s(prompt) * (output > 1)
-        rates.append(_rate(wire_s, within, prefill_workers, slo))
+        rates.append(_rate(wire_s, np.zeros(len(roots)), within, prefill_workers, slo))
     return min(rates)
 
 
@@ -193,21 +198,30 @@ def _bound(
             x[resource] = 1 - y
             centre = y * needs.fixed_s * typical / slack_s**2 if y > 0 and slack_s > 0 else 0.0
             for m in centre * SCALES if centre > 0 else (0.0,):
-                saved = m * slack_s * decodes if m > 0 else 0.0
-                charge_s = needs.charge_s(x) + 2 * np.sqrt(y * needs.fixed_s * m) * roots - saved
-                rate = _rate(charge_s, within, workers, slo)
+                extra_s = slo_extra_s(needs, roots, decodes, slo.tpot_s, y, float(m))
+                rate = _rate(needs.charge_s(x), extra_s, within, workers, slo)
                 if rate < best.rate_per_s:
                     prices = (float(x[0]), float(x[1]), float(x[2]))
                     best = GoodputBound(rate, out_of_reach, prices, y, float(m))
     return best
 
 
-def _rate(charge_s: FloatArray, within: BoolArray, workers: int, slo: Slo) -> float:
-    """Arrivals per second at which the cheapest sufficient set of requests just fits into the workers' time."""
+def slo_extra_s(
+    needs: Work, roots: FloatArray, decodes: IntArray, tpot_s: float, step_share: float, price_per_s: float
+) -> FloatArray:
+    """extra(y, m) of the module's docstring, per request [s of worker time]; 0 at a price of 0."""
+    if price_per_s == 0:
+        return np.zeros(len(roots))
+    spread = 2 * np.sqrt(step_share * needs.fixed_s * price_per_s)
+    return np.asarray(spread * roots - price_per_s * (tpot_s - needs.fixed_s) * decodes)
+
+
+def _rate(charge_s: FloatArray, extra_s: FloatArray, within: BoolArray, workers: int, slo: Slo) -> float:
+    """Arrivals per second at which all charges and the least extra of sufficiently many just fit the workers' time."""
     n = len(charge_s)
     needed = int(np.ceil(slo.attainment * n * (1 - 1e-12)))
     if int(within.sum()) < needed:
         return 0.0
-    charges = np.sort(charge_s[within])
-    least_s = float(charges[:needed].sum() + np.minimum(charges[needed:], 0.0).sum())
+    extras = np.sort(extra_s[within])
+    least_s = float(charge_s.sum() + extras[:needed].sum() + np.minimum(extras[needed:], 0.0).sum())
     return workers * n / least_s if least_s > 0 else inf

@@ -19,22 +19,32 @@ Result = TypeVar("Result")
 
 
 def sweep(
-    function: Callable[[Case], Result], cases: Sequence[Case], *, jobs: int = -1, backend: str = "loky"
+    function: Callable[[Case], Result],
+    cases: Sequence[Case],
+    *,
+    jobs: int = -1,
+    backend: str = "loky",
+    done: Callable[[int], None] = lambda cases: None,
 ) -> list[Result]:
     """function(case) of every case, in order; the same results whatever the backend and the number of jobs.
 
     jobs: processes, -1 for all cores (of the cluster, too); 1 runs here. backend: "loky" (local processes), "ray" or
     "dask": connect first (`ray.init`, `dask.distributed.Client`), or a local cluster is started. When a process is
-    killed its batch is run again, up to three times; what was finished before is kept.
+    killed its batch is run again, up to three times; what was finished before is kept. done: is told after each batch
+    how many cases are finished.
     Raises ShadowpriceError for a backend that is unknown or not installed, and when processes die again and again.
     """
-    if jobs == 1 or len(cases) < 2:
-        return [function(case) for case in cases]
     results: list[Result] = []
+    if jobs == 1 or len(cases) < 2:
+        for case in cases:
+            results.append(function(case))
+            done(len(results))
+        return results
     with _backend(backend) as deaths:
         size = BATCH * joblib.effective_n_jobs(jobs)
         for first in range(0, len(cases), size):
             results += _survive(function, cases[first : first + size], jobs, deaths)
+            done(len(results))
     return results
 
 

@@ -1,9 +1,10 @@
 """Prefill and decode in pools of their own, with KV sent between them; and the same fleet together, to compare.
 
 A prefill worker is the engine of `simulate/engine.py` on requests of one output token. Its KV then crosses the worker's
-link (`Link`) and the request queues at a decode worker: the same engine, with the prompt's KV already computed. As in
-vLLM it joins the batch when a slot and the blocks of its whole context are free, decodes from there on, and if preempted
-recomputes its context there. Requests go to the worker with the fewest tokens held and waiting, in both pools alike.
+link (`Link`) and the request queues at a decode worker: the same engine, with the prompt's KV already computed. As
+in vLLM it joins the batch when a slot and the blocks of its whole context are free, decodes from there on, and if
+preempted recomputes its context there. Requests go to the worker with the fewest tokens held and waiting, in both pools
+alike.
 
 Where the first token comes from is a convention. `first_token="prefill"`: the prefill worker sends it to the user
 (DistServe, SGLang, Mooncake), and transfer and queue for decoding count towards TPOT. `first_token="decode"`: the
@@ -141,8 +142,14 @@ def _serve(trace: Trace, requests: kernel.Table, worker: Worker, workers: int, p
     rng = np.random.default_rng(0)
     if not serve_pool(requests, rules, runs, batches, samples, state.residues, last, rng):
         raise PolicyError(f"{policy}: requests of {trace.name} wait for ever on an idle worker")
-    moments = (requests[name].copy() for name in ("scheduled_s", "first_token_s", "finish_s", "preemptions", "worker"))
-    return PoolRun(*moments, busy_s=runs["busy_s"].copy())
+    return PoolRun(
+        scheduled_s=requests["scheduled_s"].copy(),
+        first_token_s=requests["first_token_s"].copy(),
+        finish_s=requests["finish_s"].copy(),
+        preemptions=requests["preemptions"].copy(),
+        worker=requests["worker"].copy(),
+        busy_s=runs["busy_s"].copy(),
+    )
 
 
 def _decode(trace: Trace, worker: Worker, workers: int, policy: Ranked, first_token: FirstToken) -> PoolRun:
