@@ -1,18 +1,25 @@
 """What the means say about goodput under an SLO, together and apart: an estimate to decide by, not a bound.
 
-Let w_d be the mean decode cost of a request, e E[s] that of its prompt, c a step's fixed time, tau the TPOT limit. A
-worker whose steps last tau pays c/tau of its time for starting them. So at r requests per second and worker
+Let w_p = e E[s] and w_d be the mean cost of a request's prompt and of its decode steps, c a step's fixed time, tau and
+theta the limits on TPOT and TTFT, K the largest chunk. A worker busy for a share u of the time with such costs spends
+the rest on fixed times, so its steps last T = c / (1 - u): that is the TPOT. At r requests per second on N workers
 
-    together    the share left for prompts is  V = 1 - c/tau - r w_d : a prompt of s tokens takes tau + e s / V
-    apart       decode worker:   r w_d <= 1 - c/tau                    prefill worker: a prompt takes c + e s
+    together            u = r (w_p + w_d) / N,    T <= tau    <=>   r <= N (1 - c/tau) / (w_p + w_d)
+    apart, x prefill    u = r w_d / (N - x),      T <= tau    <=>   r <= (N - x) (1 - c/tau) / w_d
 
-and both stay below the closed-form rates of `optimum`. Prompts queue as in M/G/k for k workers: mean wait by Sakasegawa
-(1977), with an exponential tail. A rate is in reach when no larger share than 1 - attainment gets its first token late.
+with tau less the exposed transfer per further token where the prefill worker sends the first one. Both stay below the
+closed-form rates of `optimum` (slots, memory, token budget, link). A prompt takes c + e s alone, and together
+T r w_d / N more for the decoding that goes on in its step; one of many that share full steps takes s/K of such a step.
+It waits as in M/G/k for k workers: mean by Sakasegawa (1977), with an exponential tail; together also half a step and,
+where steps are decided a step ahead, another one. With R_k the highest rate at which no larger share than
+1 - attainment gets its first token after theta from k workers that prefill so, splitting pays when
 
-**When splitting pays** (proved for these formulas in `pays_by_tpot`, where TTFT does not bind): the TPOT limit must be
-shorter than a full prefill step, tau < c + e K with K the prefill workers' max_num_batched_tokens. Together, prompts
-ride in steps of tau seconds, of which c is lost; apart, in steps of c + e K seconds. If the decode steps can be long
-enough, nothing is gained by sending the prompts elsewhere.
+    max over x of min( (N - x) min(r_decode, (1 - c/tau) / w_d), x r_link, R_x apart )
+                 > min( N min(r_together, (1 - c/tau) / (w_p + w_d)), R_N together ),
+
+a condition on theta, tau, the lengths, N and the bandwidth. **Where TTFT and whole workers do not matter** it is short
+(`pays_by_tpot`): the TPOT limit must be less than a full prefill step, tau < c + e K. Together, prompts ride in steps
+of tau seconds, of which c is lost; apart, in steps of c + e K seconds. Source: ours.
 """
 
 from collections.abc import Callable
@@ -81,20 +88,21 @@ def late_share(rate_per_s: float, service_s: FloatArray, busy_s: float, servers:
 def _together(problem: PoolsProblem) -> float:
     worker, slo, workers = problem.together, problem.slo, problem.workers
     prompt = problem.prompt_tokens.astype(np.float64)
-    time = worker.step_time
-    fixed_share = time.fixed_s / slo.tpot_s
+    time, chunk = worker.step_time, worker.max_num_batched_tokens
     decode_s = float(phases(problem.prompt_tokens, problem.output_tokens, worker, worker)[1].own_s.mean())
+    prompt_s = time.per_prefill_token_s * prompt
+    both_s = float(prompt_s.mean()) + decode_s
 
     def late(rate: float) -> float:
-        speed = 1 - fixed_share - rate / workers * decode_s
-        if speed <= 0:
-            return 1.0
-        service_s = time.per_prefill_token_s * prompt / speed
-        step_s = min(slo.tpot_s, time.fixed_s + time.per_prefill_token_s * worker.max_num_batched_tokens)
-        return late_share(rate, service_s, float(service_s.mean()), workers, slo.ttft_s - service_s - step_s)
+        step_s = time.fixed_s / (1 - min(rate * both_s / workers, 1 - 1e-9))
+        beside_s = time.fixed_s + step_s * rate * decode_s / workers
+        service_s = beside_s * np.ceil(prompt / chunk) + prompt_s
+        busy_s = float(np.mean(prompt_s + beside_s * prompt / chunk))
+        joins_s = step_s * (1.5 if worker.async_scheduling else 0.5)
+        return late_share(rate, service_s, busy_s, workers, slo.ttft_s - service_s - joins_s)
 
-    most = workers * pool_rates(problem).together_per_s
-    return _highest(late, most, 1 - slo.attainment)
+    by_tpot = workers * (1 - time.fixed_s / slo.tpot_s) / both_s
+    return _highest(late, min(workers * pool_rates(problem).together_per_s, by_tpot), 1 - slo.attainment)
 
 
 def _apart(problem: PoolsProblem, prefill_workers: int) -> float:

@@ -14,8 +14,8 @@ from shadowprice.plan.designs import Design, Setting, chunks, goodput_grid
 from shadowprice.plan.sweep import sweep
 from shadowprice.workload.trace import Trace
 
-REQUESTS = 4000
-RATES = np.geomspace(0.03, 1.1, 24)  # of the stable rate together
+REQUESTS = 3000
+RATES = np.geomspace(0.03, 1.1, 20)  # of the stable rate together
 AROUND = np.geomspace(1 / 4, 4, 13)  # of the limits that were asked for
 RATIOS = np.geomspace(1 / 4, 64, 9)  # mean prompt over mean output tokens
 CHUNK_PARTS = (1, 1 / 2, 1 / 4, 1 / 8, 1 / 12, 1 / 16, 1 / 24, 1 / 32)

@@ -20,6 +20,7 @@ import numpy as np
 
 from shadowprice.disaggregation.problem import Link
 from shadowprice.errors import PolicyError
+from shadowprice.fleet.work import work
 from shadowprice.fleet.worker import Worker
 from shadowprice.scheduling.policies import Ranked
 from shadowprice.scheduling.surface import FloatArray, IntArray
@@ -115,7 +116,7 @@ def simulate_apart(
     to_decode = np.arange(len(trace))
     if first_token == "prefill":
         to_decode = np.flatnonzero(trace.output_tokens > 1)
-    ready_s = _ready(trace, first, link, prefill[1], to_decode)
+    ready_s = _ready(trace, first, link, *prefill, to_decode)
     order = np.argsort(ready_s, kind="stable")
     to_decode, ready_s = to_decode[order], ready_s[order]
     second = _decode(trace.take(to_decode, ready_s), *decode, policy, first_token)
@@ -163,19 +164,23 @@ def _decode(trace: Trace, worker: Worker, workers: int, policy: Ranked, first_to
     return _serve(trace, requests, worker, workers, policy)
 
 
-def _ready(trace: Trace, first: PoolRun, link: Link | None, links: int, rows: IntArray) -> FloatArray:
-    """When the KV of these requests has reached the decode pool [s]."""
+def _ready(trace: Trace, first: PoolRun, link: Link | None, worker: Worker, links: int, rows: IntArray) -> FloatArray:
+    """When the KV of these requests has reached the decode pool [s].
+
+    Layers are computed evenly over the least time that the prompt takes, up to its end: in a step shared with others
+    they take longer and so start earlier, and more of the transfer overlaps.
+    """
     if link is None:
         return first.finish_s[rows]
     ready_s = np.full(len(trace), np.nan)
     order = rows[np.argsort(first.finish_s[rows], kind="stable")]
-    transfer_s = link.transfer_s(trace.prompt_tokens)
+    computing_s = work(trace.prompt_tokens, np.ones_like(trace.output_tokens), worker).alone_s
     send(
         order,
         first.worker,
-        first.scheduled_s,
+        first.finish_s - computing_s,
         first.finish_s,
-        transfer_s,
+        link.transfer_s(trace.prompt_tokens),
         float(link.latency_s),
         link.layers,
         links,
