@@ -1,7 +1,8 @@
 """Two pools and the links between them in plain Python, written for reading: the reference for the compiled simulator.
 
-Workers are the engines of `engine_twin.py`. Up to the next arrival every engine of a pool takes its decisions; then the
-request goes to the worker with the fewest KV tokens held (whole blocks) and context tokens waiting, the first of equals.
+Workers are the engines of `engine_twin.py`. Up to the next arrival every engine of a pool takes its decisions; then
+the request goes to the worker with the fewest KV tokens held (whole blocks) and context tokens waiting, the first of
+equals.
 """
 
 from collections.abc import Sequence
@@ -104,7 +105,7 @@ def send(
     finish: Sequence[tuple[float, int]], start_s: Sequence[float], worker: Sequence[int], seconds: Sequence[float],
     latency_s: float, layers: int,
 ) -> dict[int, float]:  # fmt: skip
-    """When each KV is there. finish: (end of prompt, request). A layer goes when it is computed and the one before sent."""
+    """When each KV is there: a layer goes when it is computed and the one before sent. finish: (end of prompt, id)."""
     free: dict[int, float] = {}
     ready = {}
     for end, r in sorted(finish):
