@@ -36,7 +36,7 @@ def write_map(found: PoolsMap, path: Path) -> None:
     bar = figure.colorbar(image, ax=(left, right), label="goodput of the best split / of the best chunk size")
     ticks = [0.5, 0.7, 0.9, 1.0, 1.1, 1.4, 2.0]
     bar.set_ticks([float(np.log(x)) for x in ticks], labels=[f"{x:g}" for x in ticks])
-    left.legend(frameon=True, fontsize=8, loc="lower right")
+    left.legend(frameon=True, fontsize=8, loc="lower left")
     try:
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else {})
     except (OSError, ValueError) as error:
@@ -45,10 +45,16 @@ def write_map(found: PoolsMap, path: Path) -> None:
 
 def _draw(axes: "Axes", found: PoolsMap, gains: Gains, what: str) -> Any:
     """One map; grey where neither way serves."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
     with np.errstate(divide="ignore"):
         logs = np.clip(np.log(gains.simulated), -np.log(MOST), np.log(MOST))
         turn = np.clip(np.log(gains.expected), -np.log(MOST), np.log(MOST))
     axes.set(facecolor="#d8d8d8", xscale="log", yscale="log", xlabel="TPOT limit [s]", ylabel=what)
+    for axis, values in ((axes.xaxis, gains.tpot_s), (axes.yaxis, gains.rows)):
+        axis.set_major_locator(FixedLocator(values[:: max(1, len(values) // 6)].tolist()))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
     image = axes.pcolormesh(
         gains.tpot_s, gains.rows, logs, cmap="RdBu_r", vmin=-np.log(MOST), vmax=np.log(MOST), shading="nearest"
     )

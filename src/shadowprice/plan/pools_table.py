@@ -66,21 +66,21 @@ def _against(ours: float, theirs: float) -> str:
 
 
 def _why(plan: PoolsPlan) -> str:
-    """What the condition says of the TPOT limit and a full prefill step, and where something else decides."""
+    """What the condition says (`disaggregation/fluid.py`), in words."""
+    limits, split, together = plan.slo, plan.split.rate_per_s, plan.setting.workers * plan.rates.together_per_s
+    if plan.gain <= WORTH_CHANGING:
+        return (
+            f"a split is stable up to {number(split)}/s, sharing the same workers up to {number(together)}/s, and the "
+            "limits do not cost sharing more than that"
+        )
+    if math.isinf(limits.tpot_s) or not pays_by_tpot(plan.setting.problem(limits)):
+        return "together, prompts wait for the steps of others: apart, more of them get their first token in time"
     time, most = plan.setting.worker.step_time, plan.setting.worker.max_num_batched_tokens
     step = seconds(time.fixed_s + time.per_prefill_token_s * most)
-    split = plan.gain > WORTH_CHANGING
-    if math.isinf(plan.slo.tpot_s):
-        return "without a TPOT limit a split gains at most shorter waits for the first token"
-    limit = seconds(plan.slo.tpot_s)
-    if pays_by_tpot(plan.setting.problem(plan.slo)):
-        why = (
-            f"the TPOT limit of {limit} is shorter than a full prefill step ({step} for {most:,} tokens): together, "
-            "prompts must ride in short steps and pay their fixed cost; apart, only decoding does"
-        )
-        return why if split else f"{why}. Whole workers, TTFT or the transfer take that gain back here"
-    why = f"the TPOT limit of {limit} leaves room for a full prefill step ({step}): sharing steps costs nothing"
-    return f"{why}. What a split gains here is TTFT" if split else why
+    return (
+        f"the TPOT limit of {seconds(limits.tpot_s)} is shorter than a full prefill step ({step} for {most:,} tokens): "
+        "together, prompts must ride in short steps and pay their fixed cost; apart, only decoding does"
+    )
 
 
 def _head(plan: PoolsPlan) -> list[str]:
@@ -122,7 +122,7 @@ def _designs(plan: PoolsPlan) -> RenderableType:
     quantile = f"p{100 * plan.slo.attainment:g}"
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("design", no_wrap=True)
-    for head in ("chunk", "goodput/s", "per GPU", "bound/s", "gap", f"{quantile} TTFT", f"{quantile} TPOT"):
+    for head in ("chunk", "goodput/s", "per GPU", "gap", f"{quantile} TTFT", f"{quantile} TPOT"):
         table.add_column(head, justify="right", no_wrap=True)
     best = max(plan.best_together, plan.best_apart, key=lambda found: found.rate_per_s)
     for outcomes in (plan.together, plan.apart):
@@ -130,7 +130,7 @@ def _designs(plan: PoolsPlan) -> RenderableType:
         for found in _distinct(ranked)[: 1 + OTHERS]:
             table.add_row(*_row(plan, found), style="bold" if found is best else "")
     bound = plan.bound.rate_per_s
-    table.add_row("any: bound", "", number(bound), number(bound / plan.gpus), "", "", "", "")
+    table.add_row("any: bound", "", number(bound), number(bound / plan.gpus), "", "", "")
     return table
 
 
@@ -146,13 +146,12 @@ def _distinct(ranked: list[Outcome]) -> list[Outcome]:
 def _row(plan: PoolsPlan, found: Outcome) -> list[str]:
     x = found.design.prefill_workers
     name = "together" if x == 0 else f"{x} prefill, {plan.setting.workers - x} decode"
-    gap = percent(1 - found.rate_per_s / found.bound_per_s) if 0 < found.bound_per_s < math.inf else ""
+    gap = percent(1 - found.rate_per_s / plan.bound.rate_per_s) if 0 < plan.bound.rate_per_s < math.inf else ""
     return [
         name,
         f"{found.design.chunk_tokens:,}",
         number(found.rate_per_s),
         number(found.rate_per_s / plan.gpus),
-        number(found.bound_per_s),
         gap,
         "" if found.ttft_s is None else seconds(found.ttft_s),
         "" if found.tpot_s is None else seconds(found.tpot_s),
@@ -165,7 +164,7 @@ def _foot(plan: PoolsPlan) -> list[str]:
     x = expected.best_prefill_workers
     best = max(expected.apart_per_s)
     return [
-        "goodput: highest rate at which so many meet both limits; bound: that no scheduling of this design beats",
+        "goodput: highest rate at which so many meet both limits; bound: that no use of these workers beats",
         f"by the means: {split.prefill_workers} prefill and {split.decode_workers} decode workers are stable up to "
         f"{number(split.rate_per_s)}/s, together up to {number(plan.setting.workers * rates.together_per_s)}/s",
         f"by the formulas: {number(expected.together_per_s)}/s together, {number(best)}/s "
