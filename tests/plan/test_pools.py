@@ -11,10 +11,10 @@ from shadowprice.disaggregation import Link, Slo
 from shadowprice.errors import InfeasibleError, ShadowpriceError, TraceError
 from shadowprice.fleet import StepTime, Worker
 from shadowprice.plan import pools, pools_map
-from shadowprice.plan.designs import Design, Setting, chunks, goodput, goodput_grid, serve
 from shadowprice.plan.pools import PoolsPlan, plan_pools
 from shadowprice.plan.pools_plot import write_map
 from shadowprice.scheduling.policies import fcfs
+from shadowprice.simulate.pools_study import Design, Setting, chunks, goodput, goodput_grid, serve
 from shadowprice.workload import Trace
 from tests.plan.plan_cases import chat, h100
 

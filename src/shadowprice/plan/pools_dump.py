@@ -5,9 +5,9 @@ from dataclasses import asdict
 from typing import Any
 
 from shadowprice.fleet.describe import describe as describe_fleet
-from shadowprice.plan.designs import Outcome
 from shadowprice.plan.pools import PoolsPlan
 from shadowprice.plan.pools_table import advice
+from shadowprice.simulate.pools_study import Outcome
 from shadowprice.workload.statistics import describe as describe_trace
 
 

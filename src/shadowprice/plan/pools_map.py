@@ -10,8 +10,8 @@ import numpy as np
 from shadowprice.disaggregation import Slo, estimate, pool_rates
 from shadowprice.disaggregation.problem import FloatArray
 from shadowprice.fleet.worker import Worker
-from shadowprice.plan.designs import Design, Setting, chunks, goodput_grid
 from shadowprice.plan.sweep import sweep
+from shadowprice.simulate.pools_study import Design, Setting, chunks, goodput_grid
 from shadowprice.workload.trace import Trace
 
 REQUESTS = 3000

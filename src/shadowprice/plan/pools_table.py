@@ -9,8 +9,8 @@ from rich.text import Text
 
 from shadowprice.audit.words import number, percent, plural, seconds
 from shadowprice.disaggregation import pays_by_tpot
-from shadowprice.plan.designs import Outcome
 from shadowprice.plan.pools import WORTH_CHANGING, PoolsPlan
+from shadowprice.simulate.pools_study import Outcome
 
 OTHERS = 2  # shown of each way beside the best
 
