@@ -9,6 +9,7 @@ from shadowprice.audit.case import make_case
 from shadowprice.audit.disaggregation import certify
 from shadowprice.disaggregation import Slo
 from shadowprice.report.page import page_html
+from tests.audit.small_cases import small_fleet, small_trace
 from tests.plan.plan_cases import chat, h100
 
 
@@ -38,9 +39,8 @@ def test_without_limits_or_with_one_worker_there_is_nothing_to_certify(asked) ->
 
 
 def test_it_is_in_the_table_the_json_and_the_page_once_for_all_loads() -> None:
-    trace = chat(1200)
-    found = audit(trace, replace(h100(), workers=2), [0.5, 0.8], slo=Slo(0.3, 0.02))
+    found = audit(small_trace(), small_fleet(workers=2), [0.5, 0.8], slo=Slo(60.0, 10.0))
     assert [one.decision for one in found.findings].count("disaggregation") == 1
-    assert "highest rate with 90 % within TTFT 0.300 s and TPOT 20.0 ms" in " ".join(str(found).split())
+    assert "highest rate with 90 % within TTFT 60.0 s and TPOT 10.0 s" in " ".join(str(found).split())
     assert sum(one["decision"] == "disaggregation" for one in found.to_json()["certificates"]) == 3
     assert "best split" in page_html(found)
