@@ -77,7 +77,7 @@ class Response:
 
     status: int = 0
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-    body: bytes = b""
+    body: bytearray = field(default_factory=bytearray)
     interim: list[int] = field(default_factory=list)
     whole: bool = False
 
@@ -134,7 +134,7 @@ class RawClient:
                 elif isinstance(event, h11.Response):
                     response.status, response.headers = event.status_code, list(event.headers)
                 elif isinstance(event, h11.Data):
-                    response.body += bytes(event.data)
+                    response.body += event.data
                 else:
                     response.whole = isinstance(event, h11.EndOfMessage)
                     self._rest = parser.trailing_data[0]

@@ -165,7 +165,7 @@ def test_limits_answer_with_their_status_even_while_the_client_goes_on_sending()
                 if request.startswith(GET):
                     assert (await client.response()).status == 200
                 assert (await client.response()).status == status, request[:60]
-                largest = await ask(server, post(b"x" * 50_000, b"/"))
+            largest = await ask(server, post(b"x" * 50_000, b"/"))
             assert largest.body == b"/" + b"x" * 50_000
             refused = server.router.statistics.refused
             assert refused["too_large"] == len(cases) and len(worker.calls) == 2

@@ -18,6 +18,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 MOST_PIPELINED = 16
 SMALL_PIECE = 1024  # bytes: smaller pieces of a body are put together at once, an object for each would outweigh them
 LINGER_S = 2.0  # for what a refused client still sends: closed earlier, it would be reset and lose the answer
+REFUSALS = {401: "unauthorized", 408: "too_slow", 413: "too_large", 431: "too_large"}
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 seconds
 
 
@@ -259,7 +260,7 @@ class Client(asyncio.Protocol):
 
     def _refuse(self, status: int, message: str) -> None:
         """Answer what is no proper request, and hear no more."""
-        self.router.count_refusal({401: "unauthorized", 413: "too_large", 431: "too_large"}.get(status, "malformed"))
+        self.router.count_refusal(REFUSALS.get(status, "malformed"))
         self.transport.write(error_response(status, message, keep_alive=False))
         if self.transport.can_write_eof():
             self.closing = self.deaf = True
@@ -274,8 +275,7 @@ class Client(asyncio.Protocol):
         if self.closing:  # and does not read what is left for it
             self.abort()
         elif self.begun_s:
-            self.router.count_refusal("too_slow")
-            self.respond(error_response(408, "the request did not come in time", keep_alive=False), keep_alive=False)
+            self._refuse(408, "the request did not come in time")
         else:
             self.close()
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from shadowprice.router.request import Request
     from shadowprice.router.router import Router
 
-EVENT = b"data: {"
+EVENT = b"\ndata: {"  # at the beginning of a line: a token may say the same
 TAIL = 512  # bytes kept of a stream: what is looked for may lie across two reads
 NO_TOKEN = re.compile(rb'"role": ?"assistant", ?"content": ?(?:""|null)')  # of a chat's first event: only who speaks
 NO_CHOICE = re.compile(rb'"choices": ?\[\]')  # of the last event, which holds only the usage
@@ -79,7 +79,7 @@ class Exchange:
         self.head_sent = self.over = self.event_stream = self.done = self.was_stale = False
         self.counts = False  # is its load counted: a request that computes something
         self.framing = b""
-        self.tail = b""
+        self.tail = b"\n"
         self.plain: list[bytes] = []
         self.plain_bytes = 0
         self.usage: tuple[int, int] | None = None
