@@ -42,10 +42,15 @@ async def watch_endpoint(router: "Router", session: aiohttp.ClientSession, url: 
         for worker in here:
             if not reason:
                 worker.probe_succeeded(now_s)
-            elif failures >= FAILED_PROBES or reason.startswith("nothing listens"):
+            elif reason.startswith("nothing listens") or (failures >= FAILED_PROBES and _silent(router, worker, now_s)):
                 worker_is_dead(router, worker, reason, now_s)
         router.dispatcher.schedule()
         await asyncio.sleep(settings.health_check_interval_s)
+
+
+def _silent(router: "Router", worker: LiveWorker, now_s: float) -> bool:
+    """Nothing came from it while a probe waited: one that streams tokens is busy, not dead."""
+    return now_s - worker.last_sign_s > router.settings.health_check_timeout_s
 
 
 def workers_at(router: "Router", url: str) -> list[LiveWorker]:
