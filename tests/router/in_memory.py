@@ -144,7 +144,7 @@ def requests_in(data: bytes) -> tuple[list[tuple[Asked, Fields]], str | None]:
             body += bytes(event.data)
         elif isinstance(event, h11.EndOfMessage):
             found.append(((method, target, body), headers))
-            parser.send(h11.Response(status_code=200, headers=[("Content-Length", "0")]))
+            parser.send(h11.Response(status_code=404, headers=[("Content-Length", "0")]))
             parser.send(h11.EndOfMessage())
             if parser.our_state is not h11.DONE:
                 return found, None

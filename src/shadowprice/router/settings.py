@@ -140,8 +140,13 @@ class Address:
     @property
     def url(self) -> str:
         """The URL without its rank."""
+        return f"{'https' if self.tls else 'http'}://{self.authority}{self.path}"
+
+    @property
+    def authority(self) -> str:
+        """Host and port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.tls else 'http'}://{host}:{self.port}{self.path}"
+        return f"{host}:{self.port}"
 
 
 def worker_address(url: str) -> Address:
