@@ -44,12 +44,14 @@ def test_pipelined_uploads_and_upgrades_are_answered_in_their_order() -> None:
     async def work() -> None:
         async with scripted(echo) as worker, routed(worker) as server:
             client = await RawClient.to(server)
-            requests = [post(b"x" * 30_000, b"/a"), *[upgrade] * 1500, post(b"y", b"/b"), GET]
+            offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAM\r\n"
+            requests = [post(b"x" * 30_000, b"/a"), *[upgrade] * 1500, post(b"y", b"/b", offer), GET]
             client.writer.write(b"".join(requests))
             assert (await client.response()).body == b"/a" + b"x" * 30_000
             for _ in range(1500):
                 assert (await client.response()).body == b"/up"
             assert [(await client.response()).body for _ in range(2)] == [b"/by", b"/v1/x"]
+            assert not worker.calls[-2].values(b"http2-settings")
 
     run(work())
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httptools
 
 from shadowprice.router.head import Headers, error_response
-from shadowprice.router.request import Request, origin_form
+from shadowprice.router.request import Request, framing_again, origin_form
 
 if TYPE_CHECKING:
     from shadowprice.router.router import Router
@@ -40,7 +40,7 @@ class Client(asyncio.Protocol):
     def _new_request(self) -> None:
         self.target = b""
         self.headers: Headers = []
-        self.connection = b""
+        self.connection = self.length = b""
         self.version = ""
         self.overhead_bytes = self.body_bytes = 0  # overhead: in a row, without any of a body
         self.body: list[bytes | bytearray] = []
@@ -77,8 +77,11 @@ class Client(asyncio.Protocol):
             try:
                 self.parser.feed_data(data)
                 return
-            except httptools.HttpParserUpgrade as upgrade:  # not taken up: what follows is the next request
-                self.parser = httptools.HttpRequestParser(self)
+            except httptools.HttpParserUpgrade as upgrade:  # not taken up: the body follows, or the next request
+                before, self.parser = self.parser, httptools.HttpRequestParser(self)
+                if self.head_complete and self.refusal is None:
+                    keep_alive = before.should_keep_alive()
+                    self.parser.feed_data(framing_again(before.get_method(), self.version, self.length, keep_alive))
                 data = memoryview(data)[int(upgrade.args[0]) :]
             except httptools.HttpParserError as error:
                 if not self.deaf:
@@ -109,7 +112,8 @@ class Client(asyncio.Protocol):
     # httptools
 
     def on_url(self, url: bytes) -> None:
-        self.target += url
+        if not self.head_complete:
+            self.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.head_complete:  # a trailer: read and left out
@@ -121,7 +125,7 @@ class Client(asyncio.Protocol):
         elif lower == b"host":
             self.hosts += 1
         elif lower == b"content-length":
-            self.has_body = True
+            self.has_body, self.length = True, value
             if int(value) > self.settings.max_payload_size:
                 self._too_large()
         elif lower == b"transfer-encoding":
@@ -134,6 +138,8 @@ class Client(asyncio.Protocol):
             self.expects_continue = value.lower() == b"100-continue"
 
     def on_headers_complete(self) -> None:
+        if self.head_complete:
+            return
         self.head_complete = True
         most = self.settings.max_header_size
         if not 0 < self.overhead_bytes <= most:  # more has come in this read than a head may have: what of it is head
@@ -180,6 +186,8 @@ class Client(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self.refusal is not None or self.deaf:
             return
+        if self.connection and self.has_body and self.parser.should_upgrade():
+            return  # the parser takes no body for its own where an upgrade is offered
         keep_alive = self.parser.should_keep_alive()
         self.deaf = not keep_alive
         self.waiting.append(

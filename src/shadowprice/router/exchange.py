@@ -122,6 +122,8 @@ class Exchange:
             extra += self.router.worker_authorization
         if worker.rank is not None:
             without |= {b"x-data-parallel-rank"}
+        if not request.chunks_allowed and not any(name.lower() == b"host" for name, _ in request.headers):
+            extra += worker.host_line  # HTTP/1.0 may go without one, what is sent on may not
         lines = end_to_end(request.headers, request.connection, without)
         body = request.body
         target = worker.address.path.encode() + request.target if worker.address.path else request.target

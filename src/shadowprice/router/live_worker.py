@@ -26,7 +26,7 @@ class LiveWorker:
         self.rank = rank if rank is not None else self.address.rank
         self.name = self.address.url if self.rank is None else f"{self.address.url}@{self.rank}"
         self.endpoint_ranks = ranks
-        self.host_header = f"{self.address.host}:{self.address.port}".encode()
+        self.host_line = f"Host: {self.address.authority}\r\n".encode()
         self.rank_line = b"" if self.rank is None else b"X-data-parallel-rank: %d\r\n" % self.rank
         self.index = -1
         self.state, self.reason = PROBING, "not yet probed"

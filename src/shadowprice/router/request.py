@@ -36,3 +36,10 @@ def origin_form(method: bytes, target: bytes, headers: Headers) -> tuple[bytes, 
     path = absolute[2] or b"/"
     others = [field for field in headers if field[0].lower() != b"host"]
     return path if path.startswith(b"/") else b"/" + path, [(b"Host", absolute[1]), *others]
+
+
+def framing_again(method: bytes, version: str, content_length: bytes, keep_alive: bool) -> bytes:
+    """A head that tells a new parser where the body ends, and offers no upgrade; content_length empty: in chunks."""
+    length = b"Content-Length: " + content_length if content_length else b"Transfer-Encoding: chunked"
+    close = b"" if keep_alive else b"Connection: close\r\n"
+    return b"%b / HTTP/%b\r\nHost: -\r\n%b\r\n%b\r\n" % (method, version.encode(), length, close)

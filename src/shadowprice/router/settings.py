@@ -1,6 +1,6 @@
 """What can be set about the router, checked in one place."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from shadowprice.errors import PolicyError, RouterError
@@ -36,9 +36,9 @@ class Settings:
     port: int = 30000
     prometheus_host: str = "127.0.0.1"
     prometheus_port: int = 29000
-    api_keys: tuple[str, ...] = ()
-    worker_api_key: str | None = None
-    admin_api_key: str | None = None
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    worker_api_key: str | None = field(default=None, repr=False)
+    admin_api_key: str | None = field(default=None, repr=False)
     ssl_certfile: str | None = None
     ssl_keyfile: str | None = None
     max_num_seqs: int | None = None
@@ -140,8 +140,13 @@ class Address:
     @property
     def url(self) -> str:
         """The URL without its rank."""
+        return f"{'https' if self.tls else 'http'}://{self.authority}{self.path}"
+
+    @property
+    def authority(self) -> str:
+        """Host and port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.tls else 'http'}://{host}:{self.port}{self.path}"
+        return f"{host}:{self.port}"
 
 
 def worker_address(url: str) -> Address:
