@@ -5,9 +5,9 @@
 
 Eight mock workers of 64 slots step together; a step takes STEP.fixed_s + STEP.per_kv_token_s * (KV tokens of the
 fullest), as the barrier of data-parallel ranks makes it. They serve the first minutes of the Azure 2023 chat trace.
-So that workers, load and router fit into two cores, prompts and outputs are a quarter as long (a request then holds a
-quarter of the KV tokens for a quarter of the steps; the shape of both distributions stays), and arrivals are compressed
-to the load that is wanted. Load 1 is the rate that order of arrival sustains with all slots taken, least KV first, as
+So that enough requests pass in half a minute, prompts and outputs are half as long (a request then holds half the KV
+tokens for half the steps; the shape of both distributions stays), and arrivals are compressed to the load that is
+wanted: with all slots taken, 16,000 tokens a second go through the router. Load 1 is the rate that order of arrival sustains with all slots taken, least KV first, as
 the barrier simulator finds it.
 
     load90   load 0.9: a request goes to a worker when it arrives
@@ -54,8 +54,8 @@ from shadowprice.workload import Trace, read_trace
 
 TRACE = ROOT.parent / "shared" / "data" / "azure2023_conv.csv"
 WORKERS, SLOTS = 8, 64
-SHORTER = 4  # how many times shorter than in the trace prompts and outputs are
-STEP = StepTime(0.012, 0.0, 2.4e-6, 0.0)  # about 60 ms with all slots taken
+SHORTER = 2  # how many times shorter than in the trace prompts and outputs are
+STEP = StepTime(0.006, 0.0, 0.6e-6, 0.0)  # about 30 ms with all slots taken
 REGIMES = {"load90": 0.9, "slots": 1.3}
 STEADY_FROM = 1 / 3  # of the time of the arrivals
 CONTESTANTS = (
