@@ -16,7 +16,10 @@ LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 RUNNABLE = [  # those that stand alone; the others continue a program of the reader's
     ("README.md", 0),
     ("docs/audit.md", 0),
+    ("docs/disaggregation.md", 0),
     ("docs/fleet.md", 0),
+    ("docs/routing.md", 0),
+    ("docs/routing.md", 1),
     ("docs/scheduling.md", 0),
     ("docs/scheduling-rounds.md", 0),
     ("docs/workload.md", 0),

@@ -14,7 +14,7 @@ import numpy as np
 from shadowprice.router.exchange import Exchange
 from shadowprice.router.live_worker import PROBING
 from shadowprice.router.queue_order import QueueOrder
-from shadowprice.routing.policies import POLICIES, BuiltIn
+from shadowprice.router.settings import make_policy
 from shadowprice.routing.surface import IntArray, Pending, Workers
 from shadowprice.workload.trace import Ragged
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 UNBOUNDED = 1 << 40
 NO_WORKER_WAIT_S = 5.0
+LOOK_AGAIN_S = 0.005
 
 
 class Dispatcher:
@@ -32,10 +33,21 @@ class Dispatcher:
         self.router = router
         self.settings = router.settings
         self.waiting: dict[Exchange, None] = {}  # in order of arrival
-        self.policy: BuiltIn = POLICIES[self.settings.policy]()
+        self.policy = make_policy(self.settings.policy, self.settings)
         self.order = QueueOrder(self.settings.scheduling_policy, self.settings.max_wait_s)
         self.finished: list[int] = []  # output tokens of what ended since the policy was last asked
         self.scheduled = False
+        self.queue_size = -(-self.settings.queue_size // self.settings.processes)
+
+    def warm_up(self) -> None:
+        """Decide once before there is traffic: the first decision loads or compiles the kernels."""
+        workers = max(len(self.router.workers), 1)
+        self.router.flights.survey(workers)
+        none = np.zeros(workers, np.int64)
+        view = Workers(none, none, none, none, none + 1)
+        request = Pending(np.zeros(1), np.ones(1, np.int64), np.full(1, -1, np.int64))
+        for name in {self.policy.name, "random"}:  # who draws is compiled apart
+            make_policy(name, self.settings).assign(request, view, 0.0)
 
     def submit(self, exchange: Exchange) -> None:
         """Give it a worker, in this turn of the event loop if there is room."""
@@ -62,19 +74,19 @@ class Dispatcher:
     def _decide(self) -> None:
         self.scheduled = False
         now_s = self.router.clock()
-        opened = self._opened(now_s)
+        opened = [worker.open_at(now_s) for worker in self.router.workers]
         if any(opened):
-            for exchange in [exchange for exchange in self.waiting if not exchange.counts]:
-                self._place_uncounted(exchange, opened, now_s)
-            for exchange in [exchange for exchange in self.waiting if exchange.tried]:
-                self._place([exchange], self._untried(exchange, opened), now_s)
+            for exchange in [exchange for exchange in self.waiting if exchange.tried or not exchange.counts]:
+                if exchange.counts:
+                    self._place([exchange], self._untried(exchange, opened), now_s)
+                else:
+                    self._place_uncounted(exchange, opened, now_s)
             while self.waiting and self._place(self._offered(now_s), opened, now_s):
-                opened = self._opened(now_s)
-        if len(self.waiting) > self.settings.queue_size:
+                pass  # a pool at a time
+        if len(self.waiting) > self.queue_size:
             self._refuse_overflow(now_s)
-
-    def _opened(self, now_s: float) -> list[bool]:
-        return [worker.open_at(now_s) for worker in self.router.workers]
+        if self.waiting and self.settings.processes > 1:  # room that another process made is told by nobody
+            self.router.loop.call_later(LOOK_AGAIN_S, self.schedule)
 
     def _untried(self, exchange: Exchange, opened: list[bool]) -> list[bool]:
         """The open workers without those that failed it already, if that leaves any."""
@@ -101,17 +113,28 @@ class Dispatcher:
         budget = self._budget()
         if budget <= 0:
             return 0
-        view = self.router.survey(np.zeros(len(opened), np.int64), np.array(opened, np.bool_), self._finished())
-        count = (view.running + view.waiting).tolist()
-        free = self._free_kv(view)
-        smallest = max(min([exchange.prompt_tokens for exchange in offered]), 1)
+        active, (running, kv_tokens, waiting, waiting_tokens) = self.router.survey()
+        count = [a + b for a, b in zip(running, waiting, strict=True)]
+        free = self._free_kv(kv_tokens, waiting_tokens)
+        smallest = min([exchange.prompt_tokens for exchange in offered]) or 1
         rooms = [self._rooms(g, count[g], free[g] // smallest) if opened[g] else 0 for g in range(len(opened))]
         if not any(rooms):
             return 0
         least = min([room for room, is_open in zip(rooms, opened, strict=True) if is_open])
-        view.slots[:] = view.running + view.waiting + rooms
-        pending = self._pending(offered, may_wait=len(offered) > min(budget, least))
-        answer = self.policy.assign(pending, view, now_s).tolist()
+        may_wait = len(offered) > min(budget, least)
+        slots = [a + b for a, b in zip(count, rooms, strict=True)] if may_wait else count
+        running_now, kv_now, waiting_now, waiting_tokens_now = self.router.flights.sums
+        view = Workers(
+            kv_now,
+            running_now,
+            waiting_now,
+            waiting_tokens_now,
+            np.array(slots, np.int64),
+            active=active,
+            finished_tokens=self._finished(),
+            open=None if all(opened) else np.array(opened, np.bool_),
+        )
+        answer = self.policy.assign(self._pending(offered, may_wait=may_wait), view, now_s).tolist()
         sent = 0
         for exchange, g in zip(offered, answer, strict=True):
             if g < 0 or sent >= budget or (exchange.prompt_tokens > free[g] and count[g] > 0):
@@ -126,6 +149,7 @@ class Dispatcher:
         return sent
 
     def _pending(self, offered: list[Exchange], *, may_wait: bool) -> Pending:
+        by_session = self.policy.name == "consistent_hash"
         prefix = None
         if self.uses_prefixes:
             blocks = [block for exchange in offered for block in exchange.prefix]
@@ -133,7 +157,7 @@ class Dispatcher:
         return Pending(
             arrival_s=np.array([exchange.arrival_s for exchange in offered]),
             prompt_tokens=np.array([exchange.prompt_tokens for exchange in offered], np.int64),
-            session=np.array([exchange.session for exchange in offered], np.int64),
+            session=np.array([exchange.session if by_session else -1 for exchange in offered], np.int64),
             passes=np.array([exchange.passes for exchange in offered], np.int64) if may_wait else None,
             prefix=prefix,
             prefix_block_tokens=self.router.block_tokens if prefix is not None else 0,
@@ -147,25 +171,41 @@ class Dispatcher:
         return finished
 
     def _budget(self) -> int:
-        """How many more may be in flight in all."""
-        most = self.settings.max_concurrent_requests
-        return UNBOUNDED if most is None else most - self.router.in_flight
+        """How many more may be in flight in all, of all processes; and what the table of them holds."""
+        flights, most = self.router.flights, self.settings.max_concurrent_requests
+        room = flights.capacity - len(flights)
+        if most is None:
+            return room
+        here = self.router.in_flight if self.settings.processes == 1 else flights.of_all_processes
+        return min(room, most - here)
 
     def _rooms(self, g: int, count: int, fit_in_kv: int) -> int:
         """How many more worker g may be given; of KV an empty one always has enough: it refuses what it cannot hold."""
-        worker = self.router.workers[g]
-        most = self.settings.max_num_seqs or UNBOUNDED
-        room = min(most - count, max(fit_in_kv, 1 if count == 0 else 0))
-        return max(min(room, 1) if worker.state == PROBING else room, 0)
+        room = self._most_requests() - count
+        if fit_in_kv < room:
+            room = fit_in_kv if count else max(fit_in_kv, 1)
+        if self.router.workers[g].state == PROBING:
+            room = min(room, 1 - self.router.workers[g].in_flight)
+        return room if room > 0 else 0
 
-    def _free_kv(self, view: Workers) -> list[int]:
+    def _most_requests(self) -> int:
+        """At one worker: its slots, and as many more as may become free before the next request could be there.
+
+        Of B slots B / mean output end in a step, give or take the square root: two of these are added.
+        """
+        slots = self.settings.max_num_seqs
+        if slots is None:
+            return UNBOUNDED
+        if self.settings.prefetch is not None:
+            return slots + self.settings.prefetch
+        ends = slots / max(self.order.mean_output, 1.0)
+        return slots + math.ceil(ends + 2 * math.sqrt(ends))
+
+    def _free_kv(self, kv_tokens: list[int], waiting_tokens: list[int]) -> list[int]:
         """KV tokens that each worker may still be given."""
         cap = self.settings.max_kv_tokens
-        held = (view.kv_tokens + view.waiting_tokens).tolist()
-        if cap is not None:
-            return [(cap or UNBOUNDED) - tokens for tokens in held]
-        workers = self.router.workers
-        return [(worker.kv_capacity_tokens or UNBOUNDED) - n for worker, n in zip(workers, held, strict=True)]
+        caps = [cap or UNBOUNDED if cap is not None else w.kv_capacity_tokens or UNBOUNDED for w in self.router.workers]
+        return [most - held - to_come for most, held, to_come in zip(caps, kv_tokens, waiting_tokens, strict=True)]
 
     # refusal: the only place where a request that could be served is turned away
 
@@ -181,14 +221,14 @@ class Dispatcher:
 
     def _refuse_overflow(self, now_s: float) -> None:
         """What the queue cannot hold, from the end of its order."""
-        over = len(self.waiting) - self.settings.queue_size
+        over = len(self.waiting) - self.queue_size
         if over <= 0:
             return
         waiting = list(self.waiting)
         if not self.order.in_order_of_arrival:
             waiting = self.order.ordered(waiting, self.router.model, now_s)
         for exchange in waiting[-over:]:
-            message = f"{len(self.waiting)} requests wait; --queue-size is {self.settings.queue_size}"
+            message = f"{len(self.waiting)} requests wait; the queue holds {self.queue_size} (--queue-size)"
             self._refuse(exchange, 429, "queue_full", message, now_s)
 
     def _refuse(self, exchange: Exchange, status: int, reason: str, message: str, now_s: float) -> None:

@@ -11,17 +11,18 @@ from shadowprice.errors import RouterError
 from shadowprice.fleet.step_time import StepTime
 from shadowprice.fleet.worker import Worker
 from shadowprice.router.body import SIZED, WITHOUT_OUTPUT, key_of, prefix_blocks, read_body
-from shadowprice.router.client import Client, Request
+from shadowprice.router.client import Client
 from shadowprice.router.dispatch import Dispatcher
 from shadowprice.router.exchange import BUSY, Exchange
 from shadowprice.router.flight import Flights
 from shadowprice.router.head import Headers, error_response, whole_response
 from shadowprice.router.live_worker import DRAINING, EJECTED, LiveWorker
 from shadowprice.router.prompt_size import PromptSize
+from shadowprice.router.request import Request
 from shadowprice.router.settings import Settings
 from shadowprice.router.statistics import Statistics
 from shadowprice.router.upstream import Upstream
-from shadowprice.routing.surface import BoolArray, IntArray, Workers
+from shadowprice.routing.surface import Active
 
 BUSY_S = 0.5  # a worker that answered 429 or 503 is left alone for so long
 PENALTY_S = 2.0  # a failed request counts as load for so long: who fails fast must not look idle
@@ -33,12 +34,12 @@ OwnAnswer = Callable[[], tuple[int, bytes, bytes]]  # status, content type, body
 class Router:
     """State shared by all connections of one process; runs on one event loop."""
 
-    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop, flights: Flights) -> None:
         self.settings = settings
         self.loop = loop
         self.clock = time.monotonic  # the loop's own may be as old as this turn
         self.workers: list[LiveWorker] = []
-        self.flights = Flights()
+        self.flights = flights
         self.clients: set[Client] = set()
         self.active: set[Exchange] = set()  # at a worker
         self.statistics = Statistics()
@@ -76,17 +77,19 @@ class Router:
         for index, other in enumerate(self.workers):
             other.index = index
 
-    def survey(self, slots: IntArray, opened: BoolArray, finished: IntArray | None) -> Workers:
-        """The workers as a policy sees them: counted here, corrected by what they last reported."""
-        view = self.flights.survey(slots, opened, finished)
-        for worker, running, kv_tokens in zip(
-            self.workers, view.running.tolist(), view.kv_tokens.tolist(), strict=True
-        ):
-            worker.load = (running, kv_tokens)
+    def survey(self) -> tuple[Active, list[list[int]]]:
+        """`Flights.survey`, and what the workers last reported beyond it."""
+        active, lists = self.flights.survey(len(self.workers))
+        running, kv_tokens, waiting, _ = lists
+        most = (max(running), max(kv_tokens))
+        lockstep = self.settings.lockstep
+        for g, worker in enumerate(self.workers):
+            worker.load = most if lockstep else (running[g], kv_tokens[g])
             if worker.foreign_requests:
-                view.kv_tokens[worker.index] += worker.foreign_kv_tokens
-                view.waiting[worker.index] += worker.foreign_requests
-        return view
+                kv_tokens[g] += worker.foreign_kv_tokens
+                waiting[g] += worker.foreign_requests
+                self.flights.sums[1:3, g] = kv_tokens[g], waiting[g]
+        return active, lists
 
     # a request's way
 
@@ -156,7 +159,7 @@ class Router:
                 _, upstream = await self.loop.create_connection(
                     lambda: Upstream(worker), address.host, address.port, ssl=self._ssl if address.tls else None
                 )
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, ValueError) as error:  # ValueError: a host name that cannot be one
             if exchange.worker is worker and exchange.attempts == attempt:
                 reason = "no connection in time" if isinstance(error, TimeoutError) else f"no connection: {error}"
                 self.lost(exchange, reason, self.clock(), stale=False)
@@ -181,8 +184,11 @@ class Router:
             worker.failed(now_s, f"answered {status}")
         others = any(other.open_at(now_s) and other not in exchange.tried for other in self.workers)
         if exchange.attempts > self.settings.max_retries or not others:
+            if status == 500 and len(exchange.tried) > 1:  # they agree: the request's fault, not theirs
+                for other in exchange.tried:
+                    other.forgive()
             return False
-        self._again(exchange, now_s)
+        self._again(exchange, now_s, penalty=True)
         return True
 
     def lost(self, exchange: Exchange, reason: str, now_s: float, *, stale: bool) -> None:
@@ -198,7 +204,7 @@ class Router:
             exchange.attempts -= stale
             if stale:
                 exchange.tried.discard(worker)
-            self._again(exchange, now_s)
+            self._again(exchange, now_s, penalty=not stale)
         else:
             client, keep_alive = exchange.client, exchange.request.keep_alive
             message = f"{exchange.attempts} workers failed; the last, {worker.name}: {reason}"
@@ -206,12 +212,12 @@ class Router:
             self.ended(exchange, now_s, "finished")
             client.respond(error_response(502, message, keep_alive=keep_alive), keep_alive=keep_alive)
 
-    def _again(self, exchange: Exchange, now_s: float) -> None:
+    def _again(self, exchange: Exchange, now_s: float, *, penalty: bool) -> None:
         worker = exchange.worker
         assert worker is not None
         worker.retries_total += 1
         self.statistics.retries_total += 1
-        self._leave(exchange, now_s, penalty=True)
+        self._leave(exchange, now_s, penalty=penalty)
         self.dispatcher.submit(exchange)
 
     def _leave(self, exchange: Exchange, now_s: float, *, penalty: bool) -> None:
@@ -236,7 +242,7 @@ class Router:
             if exchange.counts and prompt:
                 self.prompt_size.learn(exchange.asked, prompt)
                 exchange.prompt_tokens = prompt
-            exchange.generated = generated
+            exchange.generated = generated or exchange.generated
         if exchange.counts and worker is not None:
             worker.prompt_tokens_total += exchange.prompt_tokens
             worker.generated_tokens_total += exchange.generated
