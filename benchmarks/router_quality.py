@@ -7,8 +7,8 @@ Eight mock workers of 64 slots step together; a step takes STEP.fixed_s + STEP.p
 fullest), as the barrier of data-parallel ranks makes it. They serve the first minutes of the Azure 2023 chat trace.
 So that enough requests pass in half a minute, prompts and outputs are half as long (a request then holds half the KV
 tokens for half the steps; the shape of both distributions stays), and arrivals are compressed to the load that is
-wanted: with all slots taken, 16,000 tokens a second go through the router. Load 1 is the rate that order of arrival sustains with all slots taken, least KV first, as
-the barrier simulator finds it.
+wanted: with all slots taken, 16,000 tokens a second go through the router. Load 1 is the rate that order of arrival
+sustains with all slots taken, least KV first, as the barrier simulator finds it.
 
     load90   load 0.9: a request goes to a worker when it arrives
     slots    load 1.3: slots bind and a queue grows; the peers' waits at the workers, ours in the router
