@@ -12,6 +12,7 @@ import aiohttp
 
 from shadowprice.router.health import workers_at
 from shadowprice.router.live_worker import LiveWorker
+from shadowprice.router.ranks import engines_in
 
 if TYPE_CHECKING:
     from shadowprice.router.router import Router
@@ -28,7 +29,10 @@ ENGINE = re.compile(rb'(?:engine|dp_rank)="(\d+)"')
 
 
 def read_report(text: bytes, rank: int | None) -> tuple[float | None, float | None, int | None]:
-    """Requests there, share of KV memory used, its size in tokens; None for what the text does not say."""
+    """Requests there, share of KV memory used, its size in tokens; None for what the text does not say.
+
+    rank: as the text labels it, or None for all together.
+    """
     running, waiting = _value(RUNNING, text, rank), _value(WAITING, text, rank)
     requests = None if running is None else running + (waiting or 0.0)
     return requests, _value(USAGE, text, rank), _capacity(text, rank)
@@ -57,9 +61,17 @@ def _is_rank(labels: bytes, rank: int) -> bool:
     return engine is not None and int(engine[1]) == rank
 
 
+def _label(worker: LiveWorker, engines: list[int]) -> int | None:
+    """The label of the worker's rank: metrics number the ranks of the whole fleet, whatever the header does."""
+    if worker.rank is None or not engines:
+        return worker.rank
+    local = worker.local_rank(engines[0])
+    return engines[local] if local < len(engines) else worker.rank
+
+
 def take_report(router: "Router", worker: LiveWorker, text: bytes) -> None:
     """Correct what is known of the worker."""
-    requests, usage, capacity = read_report(text, worker.rank)
+    requests, usage, capacity = read_report(text, _label(worker, engines_in(text)))
     if capacity is not None:
         worker.kv_capacity_tokens = capacity
     here, waiting, kv, waiting_kv = router.flights.load_of(worker.index)
