@@ -1,5 +1,6 @@
 """One request's way to a worker and back: attempts, tokens counted, the answer framed anew for the client."""
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from shadowprice.router.body import NOTHING, Asked, usage_of
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 EVENT = b"data: {"
 TAIL = len(EVENT) - 1
+ROLE = re.compile(rb'"delta": ?\{"role": ?"assistant", ?"content": ?(?:""|null)[,}]')  # a chat's first event: no token
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 OF_REQUEST = HOP_BY_HOP | {b"content-length", b"expect"}  # the length is told anew, an expectation is met here
 RETRIED = frozenset((500, 502, 503, 504, 429))  # another worker may do better
@@ -191,6 +193,8 @@ class Exchange:
             self.done = True
         if b'"usage":' in text:
             self.usage = usage_of(text) or self.usage
+        if tokens and not self.generated and ROLE.search(text):
+            tokens -= 1
         if not tokens:
             return
         worker = self.worker
