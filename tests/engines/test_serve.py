@@ -43,7 +43,8 @@ def test_every_request_gets_the_tokens_it_asks_for(server: VllmServer) -> None:
     prompt = rng.integers(1, 300, REQUESTS).tolist()
     output = rng.integers(1, 120, REQUESTS).tolist()
     with ThreadPoolExecutor(REQUESTS) as clients:
-        answers = list(clients.map(lambda lengths: complete(server.address, *lengths), zip(prompt, output, strict=True)))
+        asked = zip(prompt, output, strict=True)
+        answers = list(clients.map(lambda lengths: complete(server.address, *lengths), asked))
     assert [answer[:2] for answer in answers] == list(zip(prompt, output, strict=True))
     assert all(1 <= pieces <= tokens for (_, _, pieces), tokens in zip(answers, output, strict=True))
     assert server.metric("prompt_tokens_total") == sum(prompt)

@@ -242,6 +242,26 @@ def test_a_kill_between_rename_and_removal_doubles_nothing(tmp_path: Path) -> No
     assert journals_of(path) == {}
 
 
+def test_a_large_record_does_not_delay_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its journals stay, are read, and are taken in when the recorder closes."""
+    path = tmp_path / "trace.parquet"
+    killed = Recorder(path)
+    killed.add(finished(0))
+    killed.flush()
+    os.close(killed._file)
+    monkeypatch.setattr("shadowprice.router.journal.MOST_AT_START_BYTES", 10)
+    recorder = Recorder(path)
+    assert any("journals stay beside it" in note for note in recorder.notes)
+    assert len(journals_of(path)) == 2
+    recorder.add(finished(1, prefix_block_tokens=32))
+    recorder.flush()
+    assert recorder.prefixes_left_out_total == 1  # the block size is that of the journal
+    assert len(read_trace(path)) == 2
+    recorder.close()
+    assert journals_of(path) == {}
+    assert len(read_trace(path)) == 2
+
+
 def test_two_recorders_share_a_parquet_record_but_no_jsonl(tmp_path: Path) -> None:
     path = tmp_path / "trace.parquet"
     first, second = Recorder(path), Recorder(path)

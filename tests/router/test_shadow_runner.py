@@ -99,11 +99,13 @@ def test_a_killed_process_is_replaced_and_the_last_result_stays(runner: ShadowRu
 def test_an_evaluation_that_fails_is_said_and_tried_again(runner: ShadowRunner) -> None:
     for row in finished(chat(100)):
         runner.add(row)
+    none = ShadowSetting(2, 0, APART.step_time, lockstep=False, active="random")
+    runner.tick(none, 0.0)
+    until(lambda: runner.last_error != "", lambda: runner.tick(none, 1.0))
+    assert "PolicyError: 2 workers of 0 slots" in runner.last_error
+    # memory less than what was served: then it was believed wrong
     small = ShadowSetting(2, 4, APART.step_time, lockstep=False, active="random", kv_tokens=64)
-    runner.tick(small, 0.0)
-    until(lambda: runner.last_error != "", lambda: runner.tick(small, 1.0))
-    assert "InfeasibleError" in runner.last_error
-    until(lambda: runner.evaluations_total == 1, lambda: runner.tick(APART, 20.0))
+    until(lambda: runner.evaluations_total == 1, lambda: runner.tick(small, 20.0))
     assert runner.crashes_total == 0 and runner.last_error == ""
 
 

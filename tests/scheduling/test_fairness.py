@@ -28,7 +28,8 @@ def queue(prompts: list[int], tenants: list[int] | None, arrival_s: list[float] 
 
 
 def served(*rows: tuple[int, int, int]) -> Served:
-    return Served(*np.array(rows, dtype=np.int64).reshape(-1, 3).T)
+    """Of these tenants: tenant, prompt, output tokens."""
+    return Served(*np.array(sorted(rows), dtype=np.int64).reshape(-1, 3).T)
 
 
 def at(now_s: float, what: Served | None) -> WorkerState:
@@ -77,7 +78,7 @@ def test_bound_on_waiting_comes_before_fairness() -> None:
     assert vtc(max_wait_s=5.5).order(waiting, NOBODY, at(6, known)).tolist() == [0, 2, 1]
 
 
-@pytest.mark.parametrize("wrong", [{"w_in": -1}, {"w_out": float("nan")}, {"max_wait_s": -0.1}])
+@pytest.mark.parametrize("wrong", [{"w_in": -1}, {"w_out": float("nan")}, {"w_in": float("inf")}, {"max_wait_s": -0.1}])
 def test_impossible_parameters_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(PolicyError, match=next(iter(wrong))):
         vtc(**wrong)
@@ -86,6 +87,29 @@ def test_impossible_parameters_are_refused(wrong: dict[str, float]) -> None:
 def test_tenants_without_what_they_were_served_are_refused() -> None:
     with pytest.raises(PolicyError, match="expected a Served"):
         vtc().order(queue([1], [1]), NOBODY, at(0, None))
+    backwards = Served(np.array([2, 1]), np.zeros(2, np.int64), np.zeros(2, np.int64))
+    with pytest.raises(PolicyError, match="ascending and distinct"):
+        vtc().order(queue([1], [1]), NOBODY, at(0, backwards))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_tenant_given_nothing_need_not_be_listed(seed: int) -> None:
+    """The same decisions as with all listed, whoever comes when."""
+    rng = np.random.default_rng(seed)
+    listed, unlisted = vtc(), vtc()
+    given = np.zeros((6, 2), np.int64)
+    codes = np.array([-5, 0, 3, 4, 70, 2**60])
+    for _ in range(30):
+        n = int(rng.integers(1, 12))
+        tenants = np.sort(rng.integers(0, rng.integers(1, 7), n))
+        waiting = queue(rng.integers(1, 50, n).tolist(), codes[tenants].tolist())
+        some = given.any(axis=1)
+        order = listed.order(waiting, NOBODY, at(0, Served(codes, *given.T)))
+        again = unlisted.order(waiting, NOBODY, at(0, Served(codes[some], *given[some].T)))
+        assert order.tolist() == again.tolist()
+        for i in order[: rng.integers(0, n + 1)]:
+            given[tenants[i], 0] += waiting.prompt_tokens[i]
+        given[tenants[order[0]], 1] += rng.integers(0, 20)
 
 
 def test_a_flood_of_one_tenant_does_not_delay_the_other() -> None:

@@ -125,3 +125,10 @@ def test_what_arrow_accepts_the_line_reader_reads_equally(name, draw):
     assert (fast is None) == (slow is None)
     if fast is not None and slow is not None:
         assert_same_columns(fast, slow)
+
+
+def test_a_number_after_an_empty_quoted_string_is_refused():
+    """Found by the test above: Arrow reads ""1166 as 1166."""
+    head = b"arrival_s,prompt_tokens,output_tokens\n0.5,90,6\n"
+    assert read(head + b'0.7,"1166",6\n', False) is not None
+    assert read(head + b'0.7,""1166,6\n', False) is None

@@ -58,6 +58,11 @@ OWN_JSONL = (
     b'{"arrival_s":0.5,"prompt_tokens":10,"output_tokens":20}\n{"arrival_s":1,"prompt_tokens":3,"output_tokens":1}\n'
 )
 
+RECORD_JSONL = b"".join(
+    b'{"arrival_s": %d.25, "prompt_tokens": 90, "output_tokens": %d, "session": 4, "tenant": -1, "priority": 0, '
+    b'"prefix": [7, -8], "prefix_block_tokens": 64, "worker": "http://127.0.0.1:8001", "stop": "%s"}\n' % row
+    for row in ((1800000001, 7, b"finished"), (1800000000, 0, b"refused"), (1800000002, 3, b"client_abort"))
+)
 SAMPLES = {
     "azure.csv": AZURE,
     "azure2024.csv": AZURE_2024,
@@ -70,6 +75,7 @@ SAMPLES = {
     "measured.jsonl": MEASURED,
     "own.csv": OWN,
     "own.jsonl": OWN_JSONL,
+    "record.jsonl": RECORD_JSONL,
 }
 
 

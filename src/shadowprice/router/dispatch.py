@@ -62,19 +62,17 @@ class Dispatcher:
     def _decide(self) -> None:
         self.scheduled = False
         now_s = self.router.clock()
-        opened = self._opened(now_s)
+        opened = [worker.open_at(now_s) for worker in self.router.workers]
         if any(opened):
-            for exchange in [exchange for exchange in self.waiting if not exchange.counts]:
-                self._place_uncounted(exchange, opened, now_s)
-            for exchange in [exchange for exchange in self.waiting if exchange.tried]:
-                self._place([exchange], self._untried(exchange, opened), now_s)
+            for exchange in [exchange for exchange in self.waiting if exchange.tried or not exchange.counts]:
+                if exchange.counts:
+                    self._place([exchange], self._untried(exchange, opened), now_s)
+                else:
+                    self._place_uncounted(exchange, opened, now_s)
             while self.waiting and self._place(self._offered(now_s), opened, now_s):
-                opened = self._opened(now_s)
+                pass  # a pool at a time
         if len(self.waiting) > self.settings.queue_size:
             self._refuse_overflow(now_s)
-
-    def _opened(self, now_s: float) -> list[bool]:
-        return [worker.open_at(now_s) for worker in self.router.workers]
 
     def _untried(self, exchange: Exchange, opened: list[bool]) -> list[bool]:
         """The open workers without those that failed it already, if that leaves any."""
@@ -101,17 +99,28 @@ class Dispatcher:
         budget = self._budget()
         if budget <= 0:
             return 0
-        view = self.router.survey(np.zeros(len(opened), np.int64), np.array(opened, np.bool_), self._finished())
-        count = (view.running + view.waiting).tolist()
-        free = self._free_kv(view)
-        smallest = max(min([exchange.prompt_tokens for exchange in offered]), 1)
+        active, (running, kv_tokens, waiting, waiting_tokens) = self.router.survey()
+        count = [a + b for a, b in zip(running, waiting, strict=True)]
+        free = self._free_kv(kv_tokens, waiting_tokens)
+        smallest = min([exchange.prompt_tokens for exchange in offered]) or 1
         rooms = [self._rooms(g, count[g], free[g] // smallest) if opened[g] else 0 for g in range(len(opened))]
         if not any(rooms):
             return 0
         least = min([room for room, is_open in zip(rooms, opened, strict=True) if is_open])
-        view.slots[:] = view.running + view.waiting + rooms
-        pending = self._pending(offered, may_wait=len(offered) > min(budget, least))
-        answer = self.policy.assign(pending, view, now_s).tolist()
+        may_wait = len(offered) > min(budget, least)
+        slots = [a + b for a, b in zip(count, rooms, strict=True)] if may_wait else count
+        running_now, kv_now, waiting_now, waiting_tokens_now = self.router.flights.sums
+        view = Workers(
+            kv_now,
+            running_now,
+            waiting_now,
+            waiting_tokens_now,
+            np.array(slots, np.int64),
+            active=active,
+            finished_tokens=self._finished(),
+            open=None if all(opened) else np.array(opened, np.bool_),
+        )
+        answer = self.policy.assign(self._pending(offered, may_wait=may_wait), view, now_s).tolist()
         sent = 0
         for exchange, g in zip(offered, answer, strict=True):
             if g < 0 or sent >= budget or (exchange.prompt_tokens > free[g] and count[g] > 0):
@@ -126,6 +135,7 @@ class Dispatcher:
         return sent
 
     def _pending(self, offered: list[Exchange], *, may_wait: bool) -> Pending:
+        by_session = self.policy.name == "consistent_hash"
         prefix = None
         if self.uses_prefixes:
             blocks = [block for exchange in offered for block in exchange.prefix]
@@ -133,7 +143,7 @@ class Dispatcher:
         return Pending(
             arrival_s=np.array([exchange.arrival_s for exchange in offered]),
             prompt_tokens=np.array([exchange.prompt_tokens for exchange in offered], np.int64),
-            session=np.array([exchange.session for exchange in offered], np.int64),
+            session=np.array([exchange.session if by_session else -1 for exchange in offered], np.int64),
             passes=np.array([exchange.passes for exchange in offered], np.int64) if may_wait else None,
             prefix=prefix,
             prefix_block_tokens=self.router.block_tokens if prefix is not None else 0,
@@ -153,19 +163,18 @@ class Dispatcher:
 
     def _rooms(self, g: int, count: int, fit_in_kv: int) -> int:
         """How many more worker g may be given; of KV an empty one always has enough: it refuses what it cannot hold."""
-        worker = self.router.workers[g]
-        most = self.settings.max_num_seqs or UNBOUNDED
-        room = min(most - count, max(fit_in_kv, 1 if count == 0 else 0))
-        return max(min(room, 1) if worker.state == PROBING else room, 0)
+        room = (self.settings.max_num_seqs or UNBOUNDED) - count
+        if fit_in_kv < room:
+            room = fit_in_kv if count else max(fit_in_kv, 1)
+        if self.router.workers[g].state == PROBING:
+            room = min(room, 1 - self.router.workers[g].in_flight)
+        return room if room > 0 else 0
 
-    def _free_kv(self, view: Workers) -> list[int]:
+    def _free_kv(self, kv_tokens: list[int], waiting_tokens: list[int]) -> list[int]:
         """KV tokens that each worker may still be given."""
         cap = self.settings.max_kv_tokens
-        held = (view.kv_tokens + view.waiting_tokens).tolist()
-        if cap is not None:
-            return [(cap or UNBOUNDED) - tokens for tokens in held]
-        workers = self.router.workers
-        return [(worker.kv_capacity_tokens or UNBOUNDED) - n for worker, n in zip(workers, held, strict=True)]
+        caps = [cap or UNBOUNDED if cap is not None else w.kv_capacity_tokens or UNBOUNDED for w in self.router.workers]
+        return [most - held - to_come for most, held, to_come in zip(caps, kv_tokens, waiting_tokens, strict=True)]
 
     # refusal: the only place where a request that could be served is turned away
 

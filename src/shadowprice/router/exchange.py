@@ -1,10 +1,10 @@
 """One request's way to a worker and back: attempts, tokens counted, the answer framed anew for the client."""
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shadowprice.router.body import NOTHING, Asked, usage_of
-from shadowprice.router.head import HOP_BY_HOP, Headers, end_to_end, request_head, response_head
+from shadowprice.router.head import HOP_BY_HOP, end_to_end, request_head, response_head
 from shadowprice.router.live_worker import LiveWorker
 from shadowprice.router.upstream import Upstream
 
@@ -157,14 +157,12 @@ class Exchange:
         self.head_sent = True
         self.first_s = now_s
         self.status = status = upstream.status
-        headers = upstream.headers
         self.framing = b""
         bodiless = status in (204, 304) or self.request.method == b"HEAD"
-        length = _value(headers, b"content-length")
-        if not bodiless and length is None:
+        if not bodiless and not upstream.has_length:
             self.framing = CHUNKED if self.request.chunks_allowed else b"Connection: close\r\n"
-        self.event_stream = (_value(headers, b"content-type") or b"").startswith(b"text/event-stream")
-        lines = end_to_end(headers, _value(headers, b"connection") or b"", HOP_BY_HOP)
+        self.event_stream = upstream.content_type.startswith(b"text/event-stream")
+        lines = end_to_end(upstream.headers, upstream.connection, HOP_BY_HOP)
         keep_alive = self.request.keep_alive and (self.framing is CHUNKED or not self.framing)
         framing = self.framing if self.framing is CHUNKED else b""
         if keep_alive and not self.request.chunks_allowed:
@@ -260,11 +258,3 @@ class Exchange:
         upstream, self.upstream = self.upstream, None
         if upstream is not None:
             upstream.close()
-
-
-def _value(headers: Headers, wanted: bytes) -> Any:
-    """The value of the first header of that (lower-case) name, or None."""
-    for name, value in headers:
-        if name.lower() == wanted:
-            return value
-    return None

@@ -4,7 +4,7 @@ import numpy as np
 
 from shadowprice.errors import RouterError
 from shadowprice.router._survey_kernel import survey
-from shadowprice.routing.surface import Active, BoolArray, IntArray, Workers
+from shadowprice.routing.surface import Active
 
 GONE = -2  # the worker of a row is gone, but its request not yet
 
@@ -24,7 +24,7 @@ class Flights:
         self._free: list[int] = []
         self._used = 0  # rows ever taken: the table ends there
         self._active = np.zeros((3, capacity), np.int64)
-        self._sums = np.zeros((4, 0), np.int64)
+        self.sums = np.zeros((4, 0), np.int64)
 
     def __len__(self) -> int:
         return self._used - len(self._free)
@@ -59,16 +59,16 @@ class Flights:
         kv = self.prompt[rows] + self.tokens[rows]
         return int(begun.sum()), int((~begun).sum()), int(kv[begun].sum()), int(kv[~begun].sum())
 
-    def survey(self, slots: IntArray, opened: BoolArray, finished_tokens: IntArray | None = None) -> Workers:
-        """The workers as a policy sees them; valid until the next survey."""
-        if self._sums.shape[1] != len(slots):
-            self._sums = np.zeros((4, len(slots)), np.int64)
-        running, kv, waiting, waiting_tokens = self._sums
+    def survey(self, workers: int) -> tuple[Active, list[list[int]]]:
+        """What runs, and per worker: requests running, their KV tokens, requests waiting, their prompt tokens.
+
+        `sums` holds the same as an array. Valid until the next survey.
+        """
+        if self.sums.shape[1] != workers:
+            self.sums = np.zeros((4, workers), np.int64)
+        running, kv, waiting, waiting_tokens = self.sums
         n = survey(
             self.worker, self.prompt, self.tokens, self._used, running, kv, waiting, waiting_tokens, self._active
         )
         where, prompt, generated = self._active
-        active = Active(where[:n], prompt[:n], generated[:n])
-        return Workers(
-            kv, running, waiting, waiting_tokens, slots, active=active, finished_tokens=finished_tokens, open=opened
-        )
+        return Active(where[:n], prompt[:n], generated[:n]), self.sums.tolist()

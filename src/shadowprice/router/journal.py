@@ -22,6 +22,7 @@ from shadowprice.workload.readers.record import MERGED, finished_lines, is_recor
 from shadowprice.workload.readers.source import line_blocks
 
 ROWS_AT_ONCE = 65_536
+MOST_AT_START_BYTES = 64 << 20  # of a record that is rewritten before the router serves: a second or two
 IDS_KEPT = 1000  # of journals, in the Parquet file: more than can be left over
 PROBE = b" " * 4096
 FIRST_BYTES = b'{"arrival_s":'
@@ -80,7 +81,12 @@ def open_record(path: Path) -> Opened:
         notes: list[str] = []
         return Opened(_opened(path, notes), path, _block_tokens(path), notes)
     with locked(path.parent):
-        notes = take_in(path)
+        size = sum(file.stat().st_size for file in [path, *journals_of(path).values()] if file.exists())
+        if size <= MOST_AT_START_BYTES:
+            notes = take_in(path)
+        else:
+            _require_parquet(path)
+            notes = [f"{path.name}: {size >> 20} MiB; journals stay beside it until this router stops"]
         journal = path.with_name(f"{path.name}.{time.time_ns():x}-{os.getpid()}.journal")
         return Opened(_opened(journal, notes), journal, _block_tokens(path), notes)
 
@@ -98,11 +104,8 @@ def locked(folder: Path) -> Iterator[None]:
 
 def take_in(path: Path) -> list[str]:
     """Turn the journals of recorders that are no more into the Parquet file; returns what there is to note."""
-    done: list[str] = []
-    if path.exists():
-        if not is_record(path):
-            raise RouterError(f"{path}: not a record of a router; expected one, or a new file name")
-        done = merged_journals(path)
+    _require_parquet(path)
+    done = merged_journals(path) if path.exists() else []
     complete = {name: file for name, file in journals_of(path).items() if _can_be_locked(file)}
     new = {name: file for name, file in complete.items() if name not in done and file.stat().st_size}
     notes: list[str] = []
@@ -111,6 +114,11 @@ def take_in(path: Path) -> list[str]:
     for file in complete.values():
         file.unlink()
     return notes
+
+
+def _require_parquet(path: Path) -> None:
+    if path.exists() and not is_record(path):
+        raise RouterError(f"{path}: not a record of a router; expected one, or a new file name")
 
 
 def _can_be_locked(file: Path) -> bool:
@@ -203,12 +211,14 @@ def _mend(file: int, path: Path, notes: list[str]) -> None:
 
 def _block_tokens(path: Path) -> int:
     """The size of the prefix blocks that the record's rows name; 0 where it has none."""
-    if path.suffix == ".parquet":
-        if not path.exists():
-            return 0
+    if path.suffix == ".parquet" and path.exists():
         with parquet.ParquetFile(path) as file:
             first = next(file.iter_batches(1, columns=["prefix_block_tokens"]), None)
-            return int(first.column(0)[0].as_py()) if first is not None and len(first) else 0
-    with path.open("rb") as lines:
-        head = lines.readline()
-    return decode_line(path, 1, head, msgspec.json.Decoder(Line)).prefix_block_tokens if head else 0
+        if first is not None and len(first):
+            return int(first.column(0)[0].as_py())
+    for file in journals_of(path).values() if path.suffix == ".parquet" else [path]:
+        with file.open("rb") as lines:
+            head = lines.readline()
+        if head.endswith(b"\n"):
+            return decode_line(file, 1, head, msgspec.json.Decoder(Line)).prefix_block_tokens
+    return 0

@@ -55,7 +55,7 @@ class LiveControl:
             "imbalance_tokens": float((loads.max() - loads).sum()) if len(loads) else 0.0,
             "idle_share": _idle_share(loads),
             "latency": statistics.percentiles(now_s),
-            "histograms": {name: histogram.to_json() for name, histogram in statistics.histograms.items()},
+            "histograms": {name: histogram.to_json() for name, histogram in statistics.histograms().items()},
             "refused_total": dict(statistics.refused),
             "responses_total": {name: statistics.responses[name] for name in ("2xx", "4xx", "5xx", "aborted")},
             "retries_total": statistics.retries_total,
@@ -118,6 +118,7 @@ class LiveControl:
         """Take a sample; to be called once a second."""
         router, now_s = self.router, self.router.clock()
         statistics = router.statistics
+        statistics.histograms()
         recent = statistics.percentiles(now_s, RECENT_S)
         loads = self._loads()
         refused, tokens = sum(statistics.refused.values()), statistics.tokens_total

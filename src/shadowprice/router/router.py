@@ -21,7 +21,7 @@ from shadowprice.router.prompt_size import PromptSize
 from shadowprice.router.settings import Settings
 from shadowprice.router.statistics import Statistics
 from shadowprice.router.upstream import Upstream
-from shadowprice.routing.surface import BoolArray, IntArray, Workers
+from shadowprice.routing.surface import Active
 
 BUSY_S = 0.5  # a worker that answered 429 or 503 is left alone for so long
 PENALTY_S = 2.0  # a failed request counts as load for so long: who fails fast must not look idle
@@ -76,17 +76,19 @@ class Router:
         for index, other in enumerate(self.workers):
             other.index = index
 
-    def survey(self, slots: IntArray, opened: BoolArray, finished: IntArray | None) -> Workers:
-        """The workers as a policy sees them: counted here, corrected by what they last reported."""
-        view = self.flights.survey(slots, opened, finished)
-        for worker, running, kv_tokens in zip(
-            self.workers, view.running.tolist(), view.kv_tokens.tolist(), strict=True
-        ):
-            worker.load = (running, kv_tokens)
+    def survey(self) -> tuple[Active, list[list[int]]]:
+        """`Flights.survey`, and what the workers last reported beyond it."""
+        active, lists = self.flights.survey(len(self.workers))
+        running, kv_tokens, waiting, _ = lists
+        most = (max(running), max(kv_tokens))
+        lockstep = self.settings.lockstep
+        for g, worker in enumerate(self.workers):
+            worker.load = most if lockstep else (running[g], kv_tokens[g])
             if worker.foreign_requests:
-                view.kv_tokens[worker.index] += worker.foreign_kv_tokens
-                view.waiting[worker.index] += worker.foreign_requests
-        return view
+                kv_tokens[g] += worker.foreign_kv_tokens
+                waiting[g] += worker.foreign_requests
+                self.flights.sums[1:3, g] = kv_tokens[g], waiting[g]
+        return active, lists
 
     # a request's way
 

@@ -81,6 +81,7 @@ class Server:
         self.run(self._each_second())
         gc.collect()
         gc.freeze()  # what is loaded stays: the collector need not look at it again
+        gc.set_threshold(20_000, 10, 20)  # requests make no cycles
 
     async def _start_admin(self) -> None:
         settings = self.settings

@@ -9,12 +9,13 @@ from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from shadowprice.errors import RouterError
 from shadowprice.fleet.step_time import StepTime
+from shadowprice.fleet.worker import Worker
 from shadowprice.router.record import FinishedRequest
 from shadowprice.router.shadow import evaluate
 from shadowprice.router.shadow_trace import beside_measured, counts, measured, trace_of
@@ -23,6 +24,7 @@ from shadowprice.routing.policies import POLICIES
 KEPT = 2000  # requests
 NEEDED = 100  # requests: fewer say nothing about a P99, or about balance
 EVERY_S = 30.0
+BLOCK_SIZE = Worker.block_size
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,9 @@ def _score(requests: list[FinishedRequest], setting: ShadowSetting, policies: tu
     """What /shadow says of these requests."""
     started_s = time.perf_counter()
     trace = trace_of(requests)
+    if setting.kv_tokens is not None:  # a worker that served a request had the memory for it, whatever was believed
+        longest = int((trace.prompt_tokens + trace.output_tokens).max())
+        setting = replace(setting, kv_tokens=max(setting.kv_tokens, longest + BLOCK_SIZE))
     result = evaluate(trace, policies=policies, **vars(setting))
     real = beside_measured(result, measured(requests), setting.active)
     about = {"active": setting.active, "lockstep": setting.lockstep, "step_time": asdict(setting.step_time)}

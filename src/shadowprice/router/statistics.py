@@ -1,10 +1,11 @@
 """What the router counts of requests that ended: totals, histograms, percentiles of the last minutes."""
 
-from bisect import bisect_left
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from shadowprice.routing.surface import FloatArray
 
 if TYPE_CHECKING:
     from shadowprice.router.exchange import Exchange
@@ -70,24 +71,26 @@ class Histogram:
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
+        self.counts = np.zeros(len(bounds) + 1, np.int64)
         self.sum = 0.0
 
-    def add(self, value: float) -> None:
-        """One more value."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.sum += value
+    def add(self, values: FloatArray) -> None:
+        """More values; negative ones stand for none."""
+        values = values[values >= 0]
+        self.counts += np.bincount(np.searchsorted(self.bounds, values), minlength=len(self.counts))
+        self.sum += float(values.sum())
 
     def to_json(self) -> dict[str, Any]:
         """Upper bounds, counts per bucket, sum."""
-        return {"buckets": list(self.bounds), "counts": self.counts, "sum": self.sum}
+        return {"buckets": list(self.bounds), "counts": self.counts.tolist(), "sum": self.sum}
 
 
 class Statistics:
     """Since start, and of the last WINDOW_S."""
 
     def __init__(self) -> None:
-        self.histograms = {name: Histogram(bounds) for name, bounds in BUCKETS.items()}
+        self._histograms = {name: Histogram(bounds) for name, bounds in BUCKETS.items()}
+        self._unsorted: list[tuple[float, ...]] = []  # one value for each histogram, not yet in its bucket
         self.recent: deque[tuple[float, float, float, float]] = deque(maxlen=MOST_RECENT)  # end, ttft, tpot, e2e [s]
         self.refused: Counter[str] = Counter()
         self.responses: Counter[str] = Counter()
@@ -103,18 +106,21 @@ class Statistics:
         if how != "finished" or exchange.status >= 400:
             return
         e2e_s, ttft_s, tpot_s = now_s - exchange.arrival_s, -1.0, -1.0
-        add = self.histograms
         if exchange.event_stream and exchange.generated:
             ttft_s = exchange.first_s - exchange.arrival_s
-            add["ttft_s"].add(ttft_s)
             if exchange.generated > 1:
                 tpot_s = (exchange.last_s - exchange.first_s) / (exchange.generated - 1)
-                add["tpot_s"].add(tpot_s)
-        add["e2e_s"].add(e2e_s)
-        add["queue_s"].add(exchange.sent_s - exchange.arrival_s)
-        add["prompt_tokens"].add(exchange.prompt_tokens)
-        add["output_tokens"].add(exchange.generated)
+        queue_s = exchange.sent_s - exchange.arrival_s
+        self._unsorted.append((ttft_s, tpot_s, e2e_s, queue_s, exchange.prompt_tokens, exchange.generated))
         self.recent.append((now_s, ttft_s, tpot_s, e2e_s))
+
+    def histograms(self) -> dict[str, Histogram]:
+        """Of all requests since start; sorted in here, not while a request waits."""
+        unsorted, self._unsorted = self._unsorted, []
+        if unsorted:
+            for histogram, values in zip(self._histograms.values(), np.array(unsorted).T, strict=True):
+                histogram.add(values)
+        return self._histograms
 
     def ends_per_s(self, now_s: float) -> float:
         """Requests that ended per second, over the last RATE_WINDOW_S."""

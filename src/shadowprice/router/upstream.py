@@ -32,14 +32,15 @@ class Upstream(asyncio.Protocol):
         self.listener: Listener | None = None
         self.transport: asyncio.Transport | None = None
         self.used = False
+        self.parser = httptools.HttpResponseParser(self)
         self._new_response()
 
     def _new_response(self) -> None:
-        self.parser = httptools.HttpResponseParser(self)
         self.status = 0
         self.headers: Headers = []
+        self.connection = self.content_type = b""
         self.framed = False  # has Content-Length or chunks: else its end is the connection's
-        self.head_complete = self.complete = self.keep_alive = False
+        self.head_complete = self.complete = self.keep_alive = self.has_length = False
         self.received = False
         self.body: list[bytes] = []
 
@@ -107,14 +108,21 @@ class Upstream(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.head_complete:  # trailers stay here
             self.headers.append((name, value))
+            lower = name.lower()
+            if lower == b"content-length":
+                self.framed = self.has_length = True
+            elif lower == b"transfer-encoding":
+                self.framed = True
+            elif lower == b"content-type":
+                self.content_type = value
+            elif lower == b"connection":
+                self.connection = self.connection + b"," + value if self.connection else value
 
     def on_headers_complete(self) -> None:
         self.status = self.parser.get_status_code()
         if self.status >= 200:
             self.head_complete = True
-            self.framed = self.status in (204, 304) or any(
-                name.lower() in (b"content-length", b"transfer-encoding") for name, _ in self.headers
-            )
+            self.framed |= self.status in (204, 304)
 
     def on_body(self, body: bytes) -> None:
         self.body.append(body)
@@ -122,6 +130,8 @@ class Upstream(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self.status < 200:  # an interim response: the real one follows
             self.headers = []
+            self.connection = self.content_type = b""
+            self.framed = self.has_length = False
         else:
             self.complete = True
             self.keep_alive = self.parser.should_keep_alive()

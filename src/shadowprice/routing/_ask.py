@@ -12,7 +12,7 @@ from shadowprice.routing.surface import FloatArray, IntArray, Pending, Workers
 from shadowprice.workload.trace import Ragged
 
 NO_INTS, NO_FLOATS, NO_KEYS = np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.uint64)
-_COMPILED: list[Callable[..., None]] = []  # the kernel's entry, once it is compiled
+_COMPILED: dict[bool, Callable[..., None]] = {}  # the kernel's entries, without and with random numbers
 
 
 def request_keys(
@@ -32,10 +32,11 @@ def request_keys(
 class Asked:
     """The memory of one policy for a number of workers, and the tables that its decisions are taken in."""
 
-    def __init__(self, rules: tables.Rules, workers: int, rng: np.random.Generator) -> None:
+    def __init__(self, rules: tables.Rules, workers: int, rng: np.random.Generator | None) -> None:
         self.rules = tables.typed(rules)
         self.workers = workers
-        self.rng = rng
+        # numba looks into a generator for longer than a decision takes: who draws nothing gets none
+        self.rng = rng if rules.code in tables.DRAWING else None
         self.memory = tables.new_memory(self.rules, workers, NO_INTS, 0)
         self.block_ids: dict[int, int] = {}
         self.worker_rows = np.zeros(workers, tables.WORKER)
@@ -131,9 +132,12 @@ def _call(*arguments: Any) -> None:
 
     The types are always the same: `Asked` makes or converts every argument.
     """
-    if not _COMPILED:
+    draws = arguments[-1] is not None
+    entry = _COMPILED.get(draws)
+    if entry is None:
+        known = len(ask.overloads)
         ask(*arguments)
-        compiled: Any = next(iter(ask.overloads.values()))
-        _COMPILED.append(compiled.entry_point)
+        compiled: Any = list(ask.overloads.values())[known]
+        _COMPILED[draws] = compiled.entry_point
     else:
-        _COMPILED[0](*arguments)
+        entry(*arguments)

@@ -2,7 +2,8 @@
 """The heuristics of production routers, compiled: one request at a time, in order of arrival."""
 
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.extending import overload
 
 from shadowprice.routing._tables import (
     BR_0,
@@ -14,6 +15,18 @@ from shadowprice.routing._tables import (
     RANDOM,
     ROUND_ROBIN,
 )
+
+
+def draw(rng):
+    """A number in [0, 1); 0 where there is no generator, for policies that draw none."""
+    return 0.0 if rng is None else rng.random()
+
+
+@overload(draw)
+def _draw(rng):
+    if isinstance(rng, types.NoneType):
+        return lambda rng: 0.0
+    return lambda rng: rng.random()
 
 
 @njit(cache=True)
@@ -78,7 +91,7 @@ def fewest_requests_at_random(workers, may_wait, rng):
     for g in range(len(workers)):
         if may_take(workers, g, may_wait) and workers[g].count == workers[best].count:
             ties += 1
-    chosen = int(rng.random() * ties)
+    chosen = int(draw(rng) * ties)
     for g in range(len(workers)):
         if may_take(workers, g, may_wait) and workers[g].count == workers[best].count:
             if chosen == 0:
@@ -102,10 +115,10 @@ def next_in_turn(workers, notes, may_wait):
 def better_of_two(workers, may_wait, rng):
     """Two different workers at random; the one with fewer requests."""
     n = count_open(workers, may_wait)
-    first = int(rng.random() * n)
+    first = int(draw(rng) * n)
     if n < 2:
         return nth_open(workers, first, may_wait)
-    second = (first + 1 + int(rng.random() * (n - 1))) % n
+    second = (first + 1 + int(draw(rng) * (n - 1))) % n
     a, b = nth_open(workers, first, may_wait), nth_open(workers, second, may_wait)
     return a if workers[a].count <= workers[b].count else b
 
@@ -219,7 +232,7 @@ def pick(rules, requests, workers, r, now_s, may_wait, notes, seen, blocks, bloc
     if code == ROUND_ROBIN:
         return next_in_turn(workers, notes, may_wait)
     if code == RANDOM:
-        return nth_open(workers, int(rng.random() * count_open(workers, may_wait)), may_wait)
+        return nth_open(workers, int(draw(rng) * count_open(workers, may_wait)), may_wait)
     if code == POWER_OF_TWO:
         return better_of_two(workers, may_wait, rng)
     if code == CONSISTENT_HASH:

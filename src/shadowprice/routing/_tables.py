@@ -22,6 +22,7 @@ FloatArray = npt.NDArray[np.float64]
     BR_0,
     JOINT,
 ) = range(10)
+DRAWING = frozenset((RANDOM, POWER_OF_TWO, JOIN_SHORTEST_QUEUE))  # that need random numbers
 NO_FORECAST, LEARNED, PREDICTED = 0, 1, 2  # where a window of expected loads comes from
 
 RECENT = 1024  # prompts whose law prices the holes

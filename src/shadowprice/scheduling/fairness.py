@@ -29,24 +29,25 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 import numpy as np
+import numpy.typing as npt
 
 from shadowprice.errors import PolicyError
+from shadowprice.scheduling._fairness_kernel import TENANT, starts
 from shadowprice.scheduling.surface import FloatArray, IntArray, Requests, Served, WorkerState
 
 
-@dataclass(frozen=True)
-class _Decision:
-    """What was decided on: per waiting tenant its counter, prompt tokens served and prompt tokens waiting to be.
+@dataclass
+class _Memory:
+    """What is remembered of the tenants with these codes (rows of TENANT), the floor, and the last largest start."""
 
-    returning: whether some of its waiting were preempted, so that admitting them adds no prompt. last: largest start.
-    """
+    codes: IntArray
+    tenants: npt.NDArray[np.void]
+    floor: float = 0.0
+    last: float = 0.0
 
-    tenant: IntArray
-    counter: FloatArray
-    served_prompt: IntArray
-    waiting_prompt: IntArray
-    returning: IntArray
-    last: float
+
+def _nothing() -> _Memory:
+    return _Memory(np.zeros(0, np.int64), np.zeros(0, TENANT))
 
 
 @dataclass
@@ -55,7 +56,7 @@ class VirtualTokenCounter:
 
     w_in, w_out: what a prompt and an output token count. max_wait_s: as in `Ranked`, whoever waited longer goes first;
     finite, it bounds the wait and gives up the guarantee. One object serves one queue; `fresh()` has seen nothing.
-    Raises PolicyError outside w_in >= 0, w_out >= 0, max_wait_s >= 0, and when requests have tenants but the state
+    Raises PolicyError outside finite w_in, w_out >= 0 and max_wait_s >= 0, and when requests have tenants but the state
     does not say what these were served.
     """
 
@@ -63,18 +64,17 @@ class VirtualTokenCounter:
     w_in: float = 1.0
     w_out: float = 2.0
     max_wait_s: float = inf
-    _lifts: dict[int, float] = field(default_factory=dict, repr=False, compare=False)
-    _floor: float = field(default=0.0, repr=False, compare=False)
-    _before: _Decision | None = field(default=None, repr=False, compare=False)
+    _memory: _Memory = field(default_factory=_nothing, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("w_in", "w_out", "max_wait_s"):
-            if not getattr(self, name) >= 0:
-                raise PolicyError(f"policy {self.name}: {name} is {getattr(self, name)}; expected a number >= 0")
+        for name, least_unbounded in (("w_in", inf), ("w_out", inf), ("max_wait_s", None)):
+            value = getattr(self, name)
+            if not value >= 0 or value == least_unbounded:
+                raise PolicyError(f"policy {self.name}: {name} is {value}; expected a number >= 0")
 
     def fresh(self) -> "VirtualTokenCounter":
         """The same policy, with nothing seen."""
-        return replace(self, _lifts={}, _floor=0.0, _before=None)
+        return replace(self, _memory=_nothing())
 
     def order(self, waiting: Requests, running: Requests, state: WorkerState) -> IntArray:
         """Indices into `waiting`, best first. Requests without tenants are served in order of arrival."""
@@ -84,52 +84,60 @@ class VirtualTokenCounter:
             raise PolicyError(f"policy {self.name}: requests have tenants, but state.served is None; expected a Served")
         start = self._starts(waiting, waiting.tenant, state.served)
         late = state.now_s - waiting.arrival_s > self.max_wait_s
-        # among equals, and among the late, in order of arrival
-        return np.lexsort((np.where(late, -inf, start), ~late))
+        start[late] = -inf  # the late first, and these as all equals in order of arrival
+        return np.argsort(start, kind="stable")
 
     def _starts(self, waiting: Requests, tenant: IntArray, served: Served) -> FloatArray:
         """The counter of each request's tenant when its turn comes, those of its tenant before it admitted."""
-        codes, of_request = np.unique(tenant, return_inverse=True)
-        prompts, outputs = _of(codes, served)
-        returning = waiting.generated_tokens > 0  # preempted: their prompts were counted when they were first admitted
-        self._raise_floor(codes[np.unique(of_request[returning])], served)
-        counter = self._lifted(codes, self.w_in * prompts + self.w_out * outputs)
-        prompt = np.where(returning, 0, waiting.prompt_tokens)
-        by_tenant = np.argsort(of_request, kind="stable")
-        total = np.cumsum(prompt[by_tenant]) - prompt[by_tenant]
-        first = np.searchsorted(of_request[by_tenant], np.arange(len(codes)))
+        memory = self._memory
+        prompts, outputs = _of_known(memory, served)
         start = np.empty(len(waiting))
-        start[by_tenant] = counter[of_request[by_tenant]] + self.w_in * (total - total[first][of_request[by_tenant]])
-        asked = np.bincount(of_request, prompt, len(codes)).astype(np.int64)
-        again = np.bincount(of_request, returning, len(codes)).astype(np.int64)
-        self._before = _Decision(codes, counter, prompts, asked, again, float(start.max()))
+        columns = [np.ascontiguousarray(c) for c in (tenant, waiting.prompt_tokens, waiting.generated_tokens)]
+        weights = float(self.w_in), float(self.w_out)
+        floor, last = _run(memory, columns, prompts, outputs, weights, start)
+        if last < 0:  # somebody waits who was given nothing yet
+            _make_room(memory, tenant)
+            prompts, outputs = _of_known(memory, served)
+            floor, last = _run(memory, columns, prompts, outputs, weights, start)
+        memory.floor, memory.last = floor, last
         return start
 
-    def _lifted(self, codes: IntArray, counted: FloatArray) -> FloatArray:
-        """The counters of these tenants, none below the floor."""
-        lift = np.array([self._lifts.get(code, 0.0) for code in codes.tolist()])
-        counter = np.maximum(counted + lift, self._floor)
-        self._lifts.update(zip(codes.tolist(), (counter - counted).tolist(), strict=True))
-        return counter
 
-    def _raise_floor(self, returning: IntArray, served: Served) -> None:
-        """Take in what was admitted since the last decision; returning: tenants with a preempted request waiting."""
-        before = self._before
-        if before is None:
-            return
-        admitted = _of(before.tenant, served)[0] - before.served_prompt
-        left = (admitted < before.waiting_prompt) | ((before.returning > 0) & np.isin(before.tenant, returning))
-        after = before.counter + self.w_in * admitted
-        self._floor = max(self._floor, float(after[left].min()) if left.any() else before.last)
+def _run(
+    memory: _Memory,
+    columns: list[IntArray],
+    prompts: IntArray,
+    outputs: IntArray,
+    weights: tuple[float, float],
+    start: FloatArray,
+) -> tuple[float, float]:
+    tenant, prompt, generated = columns
+    state = (memory.tenants, memory.floor, memory.last)
+    found: tuple[float, float] = starts(
+        tenant, prompt, generated, memory.codes, prompts, outputs, *state, *weights, start
+    )
+    return found
 
 
-def _of(codes: IntArray, served: Served) -> tuple[IntArray, IntArray]:
-    """Prompt and output tokens served of each of these tenants; 0 of those not listed."""
-    if len(served.tenant) == 0:
-        return np.zeros(len(codes), np.int64), np.zeros(len(codes), np.int64)
-    place = np.minimum(np.searchsorted(served.tenant, codes), len(served.tenant) - 1)
-    known = served.tenant[place] == codes
-    return np.where(known, served.prompt_tokens[place], 0), np.where(known, served.output_tokens[place], 0)
+def _of_known(memory: _Memory, served: Served) -> tuple[IntArray, IntArray]:
+    """Prompt and output tokens served of each tenant in memory, which has room for all of those served."""
+    if not np.array_equal(memory.codes, served.tenant):
+        if np.any(np.diff(served.tenant) <= 0):
+            raise PolicyError(f"state.served.tenant is {served.tenant}; expected ascending and distinct codes")
+        _make_room(memory, served.tenant)
+        place = np.searchsorted(memory.codes, served.tenant)
+        prompts, outputs = np.zeros(len(memory.codes), np.int64), np.zeros(len(memory.codes), np.int64)
+        prompts[place], outputs[place] = served.prompt_tokens, served.output_tokens
+        return prompts, outputs
+    return np.ascontiguousarray(served.prompt_tokens), np.ascontiguousarray(served.output_tokens)
+
+
+def _make_room(memory: _Memory, codes: IntArray) -> None:
+    """Take these tenants into memory, beside those that are."""
+    together = np.union1d(memory.codes, codes)
+    tenants = np.zeros(len(together), TENANT)
+    tenants[np.searchsorted(together, memory.codes)] = memory.tenants
+    memory.codes, memory.tenants = together, tenants
 
 
 def vtc(w_in: float = 1.0, w_out: float = 2.0, max_wait_s: float = inf) -> VirtualTokenCounter:

@@ -37,7 +37,8 @@ class Requests:
 class Served:
     """What each tenant was given since the start; a tenant that is not listed was given nothing.
 
-    tenant: codes, ascending. prompt_tokens: of its requests when they were first admitted; output_tokens: made so far.
+    tenant: codes, ascending and distinct. prompt_tokens: of its requests when they were first admitted;
+    output_tokens: made so far.
     """
 
     tenant: IntArray

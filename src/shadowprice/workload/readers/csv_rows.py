@@ -87,6 +87,8 @@ def _read_fast(path: Path, block: Block, header: list[str], columns: list[Column
         return None
     if block.data.count(b'"') % 2:  # Arrow would close an open quote at the end of the file
         return None
+    if b'""' in block.data:  # Arrow goes on with a number after an empty quoted string
+        return None
     if not (block.data.isascii() or _is_utf8(block.data)):  # Arrow does not look at columns that it skips
         return None
     if block.data.count(b"\r") != block.data.count(b"\r\n"):  # Arrow would end a line at a lone carriage return
