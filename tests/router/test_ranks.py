@@ -1,9 +1,6 @@
 """Ranks behind one URL: every front end gets the numbers that it understands, and none is sent a request before."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Callable
 
 import aiohttp
 import pytest
@@ -11,10 +8,11 @@ from aiohttp import web
 
 from shadowprice.router.ranks import engines_in
 from shadowprice.router.server import Server
-from shadowprice.router.settings import Settings
+from tests.router.live import listening, routing, run, until
 from tests.router.rank_worker import RankWorker
 
 RANKS = 4
+SPLIT = {"intra_node_data_parallel_size": RANKS}
 REQUESTS = 24
 TOKENS = 7  # of a client's request; a probe asks for one
 
@@ -35,40 +33,6 @@ def no_number(number: int) -> bool:
     return False
 
 
-@asynccontextmanager
-async def listening(worker: RankWorker) -> AsyncIterator[str]:
-    runner = web.AppRunner(worker.app())
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
-
-
-@asynccontextmanager
-async def routing(*urls: str, ranks: int = RANKS, **more: Any) -> AsyncIterator[Server]:
-    server = Server(
-        Settings(
-            worker_urls=urls,
-            intra_node_data_parallel_size=ranks,
-            policy="round_robin",
-            port=0,
-            prometheus_port=0,
-            shadow=False,
-            health_check_interval_s=0.05,
-            metrics_interval_s=0.1,
-            **more,
-        )
-    )
-    await server.start()
-    try:
-        yield server
-    finally:
-        await server.stop()
-
-
 async def ask(server: Server, requests: int = REQUESTS) -> list[int]:
     """Statuses of so many completions, one after another."""
     body = {"model": "tiny", "prompt": "x", "max_tokens": TOKENS}
@@ -80,22 +44,12 @@ async def ask(server: Server, requests: int = REQUESTS) -> list[int]:
     return statuses
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
 def reasons(server: Server) -> dict[str, str]:
     return {worker["name"]: worker["state_reason"] for worker in server.control.snapshot()["workers"]}
 
 
 def all_up(server: Server) -> Callable[[], bool]:
     return lambda: all(worker.state == "up" for worker in server.router.workers)
-
-
-def run(test: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(test, 120))
 
 
 def clients(worker: RankWorker) -> set[int]:
@@ -111,7 +65,7 @@ def test_second_node_gets_the_numbers_that_its_front_end_takes(
     async def test() -> None:
         first = RankWorker(0, RANKS, local, labelled)
         second = RankWorker(RANKS, RANKS, takes, labelled)
-        async with listening(first) as a, listening(second) as b, routing(a, b) as server:
+        async with listening(first.app()) as a, listening(second.app()) as b, routing(a, b, **SPLIT) as server:
             await until(all_up(server))
             assert await ask(server) == [200] * REQUESTS
             assert clients(first) == set(range(RANKS))
@@ -127,7 +81,7 @@ def test_second_node_gets_the_numbers_that_its_front_end_takes(
 def test_ranks_named_in_the_url_may_be_those_of_the_fleet(takes: Callable[[int], bool]) -> None:
     async def test() -> None:
         worker = RankWorker(RANKS, RANKS, takes)
-        async with listening(worker) as url, routing(f"{url}@{RANKS + 1}", f"{url}@{RANKS + 3}", ranks=1) as server:
+        async with listening(worker.app()) as url, routing(f"{url}@{RANKS + 1}", f"{url}@{RANKS + 3}") as server:
             await until(all_up(server))
             assert await ask(server) == [200] * REQUESTS
             assert clients(worker) == ({1, 3} if takes is local else {RANKS + 1, RANKS + 3})
@@ -139,7 +93,7 @@ def test_ranks_named_in_the_url_may_be_those_of_the_fleet(takes: Callable[[int],
 def test_what_cannot_be_told_is_local_and_is_said(takes: Callable[[int], bool], said: str) -> None:
     async def test() -> None:
         worker = RankWorker(RANKS, RANKS, takes)
-        async with listening(worker) as url, routing(url) as server:
+        async with listening(worker.app()) as url, routing(url, **SPLIT) as server:
             await until(all_up(server))
             await ask(server)
             assert {worker.header_rank for worker in server.router.workers} == set(range(RANKS))
@@ -155,11 +109,14 @@ def test_what_cannot_be_told_is_local_and_is_said(takes: Callable[[int], bool], 
 def test_key_of_the_workers_is_shown_by_the_probe() -> None:
     async def test() -> None:
         worker = RankWorker(RANKS, RANKS, of_the_fleet, key="secret")
-        async with listening(worker) as url, routing(url, worker_api_key="secret") as server:
+        async with listening(worker.app()) as url, routing(url, worker_api_key="secret", **SPLIT) as server:
             await until(all_up(server))
             assert await ask(server, 8) == [200] * 8
             assert clients(worker) == set(range(RANKS, 2 * RANKS))
-        async with listening(worker) as url, routing(url) as server:  # the clients' keys pass: the router has none
+        async with (
+            listening(worker.app()) as url,
+            routing(url, **SPLIT) as server,
+        ):  # the clients' keys pass: the router has none
             await until(all_up(server))
             assert all("/v1/models names no model" in reason for reason in reasons(server).values())
 
@@ -169,7 +126,7 @@ def test_key_of_the_workers_is_shown_by_the_probe() -> None:
 def test_no_request_goes_to_a_rank_that_is_not_numbered() -> None:
     async def test() -> None:
         worker = RankWorker(RANKS, RANKS, of_the_fleet, busy=2)
-        async with listening(worker) as url, routing(url) as server:
+        async with listening(worker.app()) as url, routing(url, **SPLIT) as server:
             assert await ask(server, 8) == [200] * 8  # they wait in the queue meanwhile
             assert worker.asked[:4] == [7, 7, 7, 0]  # twice busy, then known; 0 is refused
             assert clients(worker) == set(range(RANKS, 2 * RANKS))
@@ -184,7 +141,7 @@ def test_endpoint_that_comes_back_is_asked_again() -> None:
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         port = runner.addresses[0][1]
-        async with routing(f"http://127.0.0.1:{port}") as server:
+        async with routing(f"http://127.0.0.1:{port}", **SPLIT) as server:
             await until(all_up(server))
             await runner.cleanup()
             await until(lambda: all(worker.state == "ejected" for worker in server.router.workers))
@@ -202,7 +159,7 @@ def test_endpoint_that_comes_back_is_asked_again() -> None:
 def test_metrics_are_read_by_the_ranks_of_the_fleet() -> None:
     async def test() -> None:
         first, second = RankWorker(0, RANKS, local), RankWorker(RANKS, RANKS, local)
-        async with listening(first) as a, listening(second) as b, routing(a, b) as server:
+        async with listening(first.app()) as a, listening(second.app()) as b, routing(a, b, **SPLIT) as server:
             workers = server.router.workers
             await until(lambda: all(worker.kv_capacity_tokens for worker in workers))
             assert [worker.kv_capacity_tokens for worker in workers] == [16 * (100 + i) for i in range(2 * RANKS)]
