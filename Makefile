@@ -37,6 +37,9 @@ bench: setup
 	$(BIN)/python benchmarks/audit_speed.py
 	$(BIN)/python benchmarks/published_study.py
 	$(BIN)/python benchmarks/fidelity.py
+	$(BIN)/python benchmarks/expert_dispatch.py --check
+	$(BIN)/python benchmarks/routing_decision.py
+	$(BIN)/python benchmarks/routing_speed.py --check
 
 clean:
 	rm -rf .venv $(ENGINES) $(BENCH) build

@@ -3,6 +3,7 @@
     .venv/bin/python benchmarks/expert_dispatch.py                 kernel and placement
     .venv/bin/python benchmarks/expert_dispatch.py kernel --instances 500
     .venv/bin/python benchmarks/expert_dispatch.py --json > dispatch.json
+    .venv/bin/python benchmarks/expert_dispatch.py --check            exit code 1 when a target is missed
 
 Kernel: on each redundancy graph, random batches; ours called from Python, then the kernel alone into arrays that are
 there already, then HiGHS with the model kept and only bounds changed (its warm start), in turn on each instance, so
@@ -192,6 +193,7 @@ def main(
     instances: Annotated[int, typer.Option(min=1, help="Random batches per graph.")] = 200,
     seed: int = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Exit code 1 when a target is missed.")] = False,
 ) -> None:
     """Dispatch kernel beside HiGHS, and the placement search."""
     if part not in ("kernel", "placement", "all"):
@@ -200,9 +202,10 @@ def main(
     sizes = ((8, 8), (16, 16), (32, 32), (64, 64))
     placement = [placement_row(*size, seed) for size in sizes] if part != "kernel" else []
     targets = verdicts(kernel, placement)
+    missed = check and not all(met for _, met in targets.values())
     if as_json:
         print(json.dumps({"kernel": kernel, "placement": placement, "targets": targets}))
-        return
+        raise typer.Exit(int(missed))
     console = Console(width=160, highlight=False)
     if kernel:
         show(kernel, "Exact min-max split: ours and a persistent HiGHS model", console)
@@ -210,6 +213,7 @@ def main(
         show(placement, "Placement search, 58 layers x 256 experts x 16 batches", console)
     for name, (value, met) in targets.items():
         console.print(f"{'met   ' if met else 'MISSED'}  {name}: {text(value)}")
+    raise typer.Exit(int(missed))
 
 
 if __name__ == "__main__":

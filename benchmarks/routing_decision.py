@@ -9,7 +9,6 @@ import time
 import numpy as np
 
 from shadowprice.routing import POLICIES, Active, BuiltIn, Pending, StepProblem, Workers, bf_io, solve_step
-from shadowprice.routing._ask import worker_table
 from shadowprice.routing._decide_kernel import decide
 
 CASES = ((64, 256, 64), (8, 64, 8))  # workers, slots, waiting
@@ -50,10 +49,8 @@ def in_the_kernel(policy: BuiltIn, pending: Pending, workers: Workers) -> float:
     """Median time of the compiled decision alone, on tables that are kept up to date, as in the simulator [us]."""
     policy.assign(pending, workers, 0.0)
     asked = policy.memory_of(len(workers))
-    requests, slots = asked.request_table(pending, workers)
-    table, pool, answer = worker_table(workers), np.arange(len(pending)), np.zeros(len(pending), np.int64)
-    rest = (0, 0.0, False, *asked.memory, answer, asked.rng)
-    return median_us(lambda: decide(policy.rules, requests, pool, len(pool), table, slots, *rest))
+    rest = (asked.worker_rows, asked.slots, 0, 0.0, False, *asked.memory, np.zeros(len(pending), np.int64), asked.rng)
+    return median_us(lambda: decide(asked.rules, asked.requests, asked.pool, len(pending), *rest))
 
 
 def main() -> None:

@@ -17,6 +17,8 @@ RUNNABLE = [  # those that stand alone; the others continue a program of the rea
     ("README.md", 0),
     ("docs/audit.md", 0),
     ("docs/fleet.md", 0),
+    ("docs/routing.md", 0),
+    ("docs/routing.md", 1),
     ("docs/scheduling.md", 0),
     ("docs/scheduling-rounds.md", 0),
     ("docs/workload.md", 0),

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -122,6 +123,20 @@ def test_skipped_rows_are_counted(
     assert json.loads(run(trace, "--fleet", fleet, "--skip-bad-rows", "--json"))["trace"]["skipped_rows"] == 1
 
 
+def test_expert_loads_are_certified_on_the_fleets_gpus_or_those_asked_for(trace: str, tmp_path: Path) -> None:
+    counts, path = tmp_path / "counts.npy", tmp_path / "four.toml"
+    np.save(counts, np.random.default_rng(0).integers(1, 99, (6, 2, 16)))
+    write_fleet(small_fleet(workers=4), path)
+
+    def models(*options: str) -> list[str]:
+        rows = json.loads(run(trace, "--experts", str(counts), "--json", *options))["certificates"]
+        return [row["model"] for row in rows if row["decision"] == "expert placement"]
+
+    assert all(f"{counts}: 2 layers, 16 experts, 4 GPUs" in model for model in models("--fleet", str(path)))
+    assert all("2 GPUs" in model for model in models("--fleet", str(path), "--expert-gpus", "2", "--redundant", "2"))
+    assert len(models()) == 4 and all("8 GPUs" in model for model in models())
+
+
 def test_report_writes_the_page_beside_the_table(trace: str, fleet: str, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     assert "fcfs" in run(trace, "--fleet", fleet, "--report", str(page))
@@ -142,6 +157,8 @@ def test_report_writes_the_page_beside_the_table(trace: str, fleet: str, tmp_pat
         (["TRACE", "--predict", "oracle"], "oracle"),
         (["TRACE", "--predict", "noisy:-2"], "sigma"),
         (["TRACE", "--seed", "-1"], "seed"),
+        (["TRACE", "--experts", "no-such-loads"], "no-such-loads"),
+        (["TRACE", "--experts", "zipf", "--expert-gpus", "0"], "expert-gpus"),
         (["TRACE", "--no-such-option"], "no-such-option"),
         (["TRACE", "EXTRA"], "EXTRA"),
         (["EMPTY"], "empty.csv"),

@@ -157,6 +157,16 @@ SEEDS = [
 ]
 
 
+def test_an_npy_header_cut_in_the_middle_of_a_line_is_refused(tmp_path: Path) -> None:
+    """numpy lets an error of its tokenizer through for these bytes."""
+    whole = encoded(np.ones((2, 1, 2), np.uint8))
+    cut = base64.b64encode(base64.b64decode(whole)[:10] + b"{'descr': '|u1', 'shape': (2, " + b" " * 88).decode()
+    path = tmp_path / "answers.json"
+    path.write_text(json.dumps({"choices": [{"routed_experts": cut}]}))
+    with pytest.raises(ExpertError, match=r"answers\.json:1: choices\[0\]\.routed_experts: not an \.npy"):
+        read_loads(path)
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     start=st.sampled_from(SEEDS),

@@ -73,12 +73,14 @@ def test_on_arrival_idle_time_is_below_least_kv_and_half_of_the_rest(cells: dict
 
 @pytest.mark.parametrize("ours", OURS)
 def test_on_arrival_latency_and_throughput_are_no_worse(cells: dict, ours: str) -> None:
+    """Throughput there is what arrives, over a time that ends with the last finish: policies differ by 1 in 10,000."""
     for trace in TRACES:
         for workers in WORKERS:
             cell = cells[trace, workers, IMMEDIATE]
             assert cell[ours].tpot_s <= min(cell[name].tpot_s for name in IN_ORDER)
-            assert cell[ours].throughput_tok_s >= 0.9995 * max(cell[name].throughput_tok_s for name in IN_ORDER)
-            assert cell[ours].energy_j_per_token <= 1.0005 * min(cell[name].energy_j_per_token for name in IN_ORDER)
+            assert cell[ours].throughput_tok_s >= 0.9998 * max(cell[name].throughput_tok_s for name in IN_ORDER)
+            assert cell[ours].energy_j_per_token <= 1.0002 * min(cell[name].energy_j_per_token for name in IN_ORDER)
+            assert cell[ours].energy_j_per_token < cell["round_robin"].energy_j_per_token
 
 
 def test_learned_forecasts_lower_idle_time_further(cells: dict) -> None:

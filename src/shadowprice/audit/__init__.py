@@ -2,7 +2,8 @@
 
 from shadowprice.audit.case import Case, make_case
 from shadowprice.audit.certify import DECISIONS, Audit, audit
+from shadowprice.audit.experts import Experts
 from shadowprice.audit.finding import Finding
 from shadowprice.audit.served import Served, serve
 
-__all__ = ["DECISIONS", "Audit", "Case", "Finding", "Served", "audit", "make_case", "serve"]
+__all__ = ["DECISIONS", "Audit", "Case", "Experts", "Finding", "Served", "audit", "make_case", "serve"]

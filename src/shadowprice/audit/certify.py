@@ -8,6 +8,8 @@ from rich.console import RenderableType
 
 from shadowprice.audit.capacity import certify as certify_capacity
 from shadowprice.audit.case import Case, drop_oversized, fleet_rate_per_s, make_case
+from shadowprice.audit.experts import Experts
+from shadowprice.audit.experts import certify as certify_experts
 from shadowprice.audit.finding import Finding
 from shadowprice.audit.routing import certify as certify_routing
 from shadowprice.audit.scheduling import certify as certify_scheduling
@@ -32,7 +34,7 @@ class Audit:
     """What the decisions of a fleet cost on a trace, against what no policy can beat.
 
     trace: as it was given, without the dropped requests. stable_rate_per_s: of the whole fleet. findings: one per load
-    and decision. Prints itself as the table of the command line.
+    and decision, then those on expert loads. Prints itself as the table of the command line.
     """
 
     trace: Trace
@@ -44,7 +46,7 @@ class Audit:
     @property
     def overloaded(self) -> bool:
         """Whether in some block more arrives than the fleet can serve for ever (load above 1)."""
-        return any(finding.case.load is not None and finding.case.load > 1 for finding in self.findings)
+        return any(finding.load is not None and finding.load > 1 for finding in self.findings)
 
     def to_json(self) -> dict[str, Any]:
         """`trace`, `fleet` and `certificates` as plain JSON values (docs/audit.md has the schema)."""
@@ -71,14 +73,17 @@ def audit(
     *,
     max_wait_s: float | None = None,
     drop: bool = False,
+    experts: Experts | None = None,
     progress: Progress = iter,
 ) -> Audit:
     """Certify every decision of DECISIONS on the trace as it runs, or at each of `loads`, fractions of the stable rate.
 
     max_wait_s: bound on waiting of the policies that have one (default: the longest wait under today's policy). drop:
-    leave out requests larger than a worker's KV memory, counted in the result, instead of raising. progress: wraps the
-    list of (decision, case) as it is gone through, like `rich.progress.track`.
-    Raises TraceError (no requests, impossible load) and InfeasibleError (a request larger than a worker's memory).
+    leave out requests larger than a worker's KV memory, counted in the result, instead of raising. experts: certify
+    placement and dispatch of these expert loads too. progress: wraps the list of (decision, case) as it is gone
+    through, like `rich.progress.track`.
+    Raises TraceError (no requests, impossible load), InfeasibleError (a request larger than a worker's memory) and
+    ExpertError (loads and GPUs that do not fit).
     """
     dropped = 0
     if drop:
@@ -87,4 +92,6 @@ def audit(
     todo = [(decision, case) for case in cases for decision in DECISIONS]
     findings = (DECISIONS[decision](case) for decision, case in progress(todo))
     made = tuple(finding for finding in findings if finding is not None)
+    if experts is not None:
+        made += certify_experts(experts)
     return Audit(trace, fleet, fleet_rate_per_s(trace, fleet), made, dropped)

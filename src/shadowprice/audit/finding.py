@@ -1,4 +1,4 @@
-"""What certifying one decision on one case gives."""
+"""What certifying one decision gives."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,22 +6,31 @@ from dataclasses import dataclass, field
 from shadowprice.audit.case import Case
 from shadowprice.audit.served import Served
 from shadowprice.certificate import Certificate
+from shadowprice.scheduling.surface import FloatArray
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One decision on one case: a certificate per policy, and what a page needs to show why.
+    """One decision: a certificate per policy, and what a page needs to show why.
 
-    today: the policy that production runs by default; best: the one to run instead (may be the same). served: per
-    policy what happened to each request, empty where a decision is certified without serving requests.
+    case: trace, fleet and load; None where the decision is certified on other data. today: the policy that production
+    runs by default; best: the one to run instead (may be the same). served: per policy what happened to each request,
+    empty where a decision is certified without serving requests. gpu_loads: for expert decisions, per policy the load
+    of each GPU over the mean one [batches, gpus].
     """
 
     decision: str
-    case: Case
+    case: Case | None
     certificates: tuple[Certificate, ...]
     today: str
     best: str
     served: Mapping[str, Served] = field(default_factory=dict)
+    gpu_loads: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    @property
+    def load(self) -> float | None:
+        """The case's load, None without a case or a rate."""
+        return None if self.case is None else self.case.load
 
     def of(self, policy: str) -> Certificate:
         """The certificate of one policy."""

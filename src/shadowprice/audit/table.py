@@ -50,8 +50,10 @@ def as_html(table: RenderableType) -> str:
 
 
 def load_line(finding: Finding) -> str:
-    """At which load, and what that means for the queue."""
+    """At which load, and what that means for the queue; of a decision without a case, on what."""
     case = finding.case
+    if case is None:
+        return "on expert loads"
     if case.load is None:
         return "no load: the trace has no rate (a single request, or all at one moment)"
     text = f"load {load(case.load)} of the stable rate ({number(case.trace.rate_per_s)} requests/s)"

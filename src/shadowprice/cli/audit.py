@@ -12,6 +12,8 @@ import typer
 if TYPE_CHECKING:
     import numpy as np
 
+    from shadowprice.audit import Experts
+    from shadowprice.fleet import Fleet
     from shadowprice.workload import Trace
 
 T = TypeVar("T")
@@ -20,6 +22,7 @@ BUILT_IN_TRACE = "azure-conv-like"
 BUILT_IN_FLEET = "llama-3.1-8b-h100"
 BUILT_IN_LOAD = 1.0
 REQUESTS = 10_000
+EXPERT_GPUS = 8  # where the fleet has only one
 
 EPILOG = """Examples:
 
@@ -30,6 +33,8 @@ shadowprice audit requests.csv --fleet fleet.toml
 shadowprice audit azure-2023-conv --load 0.7,0.9,1.0,1.2 --report page.html
 
 shadowprice audit requests.csv --predict noisy:0.5 --max-wait 60 --json
+
+shadowprice audit requests.csv --fleet fleet.toml --experts routing.npz --expert-gpus 16
 
 Exit codes: 0 done; 1 done, and the fleet is overloaded by the trace as it runs; 2 bad input."""
 
@@ -70,6 +75,15 @@ def audit(
     drop_oversized: Annotated[
         bool, typer.Option("--drop-oversized", help="Leave out and count requests larger than a worker.")
     ] = False,
+    experts: Annotated[
+        str | None,
+        typer.Option(help="Expert loads, as `shadowprice experts` reads them: certify placement and dispatch too."),
+    ] = None,
+    expert_gpus: Annotated[
+        int | None,
+        typer.Option(min=1, help="GPUs that a layer's experts are spread over; the fleet's if several, else 8."),
+    ] = None,
+    redundant: Annotated[int, typer.Option(min=0, help="Replicas more than experts, per layer.")] = 8,
     skip_bad_rows: Annotated[
         bool, typer.Option("--skip-bad-rows", help="Drop and count rows that cannot be used.")
     ] = False,
@@ -97,7 +111,16 @@ def audit(
     what_arrives = _trace(trace or BUILT_IN_TRACE, rng, seed, skip_bad_rows=skip_bad_rows)
     if predict is not None:
         what_arrives = forecast(what_arrives, predict, rng)
-    result = run_audit(what_arrives, what_serves, loads, max_wait_s=max_wait, drop=drop_oversized, progress=_progress)
+    on_experts = None if experts is None else _experts(experts, rng, expert_gpus, redundant, what_serves, seed)
+    result = run_audit(
+        what_arrives,
+        what_serves,
+        loads,
+        max_wait_s=max_wait,
+        drop=drop_oversized,
+        experts=on_experts,
+        progress=_progress,
+    )
     if as_json:
         print(json.dumps(result.to_json(), allow_nan=False))
     else:
@@ -118,6 +141,17 @@ def _trace(name: str, rng: "np.random.Generator", seed: int, *, skip_bad_rows: b
     if name in PRESETS and not Path(name).exists():
         return PRESETS[name](rng, requests=REQUESTS)
     return read_trace(name, skip_bad_rows=skip_bad_rows, seed=seed)
+
+
+def _experts(
+    source: str, rng: "np.random.Generator", gpus: int | None, redundant: int, fleet: "Fleet", seed: int
+) -> "Experts":
+    from shadowprice.audit import Experts
+    from shadowprice.cli.experts import recorded
+
+    of_fleet = fleet.workers * fleet.gpus_per_worker
+    spread = gpus if gpus is not None else of_fleet if of_fleet > 1 else EXPERT_GPUS
+    return Experts(recorded(source, rng), spread, redundant, seed=seed)
 
 
 def _progress(todo: Sequence[T]) -> Iterable[T]:

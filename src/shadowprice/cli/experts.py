@@ -79,11 +79,11 @@ def experts(
     from shadowprice.experts import compare, slots_for, write_placement
 
     rng = np.random.default_rng(seed)
-    recorded = _recorded(loads, rng, num_experts, model)
-    slots = slots_for(recorded.experts, redundant, gpus)
-    budget = _budget(before, move_budget, recorded, gpus, slots)
+    known = recorded(loads, rng, num_experts, model)
+    slots = slots_for(known.experts, redundant, gpus)
+    budget = _budget(before, move_budget, known, gpus, slots)
     found = compare(
-        recorded, gpus, redundant, rng, batch_tokens=batch_tokens, budget=budget, quantile=quantile, groups=groups,
+        known, gpus, redundant, rng, batch_tokens=batch_tokens, budget=budget, quantile=quantile, groups=groups,
         nodes=nodes, effort=effort,
     )  # fmt: skip
     ours = found.placements[f"shadowprice for {dispatch}"]
@@ -95,16 +95,17 @@ def experts(
         write_plot(found, plot)
     copies = None if budget is None else ours.moved_from(budget.before)
     if as_json:
-        size = {"gpus": gpus, "slots": slots, "layers": found.judged.layers, "experts": recorded.experts}
+        size = {"gpus": gpus, "slots": slots, "layers": found.judged.layers, "experts": known.experts}
         more = {"copies": copies, "written": [str(path) for path in output or []]}
         print(json.dumps(found.to_json() | size | more, allow_nan=False))
     else:
         _print(found, gpus, slots, dispatch, copies, output or [])
 
 
-def _recorded(
-    source: str, rng: "np.random.Generator", num_experts: int | None, model: str | None
+def recorded(
+    source: str, rng: "np.random.Generator", num_experts: int | None = None, model: str | None = None
 ) -> "ExpertLoads | Routing":
+    """The loads in a file or directory, or made up by name."""
     from shadowprice.experts import dirichlet_loads, read_loads, zipf_loads
 
     if source in MADE_UP and not Path(source).exists():

@@ -77,6 +77,7 @@ def route(
     shutdown_grace_period_secs: Annotated[
         float, _option("On SIGTERM: longest wait for the requests that run.", FAILURE)
     ] = 180.0,
+    processes: Annotated[int, _option("Processes on the port, when one core does not suffice.", LISTEN)] = 1,
     host: Annotated[str, _option("Address to listen on.", LISTEN)] = "127.0.0.1",
     port: Annotated[int, _option("Port to listen on.", LISTEN)] = 30000,
     prometheus_host: Annotated[
@@ -139,6 +140,7 @@ def route(
             worker_file=worker_file,
             tokenizer=tokenizer,
             shadow=shadow,
+            processes=processes,
         )
     )
 

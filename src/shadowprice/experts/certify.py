@@ -11,7 +11,7 @@ from shadowprice.experts.place import value_of
 from shadowprice.experts.policies import POLICIES
 from shadowprice.experts.problem import Placement
 
-OBJECTIVE = "largest over mean GPU load, mean over batches and layers"
+OBJECTIVE, UNIT = "largest GPU load, mean over batches and layers", "mean GPU loads"
 METHOD = "averages, pigeonhole, fractional replicas"
 WORTH_CHANGING = 0.01  # a smaller share of the slowest GPU's load is not worth moving weights for
 
@@ -35,22 +35,31 @@ def certify_experts(
     started = time.perf_counter()
     rng = np.random.default_rng(seed)
     found = compare(loads, gpus, redundant, rng, batch_tokens=batch_tokens, groups=groups, nodes=nodes, effort=effort)
-    return [*_placement(found, gpus, started), *_dispatch(found, rng)]
+    return certify_comparison(found, rng, time.perf_counter() - started)
 
 
-def _placement(found: Comparison, gpus: int, started: float) -> list[Certificate]:
+def certify_comparison(found: Comparison, rng: np.random.Generator, seconds: float) -> list[Certificate]:
+    """The same for a comparison that was made, in so many seconds. Raises RuntimeError if a value beats a bound."""
+    return [*_placement(found, seconds), *_dispatch(found, rng)]
+
+
+def _placement(found: Comparison, seconds: float) -> list[Certificate]:
     best = found.row("shadowprice", "optimal").max_over_mean
     judged = found.judged
-    model = f"{judged.name}: {judged.layers} layers, {judged.experts} experts, {gpus} GPUs"
+    gpus = found.placements["eplb"].gpus
+    model = f"{judged.name}: {judged.layers} layers, {judged.experts} experts, {gpus} GPUs{_notes(found)}"
     certificates = []
     for row in found.rows:
         if row.dispatch == "even" or (row.placement, row.dispatch) == ("shadowprice", "optimal"):
             name = f"{row.placement}, {row.dispatch} split"
-            seconds = time.perf_counter() - started
             certificates.append(
                 _certificate("expert placement", name, row.max_over_mean, row.bound, METHOD, model, seconds, best)
             )
     return certificates
+
+
+def _notes(found: Comparison) -> str:
+    return "".join(f"; {note}" for note in found.notes)
 
 
 def _dispatch(found: Comparison, rng: np.random.Generator) -> list[Certificate]:
@@ -58,7 +67,7 @@ def _dispatch(found: Comparison, rng: np.random.Generator) -> list[Certificate]:
     started = time.perf_counter()
     bound = _least(found.judged, placement)
     values = {name: max_over_mean(found.judged, placement, policy, rng) for name, policy in POLICIES.items()}
-    model = f"{found.judged.name}: EPLB's placement, {placement.gpus} GPUs"
+    model = f"{found.judged.name}: EPLB's placement, {placement.gpus} GPUs{_notes(found)}"
     seconds = time.perf_counter() - started
     return [
         _certificate("expert dispatch", name, value, bound, "min cut, exact", model, seconds, values["optimal"])
@@ -85,6 +94,4 @@ def _certificate(
         advice = f"Keep it: no policy here is {WORTH_CHANGING:.0%} better."
     else:
         advice = f"The best policy here takes {1 - best / value:.0%} off the slowest GPU's load."
-    return Certificate(
-        decision, OBJECTIVE, "of the mean GPU load", "cost", policy, value, bound, method, model, seconds, None, advice
-    )
+    return Certificate(decision, OBJECTIVE, UNIT, "cost", policy, value, bound, method, model, seconds, None, advice)

@@ -136,6 +136,15 @@ def max_over_mean(loads: ExpertLoads, placement: Placement, policy: DispatchPoli
     return float(np.mean(ratios))
 
 
+def gpu_loads(found: Comparison, name: str, dispatch: str) -> FloatArray:
+    """Load of each GPU over the mean one, [batches, gpus], in the first layer, under a placement and a split."""
+    placement = found.placements[name]
+    counts = found.judged.tokens[:, 0].astype(np.float64)
+    counts = counts[counts.sum(axis=1) > 0]
+    loads = POLICIES[dispatch](counts, placement.expert_of_slot[0], placement.gpus, np.random.default_rng(0))
+    return np.asarray(loads / loads.mean(axis=1, keepdims=True))
+
+
 def _ratio(gpu_loads: FloatArray, mean: FloatArray) -> FloatArray:
     return np.divide(gpu_loads.max(axis=1), mean, out=np.ones(len(mean)), where=mean > 0)
 

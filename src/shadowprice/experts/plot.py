@@ -5,9 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from shadowprice.errors import ExpertError
-from shadowprice.experts.compare import Comparison
-from shadowprice.experts.policies import POLICIES
-from shadowprice.experts.problem import FloatArray, Placement
+from shadowprice.experts.compare import Comparison, gpu_loads
 
 COLOURS = {"even": "#b0b7c3", "random": "#7c879b", "optimal": "#1f6f8b"}
 
@@ -34,7 +32,7 @@ def write_plot(found: Comparison, path: Path) -> None:
     bars.set_ylim(0.9)
     bars.set_ylabel("slowest GPU / mean")
     bars.legend(frameon=False)
-    before, after = _gpu_loads(found, "contiguous", "even"), _gpu_loads(found, "shadowprice for optimal", "optimal")
+    before, after = gpu_loads(found, "contiguous", "even"), gpu_loads(found, "shadowprice for optimal", "optimal")
     low, high = min(before.min(), after.min()), max(before.max(), after.max())
     for axes, loads, title in zip(maps, (before, after), ("contiguous", "shadowprice, optimal split"), strict=True):
         image = axes.imshow(loads.T, aspect="auto", cmap="RdBu_r", vmin=2 - max(high, 2 - low), vmax=max(high, 2 - low))
@@ -44,12 +42,3 @@ def write_plot(found: Comparison, path: Path) -> None:
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else {})
     except (OSError, ValueError) as error:
         raise ExpertError(f"{path}: cannot be written: {error}") from error
-
-
-def _gpu_loads(found: Comparison, name: str, dispatch: str) -> FloatArray:
-    """Load of each GPU over the mean one, [batches, gpus], in the first layer."""
-    placement: Placement = found.placements[name]
-    counts = found.judged.tokens[:, 0].astype(np.float64)
-    counts = counts[counts.sum(axis=1) > 0]
-    loads = POLICIES[dispatch](counts, placement.expert_of_slot[0], placement.gpus, np.random.default_rng(0))
-    return np.asarray(loads / loads.mean(axis=1, keepdims=True))

@@ -43,7 +43,7 @@ def write_page(audit: Audit, path: str | Path) -> None:
 
 def _block(finding: Finding, name: str) -> dict[str, Any]:
     last = finding.certificates[-1]
-    of_decision = BY_DECISION.get(finding.decision, ()) if finding.case.load is not None else ()
+    of_decision = BY_DECISION.get(finding.decision, ()) if finding.load is not None or finding.gpu_loads else ()
     plots = _plots((*CERTIFICATES, *of_decision), finding, name)
     return {
         "id": name,

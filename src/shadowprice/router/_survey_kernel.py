@@ -1,31 +1,30 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
-"""The load of every worker, from the table of requests in flight."""
+"""The load of every worker, from the tables of requests in flight."""
 
 from numba import njit
 
 
 @njit(cache=True)
-def survey(worker, prompt, generated, n, count, kv, waiting, waiting_tokens, active):
-    """Sum the first n rows by worker (-1: a free row); returns how many are running.
+def survey(worker, prompt, generated, used, sums, active):
+    """Sum the rows of all processes by worker (negative: a free row); returns how many are running.
 
-    count, waiting: requests that have made a token, and that have not; kv, waiting_tokens: their tokens. active
-    [3, capacity]: worker, prompt and generated tokens of the running.
+    worker, prompt, generated [processes, capacity], of which the first used[process, 0] rows count. sums [4, workers]:
+    requests that have made a token and their KV tokens, requests that have not and their prompt tokens. active [3, .]:
+    worker, prompt and generated tokens of the running.
     """
-    count[:] = 0
-    kv[:] = 0
-    waiting[:] = 0
-    waiting_tokens[:] = 0
+    sums[:] = 0
     running = 0
-    for i in range(n):
-        g = worker[i]
-        if g < 0:
-            continue
-        if generated[i] > 0:
-            count[g] += 1
-            kv[g] += prompt[i] + generated[i]
-            active[0, running], active[1, running], active[2, running] = g, prompt[i], generated[i]
-            running += 1
-        else:
-            waiting[g] += 1
-            waiting_tokens[g] += prompt[i]
+    for p in range(worker.shape[0]):
+        for i in range(used[p, 0]):
+            g = worker[p, i]
+            if g < 0 or g >= sums.shape[1]:
+                continue
+            if generated[p, i] > 0:
+                sums[0, g] += 1
+                sums[1, g] += prompt[p, i] + generated[p, i]
+                active[0, running], active[1, running], active[2, running] = g, prompt[p, i], generated[p, i]
+                running += 1
+            else:
+                sums[2, g] += 1
+                sums[3, g] += prompt[p, i]
     return running

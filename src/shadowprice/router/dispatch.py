@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 UNBOUNDED = 1 << 40
 NO_WORKER_WAIT_S = 5.0
+LOOK_AGAIN_S = 0.005
 
 
 class Dispatcher:
@@ -36,6 +37,17 @@ class Dispatcher:
         self.order = QueueOrder(self.settings.scheduling_policy, self.settings.max_wait_s)
         self.finished: list[int] = []  # output tokens of what ended since the policy was last asked
         self.scheduled = False
+        self.queue_size = -(-self.settings.queue_size // self.settings.processes)
+
+    def warm_up(self) -> None:
+        """Decide once before there is traffic: the first decision loads or compiles the kernels."""
+        workers = max(len(self.router.workers), 1)
+        self.router.flights.survey(workers)
+        none = np.zeros(workers, np.int64)
+        view = Workers(none, none, none, none, none + 1)
+        request = Pending(np.zeros(1), np.ones(1, np.int64), np.full(1, -1, np.int64))
+        for make in {self.policy.name: POLICIES[self.policy.name], "random": POLICIES["random"]}.values():
+            make().assign(request, view, 0.0)
 
     def submit(self, exchange: Exchange) -> None:
         """Give it a worker, in this turn of the event loop if there is room."""
@@ -71,8 +83,10 @@ class Dispatcher:
                     self._place_uncounted(exchange, opened, now_s)
             while self.waiting and self._place(self._offered(now_s), opened, now_s):
                 pass  # a pool at a time
-        if len(self.waiting) > self.settings.queue_size:
+        if len(self.waiting) > self.queue_size:
             self._refuse_overflow(now_s)
+        if self.waiting and self.settings.processes > 1:  # room that another process made is told by nobody
+            self.router.loop.call_later(LOOK_AGAIN_S, self.schedule)
 
     def _untried(self, exchange: Exchange, opened: list[bool]) -> list[bool]:
         """The open workers without those that failed it already, if that leaves any."""
@@ -157,9 +171,13 @@ class Dispatcher:
         return finished
 
     def _budget(self) -> int:
-        """How many more may be in flight in all."""
-        most = self.settings.max_concurrent_requests
-        return UNBOUNDED if most is None else most - self.router.in_flight
+        """How many more may be in flight in all, of all processes; and what the table of them holds."""
+        flights, most = self.router.flights, self.settings.max_concurrent_requests
+        room = flights.capacity - len(flights)
+        if most is None:
+            return room
+        here = self.router.in_flight if self.settings.processes == 1 else flights.of_all_processes
+        return min(room, most - here)
 
     def _rooms(self, g: int, count: int, fit_in_kv: int) -> int:
         """How many more worker g may be given; of KV an empty one always has enough: it refuses what it cannot hold."""
@@ -190,14 +208,14 @@ class Dispatcher:
 
     def _refuse_overflow(self, now_s: float) -> None:
         """What the queue cannot hold, from the end of its order."""
-        over = len(self.waiting) - self.settings.queue_size
+        over = len(self.waiting) - self.queue_size
         if over <= 0:
             return
         waiting = list(self.waiting)
         if not self.order.in_order_of_arrival:
             waiting = self.order.ordered(waiting, self.router.model, now_s)
         for exchange in waiting[-over:]:
-            message = f"{len(self.waiting)} requests wait; --queue-size is {self.settings.queue_size}"
+            message = f"{len(self.waiting)} requests wait; the queue holds {self.queue_size} (--queue-size)"
             self._refuse(exchange, 429, "queue_full", message, now_s)
 
     def _refuse(self, exchange: Exchange, status: int, reason: str, message: str, now_s: float) -> None:

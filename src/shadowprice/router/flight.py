@@ -1,43 +1,66 @@
-"""The requests in flight, as arrays: where each is, its prompt, and what it has generated."""
+"""The requests in flight, as arrays: where each is, its prompt, and what it has generated.
+
+Several processes of one router share these arrays: each writes its own block and reads all, so every one of them knows
+every request in flight, to the token. A number that is written while it is read is the old or the new one.
+"""
 
 import numpy as np
+import numpy.typing as npt
 
 from shadowprice.errors import RouterError
 from shadowprice.router._survey_kernel import survey
 from shadowprice.routing.surface import Active
 
+CAPACITY = 16384  # requests in flight per process
 GONE = -2  # the worker of a row is gone, but its request not yet
+HEADER = 8  # numbers before the rows of a block; the first is how many rows were ever taken
+
+
+def block_numbers(capacity: int = CAPACITY) -> int:
+    """64-bit numbers in the block of one process."""
+    return HEADER + 3 * capacity
 
 
 class Flights:
     """A row per request at a worker. Rows are written through memoryviews: a streamed token costs one of them.
 
+    shared: int64 [processes, block_numbers()], zeroed, or None for one process; own: the block that is ours.
     generated[row] may be raised by anyone who counts a token.
     """
 
-    def __init__(self, capacity: int = 16384) -> None:
-        self.worker = np.full(capacity, -1, np.int64)
-        self.prompt = np.zeros(capacity, np.int64)
-        self.tokens = np.zeros(capacity, np.int64)
-        self.generated = self.tokens.data
-        self._worker, self._prompt = self.worker.data, self.prompt.data
+    def __init__(self, shared: npt.NDArray[np.int64] | None = None, own: int = 0) -> None:
+        blocks = np.zeros((1, block_numbers()), np.int64) if shared is None else shared
+        capacity = (blocks.shape[1] - HEADER) // 3
+        self.capacity = capacity
+        self._used = blocks[:, :1]
+        rows = blocks[:, HEADER:].reshape(len(blocks), 3, capacity)
+        self._tables = rows[:, 0], rows[:, 1], rows[:, 2]
+        self._own = own
+        self._worker, self._prompt, self.generated = (table[own].data for table in self._tables)
         self._free: list[int] = []
-        self._used = 0  # rows ever taken: the table ends there
-        self._active = np.zeros((3, capacity), np.int64)
+        self._active = np.zeros((3, len(blocks) * capacity), np.int64)
         self.sums = np.zeros((4, 0), np.int64)
 
     def __len__(self) -> int:
-        return self._used - len(self._free)
+        """Rows of this process that are taken."""
+        return int(self._used[self._own, 0]) - len(self._free)
+
+    @property
+    def of_all_processes(self) -> int:
+        """Requests in flight, of all processes."""
+        tables = self._tables[0]
+        return sum(int((tables[p, : used[0]] != -1).sum()) for p, used in enumerate(self._used))
 
     def take(self, worker: int, prompt_tokens: int) -> int:
         """A row for a request that goes to this worker. Raises RouterError when all rows are taken."""
         if self._free:
             row = self._free.pop()
-        elif self._used < len(self.worker):
-            row = self._used
-            self._used += 1
         else:
-            raise RouterError(f"{self._used} requests are in flight; no more can be")
+            row = int(self._used[self._own, 0])
+            if row == self.capacity:
+                raise RouterError(f"{row} requests are in flight; no more can be")
+            self._worker[row] = -1
+            self._used[self._own, 0] = row + 1
         self._prompt[row], self.generated[row] = prompt_tokens, 0
         self._worker[row] = worker
         return row
@@ -49,15 +72,9 @@ class Flights:
 
     def remove_worker(self, index: int) -> None:
         """That worker is gone; those after it move up. Rows that it still has are freed by whoever holds them."""
-        self.worker[self.worker == index] = GONE
-        self.worker[self.worker > index] -= 1
-
-    def load_of(self, index: int) -> tuple[int, int, int, int]:
-        """Requests running and waiting at one worker, their KV tokens and prompt tokens."""
-        rows = np.flatnonzero(self.worker[: self._used] == index)
-        begun = self.tokens[rows] > 0
-        kv = self.prompt[rows] + self.tokens[rows]
-        return int(begun.sum()), int((~begun).sum()), int(kv[begun].sum()), int(kv[~begun].sum())
+        own = self._tables[0][self._own, : self._used[self._own, 0]]
+        own[own == index] = GONE
+        own[own > index] -= 1
 
     def survey(self, workers: int) -> tuple[Active, list[list[int]]]:
         """What runs, and per worker: requests running, their KV tokens, requests waiting, their prompt tokens.
@@ -66,9 +83,12 @@ class Flights:
         """
         if self.sums.shape[1] != workers:
             self.sums = np.zeros((4, workers), np.int64)
-        running, kv, waiting, waiting_tokens = self.sums
-        n = survey(
-            self.worker, self.prompt, self.tokens, self._used, running, kv, waiting, waiting_tokens, self._active
-        )
-        where, prompt, generated = self._active
-        return Active(where[:n], prompt[:n], generated[:n]), self.sums.tolist()
+        worker, prompt, generated = self._tables
+        n = survey(worker, prompt, generated, self._used, self.sums, self._active)
+        where, prompts, tokens = self._active
+        return Active(where[:n], prompts[:n], tokens[:n]), self.sums.tolist()
+
+    def loads(self, workers: int) -> list[tuple[int, int, int, int]]:
+        """Per worker: requests running and waiting, their KV tokens and their prompt tokens."""
+        _, (running, kv, waiting, waiting_tokens) = self.survey(workers)
+        return list(zip(running, waiting, kv, waiting_tokens, strict=True))

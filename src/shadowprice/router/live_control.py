@@ -6,9 +6,12 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 import shadowprice
 from shadowprice.errors import PolicyError, RouterError
-from shadowprice.router.live_worker import DRAINING, LiveWorker
+from shadowprice.router.family import COUNTED, Report
+from shadowprice.router.live_worker import DRAINING, PROBING, UP, LiveWorker
 from shadowprice.routing.policies import POLICIES
 from shadowprice.routing.surface import FloatArray
 
@@ -33,9 +36,10 @@ class LiveControl:
         """The state now."""
         router, settings, statistics = self.router, self.router.settings, self.router.statistics
         now_s = router.clock()
-        workers = [self._worker(worker) for worker in router.workers]
-        loads = self._loads()
-        waiting = router.dispatcher.waiting
+        workers = self._workers()
+        loads = _serving_loads(workers)
+        requests, prompt_tokens, oldest_wait_s = self._all_waiting()
+        reports = self._reports()
         return {
             "now_s": time.time(),
             "uptime_s": time.time() - self.started_s,
@@ -46,12 +50,12 @@ class LiveControl:
             "state": "draining" if router.draining else "serving",
             "workers": workers,
             "queue": {
-                "requests": len(waiting),
-                "prompt_tokens": sum(exchange.prompt_tokens for exchange in waiting),
-                "oldest_wait_s": now_s - next(iter(waiting)).arrival_s if waiting else 0.0,
+                "requests": requests,
+                "prompt_tokens": prompt_tokens,
+                "oldest_wait_s": oldest_wait_s,
                 "size_limit": settings.queue_size,
             },
-            "in_flight": router.in_flight,
+            "in_flight": router.in_flight + sum(report.in_flight for report in reports),
             "imbalance_tokens": float((loads.max() - loads).sum()) if len(loads) else 0.0,
             "idle_share": _idle_share(loads),
             "latency": statistics.percentiles(now_s),
@@ -61,12 +65,34 @@ class LiveControl:
             "retries_total": statistics.retries_total,
             "truncated_total": statistics.truncated_total,
             "prices": self._prices(),
-            "processes": [{"pid": os.getpid(), "in_flight": router.in_flight}],
+            "processes": [
+                {"pid": os.getpid(), "in_flight": router.in_flight},
+                *({"pid": report.pid, "in_flight": report.in_flight} for report in reports),
+            ],
             "record": None if self.server.recorder is None else self.server.recorder.to_json(),
         }
 
-    def _worker(self, worker: LiveWorker) -> dict[str, Any]:
-        running, waiting, kv, waiting_kv = self.router.flights.load_of(worker.index)
+    def _reports(self) -> list[Report]:
+        """What the other processes last told."""
+        family = self.server.family
+        return [] if family is None else list(family.reports.values())
+
+    def waiting(self) -> tuple[int, int, float]:
+        """Of this process's queue: requests, prompt tokens, longest wait [s]."""
+        waiting = self.router.dispatcher.waiting
+        oldest_wait_s = self.router.clock() - next(iter(waiting)).arrival_s if waiting else 0.0
+        return len(waiting), sum(exchange.prompt_tokens for exchange in waiting), oldest_wait_s
+
+    def _all_waiting(self) -> tuple[int, int, float]:
+        queues = [self.waiting(), *(report.waiting for report in self._reports())]
+        return sum(queue[0] for queue in queues), sum(queue[1] for queue in queues), max(queue[2] for queue in queues)
+
+    def _workers(self) -> list[dict[str, Any]]:
+        workers = self.router.workers
+        loads = self.router.flights.loads(len(workers))
+        return [self._worker(worker, *load) for worker, load in zip(workers, loads, strict=True)]
+
+    def _worker(self, worker: LiveWorker, running: int, waiting: int, kv: int, waiting_kv: int) -> dict[str, Any]:
         return {
             "name": worker.name,
             "state": worker.state,
@@ -77,23 +103,7 @@ class LiveControl:
             "kv_capacity_tokens": worker.kv_capacity_tokens,
             "slots": self.router.settings.max_num_seqs,
             "step_time_s": worker.step_time_s,
-            "requests_total": worker.requests_total,
-            "errors_total": worker.errors_total,
-            "retries_total": worker.retries_total,
-            "generated_tokens_total": worker.generated_tokens_total,
-            "prompt_tokens_total": worker.prompt_tokens_total,
-        }
-
-    def _loads(self) -> FloatArray:
-        """KV tokens of the workers that serve."""
-        import numpy as np
-
-        loads = []
-        for worker in self.router.workers:
-            if worker.state in ("up", "probing"):
-                _, _, kv, waiting_kv = self.router.flights.load_of(worker.index)
-                loads.append(kv + waiting_kv + worker.foreign_kv_tokens)
-        return np.array(loads, np.float64)
+        } | {name: getattr(worker, name) for name in COUNTED}
 
     def _prices(self) -> dict[str, float | None]:
         """What a slot-step and a KV-token-step of a worker are worth in seconds, and the price of a hole per token."""
@@ -120,15 +130,16 @@ class LiveControl:
         statistics = router.statistics
         statistics.histograms()
         recent = statistics.percentiles(now_s, RECENT_S)
-        loads = self._loads()
+        workers = self._workers()
+        loads = _serving_loads(workers)
         refused, tokens = sum(statistics.refused.values()), statistics.tokens_total
-        kv = {worker["name"]: worker["kv_tokens"] for worker in map(self._worker, router.workers)}
+        kv = {worker["name"]: worker["kv_tokens"] for worker in workers}
         self._samples.append(
             {
                 "t": time.time(),
                 "kv": kv,
-                "queue": len(router.dispatcher.waiting),
-                "in_flight": router.in_flight,
+                "queue": self._all_waiting()[0],
+                "in_flight": router.in_flight + sum(report.in_flight for report in self._reports()),
                 "imbalance_tokens": float((loads.max() - loads).sum()) if len(loads) else 0.0,
                 "idle_share": _idle_share(loads),
                 "ttft_p50_s": recent["ttft_s"]["p50"],
@@ -149,12 +160,15 @@ class LiveControl:
 
     async def add_worker(self, url: str) -> list[str]:
         """Route to the worker behind this URL, or to its ranks; their names. Raises RouterError."""
-        return self.server.add_worker(url)
+        names = self.server.add_worker(url)
+        self._tell("add_worker", url=url)
+        return names
 
     async def remove_worker(self, name: str, *, drain: bool) -> None:
         """Take no more for it; drain: let it finish what it has, for at most drain_timeout_s. Raises RouterError."""
         worker = self._named(name)
         worker.state, worker.reason = DRAINING, "being removed"
+        self._tell("remove_worker", name=name, drain=drain)
         if drain:
             self.server.run(self._remove_when_idle(worker))
         else:
@@ -180,6 +194,11 @@ class LiveControl:
         if make is None:
             raise PolicyError(f"policy {name!r}: no such routing policy; expected one of {', '.join(POLICIES)}")
         self.router.dispatcher.policy = make()
+        self._tell("set_policy", name=name)
+
+    def _tell(self, verb: str, **arguments: Any) -> None:
+        if self.server.family is not None:
+            self.server.family.tell(verb, **arguments)
 
 
 _COLUMNS = (
@@ -194,6 +213,11 @@ _COLUMNS = (
     "refused_per_s",
     "tokens_per_s",
 )
+
+
+def _serving_loads(workers: list[dict[str, Any]]) -> FloatArray:
+    """KV tokens of the workers that serve."""
+    return np.array([worker["kv_tokens"] for worker in workers if worker["state"] in (UP, PROBING)], np.float64)
 
 
 def _idle_share(loads: FloatArray) -> float:

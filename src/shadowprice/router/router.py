@@ -33,12 +33,12 @@ OwnAnswer = Callable[[], tuple[int, bytes, bytes]]  # status, content type, body
 class Router:
     """State shared by all connections of one process; runs on one event loop."""
 
-    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop, flights: Flights) -> None:
         self.settings = settings
         self.loop = loop
         self.clock = time.monotonic  # the loop's own may be as old as this turn
         self.workers: list[LiveWorker] = []
-        self.flights = Flights()
+        self.flights = flights
         self.clients: set[Client] = set()
         self.active: set[Exchange] = set()  # at a worker
         self.statistics = Statistics()

@@ -8,10 +8,14 @@ import socket
 import ssl
 import sys
 from collections.abc import Coroutine
+from multiprocessing.connection import Connection
+from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import numpy as np
+import numpy.typing as npt
 from aiohttp import web
 
 from shadowprice.errors import RouterError
@@ -21,6 +25,8 @@ from shadowprice.router.account import AccessLog, finished_request
 from shadowprice.router.admin import admin_app, require_key
 from shadowprice.router.client import Client
 from shadowprice.router.exchange import Exchange
+from shadowprice.router.family import Family, Member, shared_blocks
+from shadowprice.router.flight import Flights, block_numbers
 from shadowprice.router.health import watch_endpoint
 from shadowprice.router.learn_step import fit_steps
 from shadowprice.router.live_control import LiveControl
@@ -28,7 +34,7 @@ from shadowprice.router.live_worker import DRAINING, UP, ranks_of
 from shadowprice.router.record import Recorder
 from shadowprice.router.router import Router
 from shadowprice.router.scrape import watch_metrics
-from shadowprice.router.settings import Settings, worker_address
+from shadowprice.router.settings import Settings
 from shadowprice.router.shadow_runner import ShadowRunner, ShadowSetting
 from shadowprice.router.watch import TICK_S, tick
 from shadowprice.router.worker_file import read_worker_file
@@ -41,15 +47,21 @@ LEARN_EVERY = 5  # seconds
 class Server:
     """A router with its listening sockets and what runs beside it."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Opens the record and the access log. Raises RouterError, PolicyError."""
+    def __init__(self, settings: Settings, flights: Flights | None = None, first: Connection | None = None) -> None:
+        """Opens the record and the access log. first: to the first of several processes. Raises RouterError."""
         self.settings = settings
         require_key(settings.prometheus_host, settings.admin_api_key)
         self.loop = asyncio.get_running_loop()
-        self.router = Router(settings, self.loop)
+        memory = None
+        if flights is None and settings.processes > 1:
+            memory = SharedMemory(create=True, size=8 * settings.processes * block_numbers())
+            flights = Flights(shared_blocks(memory, settings.processes))
+        self.router = Router(settings, self.loop, flights or Flights())
         self.recorder = None if settings.record is None else Recorder(settings.record)
         self.shadow = ShadowRunner() if settings.shadow else None
         self.access_log = None if settings.access_log is None else AccessLog(settings.access_log)
+        self.family = None if memory is None else Family(self, memory)
+        self.member = None if first is None else Member(self, first)
         self.control = LiveControl(self)
         self.session = aiohttp.ClientSession()
         self.stopping = asyncio.Event()
@@ -66,17 +78,22 @@ class Server:
         if self.settings.worker_file is not None:
             await self._follow(Path(self.settings.worker_file))
             self.run(self._follow_file(Path(self.settings.worker_file)))
-        if self.recorder is not None or self.shadow is not None:
+        if self.recorder is not None or self.shadow is not None or self.member is not None:
             self.router.when_ended.append(self._account)
         if self.access_log is not None:
             self.router.when_ended.append(self.access_log.add)
         self.router.own_answers["/metrics"] = self._metrics
         context = None if self.settings.ssl_certfile is None else _tls(self.settings)
-        sock = _bound("--host", self.settings.host, "--port", self.settings.port)
+        self.router.dispatcher.warm_up()
+        shared = self.settings.processes > 1
+        sock = _bound("--host", self.settings.host, "--port", self.settings.port, shared=shared)
         self._listener = await self.loop.create_server(
             lambda: Client(self.router), sock=sock, ssl=context, backlog=BACKLOG
         )
-        await self._start_admin()
+        if self.member is None:
+            await self._start_admin()
+        if self.family is not None:
+            self.family.start()
         self.run(self._tick())
         self.run(self._each_second())
         gc.collect()
@@ -158,7 +175,10 @@ class Server:
         while True:
             await asyncio.sleep(1.0)
             seconds += 1
-            self.control.sample()
+            if self.member is None:
+                self.control.sample()
+            else:
+                self.member.report()
             if seconds % LEARN_EVERY == 0:
                 self._learn()
             if self.shadow is not None:
@@ -197,8 +217,12 @@ class Server:
             self.recorder.add(row)
         if self.shadow is not None:
             self.shadow.add(row)
+        if self.member is not None:
+            self.member.finished.append(row)
 
     def _metrics(self) -> tuple[int, bytes, bytes]:
+        if self.settings.processes > 1:
+            return 404, b"text/plain", b"the metrics of all processes are on the dashboard's port (--prometheus-port)\n"
         return 200, metrics.CONTENT_TYPE.encode(), metrics.exposition(self.control.snapshot())
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -218,6 +242,8 @@ class Server:
     async def drain(self) -> None:
         """Take nothing new; wait for what runs, at most drain_timeout_s."""
         self.router.draining = True
+        if self.family is not None:
+            self.family.drain()
         for worker in self.router.workers:
             worker.reason = "the router is shutting down" if worker.state == DRAINING else worker.reason
         if self._listener is not None:
@@ -243,6 +269,8 @@ class Server:
             worker.drop_idle()
         if self._admin is not None:
             await self._admin.cleanup()
+        if self.family is not None:
+            await self.family.stop()
         await self.session.close()
         if self.shadow is not None:
             self.shadow.close()
@@ -260,10 +288,12 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return about.st_mtime_ns, about.st_size
 
 
-def _bound(host_flag: str, host: str, port_flag: str, port: int) -> socket.socket:
+def _bound(host_flag: str, host: str, port_flag: str, port: int, *, shared: bool = False) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         sock.bind((host, port))
     except OSError as error:
@@ -285,14 +315,15 @@ def _tls(settings: Settings) -> ssl.SSLContext:
     return context
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, flights: Flights | None = None, first: Connection | None = None) -> None:
     """Route until SIGTERM or SIGINT, then drain; a second signal ends it at once."""
-    server = Server(settings)
+    server = Server(settings, flights, first)
     try:
         await server.start()
         for signum in (signal.SIGTERM, signal.SIGINT):
             server.loop.add_signal_handler(signum, server.stopping.set)
-        _greet(server)
+        if first is None:
+            _greet(server)
         await server.stopping.wait()
         server.stopping.clear()
         drained, second = server.loop.create_task(server.drain()), server.loop.create_task(server.stopping.wait())
@@ -308,7 +339,8 @@ def _greet(server: Server) -> None:
     scheme = "http" if settings.ssl_certfile is None else "https"
     lines = [
         f"serving    {scheme}://{settings.host}:{server.port}, {len(server.router.workers)} workers, "
-        f"policy {server.router.dispatcher.policy.name}",
+        f"policy {server.router.dispatcher.policy.name}"
+        + (f", {settings.processes} processes" if settings.processes > 1 else ""),
         f"dashboard  http://{settings.prometheus_host}:{server.admin_port}/ (metrics: /metrics)",
     ]
     if server.recorder is not None:
@@ -320,11 +352,18 @@ def _greet(server: Server) -> None:
 
 def run(settings: Settings) -> None:
     """Run the router as this process."""
-    for url in settings.worker_urls:
-        worker_address(url)
+    _run_loop(serve(settings))
+
+
+def run_member(settings: Settings, blocks: npt.NDArray[np.int64], own: int, first: Connection) -> None:
+    """Run a further process of a router; see `family.py`."""
+    _run_loop(serve(settings, Flights(blocks, own), first))
+
+
+def _run_loop(main: Coroutine[Any, Any, None]) -> None:
     try:
         import uvloop
     except ImportError:  # not on Windows
-        asyncio.run(serve(settings))
+        asyncio.run(main)
     else:
-        uvloop.run(serve(settings))
+        uvloop.run(main)

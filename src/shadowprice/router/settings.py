@@ -17,7 +17,8 @@ class Settings:
     X-data-parallel-rank. max_num_seqs, max_kv_tokens: caps per worker on requests and on KV tokens in flight; what is
     beyond them waits in the router's queue. max_kv_tokens None takes the size that the worker's metrics tell, 0 is no
     cap. max_concurrent_requests: cap on all requests in flight. queue_size: most requests that wait; queue_timeout_s:
-    longest wait. progress_timeout_s: longest silence of a worker towards a request. All times in seconds.
+    longest wait. processes: on one port, see `family.py`.
+    progress_timeout_s: longest silence of a worker towards a request. All times in seconds.
     Raises RouterError when a value is impossible.
     """
 
@@ -60,6 +61,7 @@ class Settings:
     worker_file: str | None = None
     tokenizer: str | None = None
     shadow: bool = True
+    processes: int = 1
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
@@ -102,6 +104,7 @@ _LEAST: dict[str, float] = {
     "health_check_timeout_s": 0.05,
     "metrics_interval_s": 0.1,
     "drain_timeout_s": 0,
+    "processes": 1,
 }
 
 

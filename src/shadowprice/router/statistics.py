@@ -66,6 +66,10 @@ BUCKETS: dict[str, tuple[float, ...]] = {
 }
 
 
+# one value for each histogram, negative where there is none
+Ended = tuple[float, float, float, float, int, int]
+
+
 class Histogram:
     """Counts per bucket, the last one without an upper end."""
 
@@ -90,7 +94,7 @@ class Statistics:
 
     def __init__(self) -> None:
         self._histograms = {name: Histogram(bounds) for name, bounds in BUCKETS.items()}
-        self._unsorted: list[tuple[float, ...]] = []  # one value for each histogram, not yet in its bucket
+        self._unsorted: list[Ended] = []  # not yet in the histograms
         self.recent: deque[tuple[float, float, float, float]] = deque(maxlen=MOST_RECENT)  # end, ttft, tpot, e2e [s]
         self.refused: Counter[str] = Counter()
         self.responses: Counter[str] = Counter()
@@ -114,9 +118,19 @@ class Statistics:
         self._unsorted.append((ttft_s, tpot_s, e2e_s, queue_s, exchange.prompt_tokens, exchange.generated))
         self.recent.append((now_s, ttft_s, tpot_s, e2e_s))
 
+    def give(self) -> list[Ended]:
+        """What ended since the last call, for another process's statistics."""
+        unsorted, self._unsorted = self._unsorted, []
+        return unsorted
+
+    def take(self, ended: list[Ended], now_s: float) -> None:
+        """What ended in another process, about now."""
+        self._unsorted += ended
+        self.recent.extend((now_s, ttft_s, tpot_s, e2e_s) for ttft_s, tpot_s, e2e_s, *_ in ended)
+
     def histograms(self) -> dict[str, Histogram]:
         """Of all requests since start; sorted in here, not while a request waits."""
-        unsorted, self._unsorted = self._unsorted, []
+        unsorted = self.give()
         if unsorted:
             for histogram, values in zip(self._histograms.values(), np.array(unsorted).T, strict=True):
                 histogram.add(values)

@@ -14,14 +14,12 @@ IMPROVING_ROUNDS = 4
 
 
 @njit(cache=True)
-def lowest_workers(window, workers, x, k, low):
-    """Fill low[:k] with the open workers of least load at point x, least first."""
+def lowest_workers(loads, k, low):
+    """Fill low[:k] with the workers of least load, least first."""
     n = 0
-    for g in range(len(window)):
-        if workers[g].shut == 1:
-            continue
+    for g in range(len(loads)):
         j = n
-        while j > 0 and window[low[j - 1], x] > window[g, x]:
+        while j > 0 and loads[low[j - 1]] > loads[g]:
             j -= 1
         if j < k:
             last = min(n, k - 1)
@@ -32,38 +30,32 @@ def lowest_workers(window, workers, x, k, low):
 
 
 @njit(cache=True)
-def add_scores(window, workers, opened, x, added, weight, k, price, tie, law, law_width, low, scores):
-    """Add to scores[g] what giving the request to worker g costs at point x of the window, per step.
+def add_scores(loads, top, more, weight, k, price, tie, law, law_width, low, rank, scores):
+    """Add to scores[g] what raising worker g's load by more[g] costs at one point of the window, per step.
 
     The rise of the maximum, plus `price` for each token that the k deepest holes would then let the next prompt raise
-    it by, plus `tie` for each token of load. opened: how many workers may be given more.
+    it by, plus `tie` for each token of load. top: the largest load. rank[g]: -1 for every worker, as it is left; low:
+    room for k + 1.
     """
-    top = 0.0
-    for g in range(len(window)):
-        if workers[g].shut == 0:
-            top = max(top, window[g, x])
-    lowest_workers(window, workers, x, min(k + 1, opened), low)
+    lowest_workers(loads, min(k + 1, len(loads)), low)
     unchanged = 0.0
     for j in range(k):
-        unchanged += excess(law, law_width, top - window[low[j], x])
-    for g in range(len(window)):
-        if workers[g].shut == 1:
-            continue
-        after = window[g, x] + added / workers[g].speed
+        unchanged += excess(law, law_width, top - loads[low[j]])
+        rank[low[j]] = j
+    for g in range(len(loads)):
+        after = loads[g] + more[g]
         rise = after - top if after > top else 0.0
-        dropped = -1
-        for j in range(k):
-            if low[j] == g:
-                dropped = j
         cost = unchanged
-        if dropped >= 0 or rise > 0.0:
+        if rank[g] >= 0 or rise > 0.0:
             cost = 0.0
             for j in range(k):
-                level = window[low[j], x]
-                if j == dropped:
-                    level = min(after, window[low[k], x]) if k < opened else after
+                level = loads[low[j]]
+                if j == rank[g]:
+                    level = min(after, loads[low[k]]) if k < len(loads) else after
                 cost += excess(law, law_width, top + rise - level)
         scores[g] += weight * (rise + price * cost + tie * after)
+    for j in range(k):
+        rank[low[j]] = -1
 
 
 @njit(cache=True)
@@ -83,48 +75,54 @@ def place_all(
 
     Without a price and affinity that is greedy on the window's imbalance, and moves and swaps follow (`improve`).
     """
-    G, points = len(workers), rules.points
-    opened = 0
-    for g in range(G):
-        opened += 1 - workers[g].shut
-    k = min(rules.holes if rules.holes > 0 else max(1, round(np.sqrt(opened) / 2)), opened)
-    price = rules.price * opened / k / (1 + growth_ratio(notes))
+    opened = np.array([g for g in range(len(workers)) if workers[g].shut == 0])
+    G, points = len(opened), rules.points
+    k = min(rules.holes if rules.holes > 0 else max(1, round(np.sqrt(G) / 2)), G)
+    price = rules.price * G / k / (1 + growth_ratio(notes))
     tie = rules.tie + rules.growth_tie * growth_ratio(notes)
-    weights, scores, low = np.empty(points), np.empty(G), np.zeros(G + 1, np.int64)
+    weights, scores, more = np.empty(points), np.empty(G), np.empty(G)
+    low, rank = np.zeros(G + 1, np.int64), np.full(G, -1)
+    loads, tops, law_width = window[opened].T.copy(), np.zeros(points), notes[0].law_width
+    for x in range(points):
+        tops[x] = max(loads[x].max(), 0.0)
+    equal = same_speed(workers)
     added = np.empty((n, points))
     point_weights(rules, notes, weights)
     for i in largest_first(requests, pool, n):
         r = pool[i]
         footprint(rules, notes, requests, r, survival, added[i])
-        for g in range(G):
-            scores[g] = 0.0 if workers[g].shut == 0 else np.inf
-            if (
-                rules.prefill_kv_tokens > 0 and workers[g].shut == 0
-            ):  # seconds of recomputing, once, beside a load that lasts mean_output steps
-                lost = requests[r].prompt - cached_tokens(requests, r, g, blocks, block_tokens, tree)
-                scores[g] = rules.prefill_kv_tokens * lost / mean_output(notes) / workers[g].speed
+        for j in range(G):
+            scores[j] = 0.0
+            if rules.prefill_kv_tokens > 0:  # seconds of recomputing, once, beside a load that lasts mean_output steps
+                lost = requests[r].prompt - cached_tokens(requests, r, opened[j], blocks, block_tokens, tree)
+                scores[j] = rules.prefill_kv_tokens * lost / mean_output(notes) / workers[opened[j]].speed
         for x in range(points):
-            add_scores(
-                window, workers, opened, x, added[i, x], weights[x], k, price, tie, law, notes[0].law_width, low, scores
-            )
-        g = int(np.argmin(scores))
+            more[:] = added[i, x]
+            if not equal:
+                for j in range(G):
+                    more[j] /= workers[opened[j]].speed
+            add_scores(loads[x], tops[x], more, weights[x], k, price, tie, law, law_width, low, rank, scores)
+        j = int(np.argmin(scores))
+        g = opened[j]
         answer[i] = g
         for x in range(points):
-            window[g, x] += added[i, x] / workers[g].speed
+            loads[x, j] += added[i, x] / workers[g].speed
+            tops[x] = max(tops[x], loads[x, j])
         give(requests, workers, r, g)
         note_prompt(notes, recent, requests[r].prompt)
         if rules.prefill_kv_tokens > 0:
             remember_prefix(requests, r, g, blocks, block_tokens, tree, seen)
-    if rules.price == 0 and rules.prefill_kv_tokens == 0 and n > 1 and all_alike(workers):
+    if rules.price == 0 and rules.prefill_kv_tokens == 0 and n > 1 and equal and len(workers) == G:
+        window[:] = loads.T
         improve(window, added, weights, np.full(G, n), answer, IMPROVING_ROUNDS)
 
 
 @njit(cache=True)
-def all_alike(workers):
-    """Have all workers speed 1, and are all open."""
+def same_speed(workers):
+    """Have all workers speed 1."""
     same = True
     for g in range(len(workers)):
-        same &= workers[g].speed == 1.0 and workers[g].shut == 0
+        same &= workers[g].speed == 1.0
     return same
 
 

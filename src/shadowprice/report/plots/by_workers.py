@@ -19,6 +19,7 @@ SIZES = (0.5, 0.75, 1.0, 1.25, 1.6, 2.0, 3.0)  # times the fewest workers that c
 def latency_by_workers(finding: Finding, name: str) -> str:
     """p99 TTFT and end-to-end latency of the case's trace on fewer and more workers, first come first served."""
     case = finding.case
+    assert case is not None  # capacity is certified on cases only
     least = stability(replace(case.trace, cached_tokens=None), case.fleet.worker).least_workers
     sizes = sorted({max(round(least * times), 1) for times in SIZES} | {case.fleet.workers, least, least + 1})
     runs = [serve(case.trace, replace(case.fleet, workers=size), fcfs()) for size in sizes]

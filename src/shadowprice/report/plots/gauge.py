@@ -9,7 +9,7 @@ from shadowprice.report.figure import BEST, BOUND, MUTED, STYLE, TODAY, inline_s
 
 def headroom_gauge(finding: Finding, name: str) -> str:
     """The load on a scale that ends beyond the stable rate, with what is left over."""
-    at = finding.case.load
+    at = finding.load
     assert at is not None  # the page asks only for cases that have a rate
     left = 1 - at
     text = f"headroom {percent(left)}" if left >= 0 else f"overloaded by {percent(-left)}"

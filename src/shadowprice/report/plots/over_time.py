@@ -22,6 +22,7 @@ def queue_over_time(finding: Finding, name: str) -> str:
 
 def kv_over_time(finding: Finding, name: str) -> str:
     """KV tokens held by the whole fleet, and how many there are, for the policies that stand out."""
+    assert finding.case is not None  # requests were served
     worker = finding.case.fleet.worker
     most = finding.case.fleet.workers * worker.kv_blocks * worker.block_size
     return _over_time(finding, name, "kv_tokens", "KV tokens held", most)

@@ -1,0 +1,104 @@
+"""How fast routing is simulated on one core: `python benchmarks/routing_speed.py [--check]`.
+
+Decode only behind a barrier: 16 workers of 128 slots, a million requests with the lengths of the Azure chat preset, in
+both regimes. Whole engines: 16 workers, 300,000 of these requests at 90 % of the stable rate, as replicas and in
+lockstep. CPU time, best of three, compilation left out. --check: exit code 1 when a promised speed is missed.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from shadowprice.audit import make_case
+from shadowprice.fleet import read_fleet
+from shadowprice.routing import POLICIES
+from shadowprice.scheduling.policies import fcfs
+from shadowprice.simulate.barrier import simulate_barrier
+from shadowprice.simulate.cluster import simulate_cluster
+from shadowprice.simulate.routing_study import SETTING, at_load
+from shadowprice.workload import PRESETS, Trace
+
+WORKERS, SLOTS, REPEATS = 16, 128, 3
+REQUESTS, ENGINE_REQUESTS, FEW = 1_000_000, 300_000, 20_000
+FLEET, LOAD = "llama-3.1-8b-h100", 0.9
+TARGET_BARRIER, TARGET_ENGINES = 2_000_000, 50_000  # requests per second, of some built-in policy
+Run = Callable[[Trace], object]
+
+
+def speed(run: Run, trace: Trace) -> float:
+    """Requests per second of CPU."""
+    run(trace.take(np.arange(FEW)))
+    seconds = []
+    for _ in range(REPEATS):
+        started = time.process_time()
+        run(trace)
+        seconds.append(time.process_time() - started)
+    return len(trace) / min(seconds)
+
+
+def barrier_speeds(name: str, trace: Trace, arriving: Trace) -> list[float]:
+    """When slots bind, and on arrival."""
+    size = {"workers": WORKERS, "slots": SLOTS}
+
+    def bind(requests: Trace) -> object:
+        return simulate_barrier(requests, POLICIES[name](), **size, pool=SETTING.pool, saturated=True)
+
+    def immediate(requests: Trace) -> object:
+        return simulate_barrier(requests, POLICIES[name](), **size)
+
+    return [speed(bind, trace), speed(immediate, arriving)]
+
+
+def engine_speeds(name: str, trace: Trace) -> list[float]:
+    """Independent replicas, and data-parallel ranks in lockstep."""
+    worker = read_fleet(FLEET).worker
+
+    def serve(lockstep: bool) -> Run:
+        return lambda part: simulate_cluster(part, worker, WORKERS, fcfs(), POLICIES[name](), lockstep=lockstep)
+
+    return [speed(serve(False), trace), speed(serve(True), trace)]
+
+
+def table(title: str, columns: tuple[str, str], rows: dict[str, list[float]]) -> float:
+    """Print it; the best of its speeds."""
+    print(f"{title}: requests per second")
+    print(f"{'':22}{columns[0]:>14}{columns[1]:>14}")
+    for name, speeds in rows.items():
+        print(f"{name:22}" + "".join(f"{value:14,.0f}" for value in speeds))
+    print()
+    return max(value for speeds in rows.values() for value in speeds)
+
+
+def main() -> int:
+    """Print both tables and what was promised."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="exit code 1 when a promised speed is missed")
+    check = parser.parse_args().check
+    trace = PRESETS["azure-conv-like"](np.random.default_rng(0), requests=REQUESTS)
+    arriving = at_load(trace, WORKERS, SLOTS, SETTING)
+    part = trace.take(np.arange(ENGINE_REQUESTS))
+    at_rate = make_case(part, replace(read_fleet(FLEET), workers=WORKERS), LOAD).trace
+    barrier = table(
+        f"decode only, {WORKERS} workers of {SLOTS} slots, {REQUESTS:,} requests",
+        ("slots bind", "immediate"),
+        {name: barrier_speeds(name, trace, arriving) for name in POLICIES},
+    )
+    engines = table(
+        f"whole engines, {WORKERS} workers of {FLEET}, {ENGINE_REQUESTS:,} requests at load {LOAD}",
+        ("replicas", "lockstep"),
+        {name: engine_speeds(name, at_rate) for name in POLICIES},
+    )
+    missed = False
+    for what, found, wanted in (("decode only", barrier, TARGET_BARRIER), ("engines", engines, TARGET_ENGINES)):
+        missed |= found < wanted
+        verdict = "met" if found >= wanted else "MISSED"
+        print(f"{what}: {found:,.0f} requests per second, promised {wanted:,}: {verdict}")
+    return int(check and missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
