@@ -1,6 +1,7 @@
 """The router and workers in the event loop of a test."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -33,6 +34,7 @@ async def routing(*urls: str, **settings: Any) -> AsyncIterator[Server]:
         yield server
     finally:
         await server.stop()
+        gc.unfreeze()  # the router froze what was loaded, of the tests too
 
 
 async def until(condition: Callable[[], bool]) -> None:
