@@ -144,14 +144,15 @@ def without_what_is_new(value: Any) -> Any:
 
 
 def test_streamed_response_is_whole_and_counted(router: RouterProcess, record: Path) -> None:
-    body = {"model": "tiny", "input": "a request", "max_output_tokens": 9, "temperature": 0, "stream": True}
+    body = {"model": "tiny", "input": "a request has", "max_output_tokens": 9, "temperature": 0, "stream": True}
     asked = requests.post(f"{router.address}/v1/responses", json=body, headers={"X-Session-Id": "r"}, timeout=60)
     events = [json.loads(line[6:]) for line in asked.text.splitlines() if line.startswith("data: {")]
     usage = events[-1]["response"]["usage"]
-    time.sleep(1.5)
-    row = next(row for row in map(json.loads, record.open()) if row["session"] == key_of(b"r"))
-    assert (row["prompt_tokens"], row["output_tokens"]) == (usage["input_tokens"], usage["output_tokens"])
     assert "".join(event["delta"] for event in events if event["type"] == "response.output_text.delta")
+    time.sleep(1.5)
+    rows = [json.loads(line) for line in record.read_text().splitlines()]
+    row = next(row for row in rows if row["session"] == key_of(b"r"))
+    assert (row["prompt_tokens"], row["output_tokens"]) == (usage["input_tokens"], usage["output_tokens"])
 
 
 def test_errors_of_the_server_reach_the_client(router: RouterProcess, servers: list[VllmServer]) -> None:
