@@ -40,6 +40,9 @@ bench: setup
 	$(BIN)/python benchmarks/expert_dispatch.py --check
 	$(BIN)/python benchmarks/routing_decision.py
 	$(BIN)/python benchmarks/routing_speed.py --check
+	$(BIN)/python benchmarks/router_cost.py
+	$(BIN)/python benchmarks/router_quality.py
+	$(BIN)/python benchmarks/router_faults.py --check
 
 clean:
 	rm -rf .venv $(ENGINES) $(BENCH) build

@@ -16,6 +16,7 @@ LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 RUNNABLE = [  # those that stand alone; the others continue a program of the reader's
     ("README.md", 0),
     ("docs/audit.md", 0),
+    ("docs/disaggregation.md", 0),
     ("docs/fleet.md", 0),
     ("docs/routing.md", 0),
     ("docs/routing.md", 1),

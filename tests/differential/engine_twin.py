@@ -127,8 +127,8 @@ class Engine:
             r = entry[1]
             if self.blocks_for(self.context(r)) > self.free_blocks:
                 return
-            tokens = min(self.context(r), budget)
-            self.hold(r, tokens)
+            tokens = min(self.context(r) - self.computed[r], budget)  # some may be computed elsewhere
+            self.hold(r, self.computed[r] + tokens)
             self.waiting.remove(entry)
             self.running.append(r)
             step.tokens[r] = tokens

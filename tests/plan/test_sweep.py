@@ -68,7 +68,7 @@ def test_unknown_and_missing_backends_are_named(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_local_ray_cluster_gives_the_same_results_and_survives_a_kill(tmp_path: Path) -> None:
-    ray = pytest.importorskip("ray", reason="ray is not installed")
+    ray = pytest.importorskip("ray", reason="ray is not installed (it is in the dev extra)")
     ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR")
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     try:
@@ -79,8 +79,11 @@ def test_a_local_ray_cluster_gives_the_same_results_and_survives_a_kill(tmp_path
         ray.shutdown()
 
 
-def test_a_local_dask_cluster_gives_the_same_results_and_survives_a_kill(tmp_path: Path) -> None:
-    distributed = pytest.importorskip("distributed", reason="dask is not installed")
+def test_a_local_dask_cluster_gives_the_same_results_and_survives_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distributed = pytest.importorskip("distributed", reason="dask is not installed (it is in the dev extra)")
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])  # dask pickles functions by name
     cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
     with cluster, distributed.Client(cluster):
         assert sweep(served_by(), SIZES, backend="dask") == sweep(served_by(), SIZES, jobs=1)

@@ -8,7 +8,8 @@ from aiohttp import web
 
 from shadowprice.router.ranks import engines_in
 from shadowprice.router.server import Server
-from tests.router.live import listening, routing, run, until
+from tests.router.in_loop import listening, routing
+from tests.router.live import run, until
 from tests.router.rank_worker import RankWorker
 
 RANKS = 4

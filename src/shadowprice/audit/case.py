@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from shadowprice.disaggregation.problem import Slo
 from shadowprice.errors import InfeasibleError, TraceError
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.fleet.work import stable_rate_per_s, work
@@ -19,13 +20,15 @@ class Case:
     """What a decision is certified on: the trace as it arrives (from time 0), the fleet, and the load that this means.
 
     load: arrival rate as a fraction of the fleet's stable rate, None where the trace has no rate (one request, or all
-    at once). max_wait_s: bound on waiting [s] of the policy that has one; None lets the decision choose.
+    at once). max_wait_s: bound on waiting [s] of the policy that has one; None lets the decision choose. slo: limits on
+    latency, for decisions that are about them; None: there are none.
     """
 
     trace: Trace
     fleet: Fleet
     load: float | None
     max_wait_s: float | None = None
+    slo: Slo | None = None
 
 
 def fleet_rate_per_s(trace: Trace, fleet: Fleet) -> float:

@@ -1,19 +1,21 @@
 """From a trace and a fleet to certificates, decision by decision and load by load."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import RenderableType
 
 from shadowprice.audit.capacity import certify as certify_capacity
 from shadowprice.audit.case import Case, drop_oversized, fleet_rate_per_s, make_case
+from shadowprice.audit.disaggregation import certify as certify_disaggregation
 from shadowprice.audit.experts import Experts
 from shadowprice.audit.experts import certify as certify_experts
 from shadowprice.audit.finding import Finding
 from shadowprice.audit.routing import certify as certify_routing
 from shadowprice.audit.scheduling import certify as certify_scheduling
 from shadowprice.audit.table import as_html, as_text, audit_table
+from shadowprice.disaggregation.problem import Slo
 from shadowprice.fleet.describe import describe as describe_fleet
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.workload.statistics import describe as describe_trace
@@ -24,6 +26,7 @@ DECISIONS: dict[str, Callable[[Case], Finding | None]] = {
     "routing": certify_routing,
     "scheduling": certify_scheduling,
     "capacity": certify_capacity,
+    "disaggregation": certify_disaggregation,
 }
 
 Progress = Callable[[Sequence[tuple[str, Case]]], Iterable[tuple[str, Case]]]
@@ -72,16 +75,18 @@ def audit(
     loads: Sequence[float] | None = None,
     *,
     max_wait_s: float | None = None,
+    slo: Slo | None = None,
     drop: bool = False,
     experts: Experts | None = None,
     progress: Progress = iter,
 ) -> Audit:
     """Certify every decision of DECISIONS on the trace as it runs, or at each of `loads`, fractions of the stable rate.
 
-    max_wait_s: bound on waiting of the policies that have one (default: the longest wait under today's policy). drop:
-    leave out requests larger than a worker's KV memory, counted in the result, instead of raising. experts: certify
-    placement and dispatch of these expert loads too. progress: wraps the list of (decision, case) as it is gone
-    through, like `rich.progress.track`.
+    max_wait_s: bound on waiting of the policies that have one (default: the longest wait under today's policy). slo:
+    limits within which disaggregation is certified, once for all loads (default: none, then it is not). experts:
+    certify placement and dispatch of these expert loads too. drop: leave out requests larger than a worker's KV memory,
+    counted in the result, instead of raising. progress: wraps the list of (decision, case) as it is gone through, like
+    `rich.progress.track`.
     Raises TraceError (no requests, impossible load), InfeasibleError (a request larger than a worker's memory) and
     ExpertError (loads and GPUs that do not fit).
     """
@@ -89,6 +94,7 @@ def audit(
     if drop:
         trace, dropped = drop_oversized(trace, fleet)
     cases = [make_case(trace, fleet, load, max_wait_s) for load in (loads if loads else (None,))]
+    cases[0] = replace(cases[0], slo=slo)
     todo = [(decision, case) for case in cases for decision in DECISIONS]
     findings = (DECISIONS[decision](case) for decision, case in progress(todo))
     made = tuple(finding for finding in findings if finding is not None)

@@ -6,6 +6,8 @@ import typer
 
 from shadowprice.cli.audit import EPILOG, audit
 from shadowprice.cli.bench import bench_app
+from shadowprice.cli.disaggregate import EPILOG as DISAGGREGATE_EPILOG
+from shadowprice.cli.disaggregate import disaggregate
 from shadowprice.cli.experts import EPILOG as EXPERTS_EPILOG
 from shadowprice.cli.experts import experts
 from shadowprice.cli.fleet import fleet_app
@@ -23,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("audit", epilog=EPILOG)(audit)
+app.command("disaggregate", epilog=DISAGGREGATE_EPILOG)(disaggregate)
 app.command("experts", epilog=EXPERTS_EPILOG)(experts)
 app.command("plan", epilog=PLAN_EPILOG)(plan)
 app.command("route", epilog=ROUTE_EPILOG)(route)

@@ -68,6 +68,11 @@ def audit(
             help="Seconds after which the last row lets nobody be passed over; by default the longest wait today."
         ),
     ] = None,
+    ttft: Annotated[
+        float | None,
+        typer.Option(help="Limit on the time to the first token [s]: certifies disaggregation, too, of 2 workers on."),
+    ] = None,
+    tpot: Annotated[float | None, typer.Option(help="Limit on the time per further token [s], likewise.")] = None,
     predict: Annotated[
         str | None,
         typer.Option(help="Forecast of output lengths: exact, median or noisy:SIGMA; the trace's own, or exact."),
@@ -101,6 +106,7 @@ def audit(
 
     from shadowprice.audit import audit as run_audit
     from shadowprice.audit.forecast import forecast
+    from shadowprice.disaggregation import Slo
     from shadowprice.fleet import read_fleet
 
     loads = _loads(load)
@@ -112,11 +118,14 @@ def audit(
     if predict is not None:
         what_arrives = forecast(what_arrives, predict, rng)
     on_experts = None if experts is None else _experts(experts, rng, expert_gpus, redundant, what_serves, seed)
+    limits = {name: limit for name, limit in (("ttft_s", ttft), ("tpot_s", tpot)) if limit is not None}
+    slo = Slo(**limits) if limits else None
     result = run_audit(
         what_arrives,
         what_serves,
         loads,
         max_wait_s=max_wait,
+        slo=slo,
         drop=drop_oversized,
         experts=on_experts,
         progress=_progress,

@@ -93,11 +93,11 @@ def plan(
     if usd_per_gpu_hour is not None:
         fleets = [with_price(one, usd_per_gpu_hour) for one in fleets]
     targets = Targets(ttft_p99, tpot_p99)
-    what_arrives = _trace(trace or BUILT_IN_TRACE, seed, rate, skip_bad_rows=skip_bad_rows)
+    what_arrives = read_what_arrives(trace or BUILT_IN_TRACE, seed, rate, skip_bad_rows=skip_bad_rows)
     if drop_oversized:
         for one in fleets:
             what_arrives, _ = drop(what_arrives, one)
-    rule = _scheduling(scheduling)
+    rule = read_scheduling(scheduling)
     if len(fleets) > 1:
         _mixed(what_arrives, fleets, targets, rule, as_json=as_json)
         return
@@ -137,7 +137,8 @@ def _mixed(trace: "Trace", fleets: "list[Fleet]", targets: "Targets", policy: "R
         raise typer.Exit(1)
 
 
-def _scheduling(name: str) -> "Ranked":
+def read_scheduling(name: str) -> "Ranked":
+    """The scheduling policy of this name. Raises PolicyError where there is none."""
     from shadowprice.errors import PolicyError
     from shadowprice.fleet.names import did_you_mean
     from shadowprice.scheduling.policies import POLICIES, Ranked
@@ -150,7 +151,8 @@ def _scheduling(name: str) -> "Ranked":
     return policy
 
 
-def _trace(name: str, seed: int, rate: float | None, *, skip_bad_rows: bool) -> "Trace":
+def read_what_arrives(name: str, seed: int, rate: float | None, *, skip_bad_rows: bool) -> "Trace":
+    """A trace file, a public trace or a preset, at this rate. Raises TraceError where it has none to rescale."""
     from pathlib import Path
 
     import numpy as np

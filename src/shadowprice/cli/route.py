@@ -52,6 +52,12 @@ def route(
     ] = "fcfs",
     max_wait: Annotated[float, _option("Seconds after which nobody passes a request in that queue.", POLICY)] = 30.0,
     pool: Annotated[int, _option("How many waiting requests are offered to the policy at once.", POLICY)] = 64,
+    prefill_kv_tokens: Annotated[
+        float,
+        _option(
+            "Of bf_io and priced_holes: cost of recomputing a prompt token, in KV tokens; 0: balance only.", POLICY
+        ),
+    ] = 0.0,
     tokenizer: Annotated[
         str | None, _option("A tokenizer.json, to count prompt tokens; else bytes per token are learned.", POLICY)
     ] = None,
@@ -60,6 +66,10 @@ def route(
     ] = None,
     max_kv_tokens: Annotated[
         int | None, _option("Most KV tokens at one worker; by default what its metrics tell, 0 for no cap.", LIMITS)
+    ] = None,
+    prefetch: Annotated[
+        int | None,
+        _option("Requests beyond --max-num-seqs that may wait at a worker; by default from lengths seen.", LIMITS),
     ] = None,
     max_concurrent_requests: Annotated[
         int | None, _option("Most requests at all workers together; the rest wait here.", LIMITS)
@@ -97,6 +107,10 @@ def route(
         str | None, _option("Write the live trace here (.parquet or .jsonl), for audit and plan.", OUTPUT)
     ] = None,
     access_log: Annotated[str | None, _option("A JSON line per request to this file; - for stdout.", OUTPUT)] = None,
+    otlp_traces_endpoint: Annotated[
+        str | None,
+        _option("Send OpenTelemetry spans there, http://host:4318/v1/traces (needs the extra otel).", OUTPUT),
+    ] = None,
     shadow: Annotated[bool, _option("Score every policy on the live trace beside the active one.", OUTPUT)] = True,
 ) -> None:
     """Route OpenAI requests to vLLM or SGLang workers: a reverse proxy with the policies that the audit measured."""
@@ -122,6 +136,7 @@ def route(
             ssl_keyfile=ssl_keyfile,
             max_num_seqs=max_num_seqs,
             max_kv_tokens=max_kv_tokens,
+            prefetch=prefetch,
             max_concurrent_requests=max_concurrent_requests,
             queue_size=queue_size,
             queue_timeout_s=queue_timeout_secs,
@@ -137,6 +152,8 @@ def route(
             drain_timeout_s=shutdown_grace_period_secs,
             record=record,
             access_log=access_log,
+            otlp_traces_endpoint=otlp_traces_endpoint,
+            prefill_kv_tokens=prefill_kv_tokens,
             worker_file=worker_file,
             tokenizer=tokenizer,
             shadow=shadow,

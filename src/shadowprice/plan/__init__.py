@@ -1,8 +1,9 @@
-"""The plan: how many GPUs a trace needs to be stable and on time, and what would change that (docs/capacity.md)."""
+"""The plan: how many GPUs a trace needs, and whether they prefill and decode together or apart (docs/)."""
 
 from shadowprice.plan.autoscale import Autoscaled, autoscale
 from shadowprice.plan.measure import Rules
 from shadowprice.plan.mixture import Mixture, plan_mixture
+from shadowprice.plan.pools import PoolsPlan, plan_pools
 from shadowprice.plan.sizing import Plan, plan, with_price
 from shadowprice.plan.sweep import sweep
 from shadowprice.plan.targets import Targets
@@ -11,11 +12,13 @@ __all__ = [
     "Autoscaled",
     "Mixture",
     "Plan",
+    "PoolsPlan",
     "Rules",
     "Targets",
     "autoscale",
     "plan",
     "plan_mixture",
+    "plan_pools",
     "sweep",
     "with_price",
 ]

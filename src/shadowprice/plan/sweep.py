@@ -1,9 +1,9 @@
-"""Many simulations at once: the same function on many cases, on the local cores or on a cluster, through joblib."""
+"""Many simulations at once: the same function on many cases, on the local cores or on a cluster."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import joblib  # type: ignore[import-untyped]
 from joblib.externals.loky.process_executor import TerminatedWorkerError  # type: ignore[import-untyped]
@@ -19,22 +19,33 @@ Result = TypeVar("Result")
 
 
 def sweep(
-    function: Callable[[Case], Result], cases: Sequence[Case], *, jobs: int = -1, backend: str = "loky"
+    function: Callable[[Case], Result],
+    cases: Sequence[Case],
+    *,
+    jobs: int = -1,
+    backend: str = "loky",
+    done: Callable[[int], None] = lambda cases: None,
 ) -> list[Result]:
     """function(case) of every case, in order; the same results whatever the backend and the number of jobs.
 
     jobs: processes, -1 for all cores (of the cluster, too); 1 runs here. backend: "loky" (local processes), "ray" or
-    "dask": connect first (`ray.init`, `dask.distributed.Client`), or a local cluster is started. When a process is
-    killed its batch is run again, up to three times; what was finished before is kept.
+    "dask": connect first (`ray.init`, `dask.distributed.Client`), or the cluster is the one that RAY_ADDRESS or
+    DASK_SCHEDULER_ADDRESS names, or a local one.
+    When a process is killed its batch is run again, up to three times; what was finished before is kept. done: is told
+    after each batch how many cases are finished.
     Raises ShadowpriceError for a backend that is unknown or not installed, and when processes die again and again.
     """
-    if jobs == 1 or len(cases) < 2:
-        return [function(case) for case in cases]
     results: list[Result] = []
+    if jobs == 1 or len(cases) < 2:
+        for case in cases:
+            results.append(function(case))
+            done(len(results))
+        return results
     with _backend(backend) as deaths:
         size = BATCH * joblib.effective_n_jobs(jobs)
         for first in range(0, len(cases), size):
             results += _survive(function, cases[first : first + size], jobs, deaths)
+            done(len(results))
     return results
 
 
@@ -44,8 +55,8 @@ def _survive(
     """One batch, again when a process is killed, which raises one of `deaths`."""
     for _ in range(ATTEMPTS):
         try:
-            done: list[Result] = joblib.Parallel(n_jobs=jobs)(joblib.delayed(function)(case) for case in cases)
-            return done
+            finished: list[Result] = joblib.Parallel(n_jobs=jobs)(joblib.delayed(function)(case) for case in cases)
+            return finished
         except deaths as error:
             killed = error
     raise ShadowpriceError(
@@ -55,18 +66,27 @@ def _survive(
 
 @contextmanager
 def _backend(name: str) -> Iterator[tuple[type[Exception], ...]]:
-    """Work on this backend; what it raises when a process dies (dask starts another by itself)."""
+    """Work on this backend; what it raises when processes die (dask starts others by itself, three times)."""
     if name not in BACKENDS:
         raise ShadowpriceError(f"backend is {name!r}; accepted: {', '.join(BACKENDS)}")
     deaths: tuple[type[Exception], ...] = (TerminatedWorkerError,)
-    try:
+    with ExitStack() as until_done:
         if name == "ray":
-            import_module("ray.util.joblib").register_ray()
+            _installed("ray.util.joblib", "ray").register_ray()
             deaths = (import_module("ray.exceptions").RayActorError,)
         elif name == "dask":
-            import_module("distributed")  # joblib finds the client of this process
-    except ImportError:
-        package = {"ray": "ray", "dask": "dask[distributed]"}[name]
-        raise ShadowpriceError(f"backend {name!r} needs {package}, which is not installed") from None
-    with joblib.parallel_config(backend=name):
+            distributed = _installed("distributed", "dask[distributed]")
+            deaths = (distributed.KilledWorker,)
+            try:
+                distributed.get_client()
+            except ValueError:  # none is connected
+                until_done.enter_context(distributed.Client())
+        until_done.enter_context(joblib.parallel_config(backend=name))
         yield deaths
+
+
+def _installed(module: str, package: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError:
+        raise ShadowpriceError(f"this backend needs {package}, which is not installed") from None

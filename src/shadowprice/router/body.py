@@ -12,6 +12,7 @@ SIZED = frozenset(
 WITHOUT_OUTPUT = frozenset(("/v1/embeddings", "/v1/rerank", "/v1/score", "/pooling", "/rerank", "/score", "/classify"))
 PREFIX_BYTES = 2048  # of prompt text in one block, about 512 tokens
 MOST_BLOCKS = 64
+MOST_PRIORITY = 2**31 - 1
 PROMPT_TOKENS = re.compile(rb'"(?:prompt|input)_tokens": ?(\d{1,12})')
 COMPLETION_TOKENS = re.compile(rb'"(?:completion|output)_tokens": ?(\d{1,12})')
 
@@ -49,10 +50,10 @@ def read_body(body: bytes) -> Asked:
     """What is asked for; a body that is not a JSON object counts as all prompt, and is the worker's to refuse."""
     try:
         found = _decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Asked(memoryview(body), 0, False, 0, "")
     prompt = memoryview(found.prompt or found.messages or found.input or found.text or found.input_ids)
-    priority = found.priority if isinstance(found.priority, int) else 0
+    priority = min(max(found.priority, -MOST_PRIORITY), MOST_PRIORITY) if isinstance(found.priority, int) else 0
     user = found.user if isinstance(found.user, str) else ""
     head = bytes(prompt[:16])
     ids = bytes(prompt).count(b",") + 1 if head.startswith(b"[") and head[1:].lstrip(b" [\n")[:1].isdigit() else 0

@@ -1,34 +1,25 @@
 """A client's connection: parses requests within limits, answers them one after another."""
 
 import asyncio
+import socket
+import struct
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httptools
 
 from shadowprice.router.head import Headers, error_response
+from shadowprice.router.request import Request, origin_form
 
 if TYPE_CHECKING:
     from shadowprice.router.router import Router
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 MOST_PIPELINED = 16
-
-
-@dataclass(slots=True)
-class Request:
-    """A request as it came. path: the target up to '?'. connection: that header's value. body: None where none came."""
-
-    method: bytes
-    target: bytes
-    path: str
-    headers: Headers
-    connection: bytes
-    body: bytes | None
-    keep_alive: bool
-    chunks_allowed: bool
-    begun_s: float
+SMALL_PIECE = 1024  # bytes: smaller pieces of a body are put together at once, an object for each would outweigh them
+LINGER_S = 2.0  # for what a refused client still sends: closed earlier, it would be reset and lose the answer
+REFUSALS = {401: "unauthorized", 408: "too_slow", 413: "too_large", 431: "too_large"}
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 seconds
 
 
 class Client(asyncio.Protocol):
@@ -42,6 +33,7 @@ class Client(asyncio.Protocol):
         self.waiting: deque[Request] = deque()
         self.exchange: Any = None  # answers the request before those waiting
         self.closing = False
+        self.deaf = False  # what comes now is no request: the last one has come
         self.paused = False
         self._new_request()
 
@@ -49,9 +41,10 @@ class Client(asyncio.Protocol):
         self.target = b""
         self.headers: Headers = []
         self.connection = b""
-        self.head_bytes = self.body_bytes = 0
-        self.body: list[bytes] = []
-        self.has_body = self.head_complete = False
+        self.version = ""
+        self.overhead_bytes = self.body_bytes = 0  # overhead: in a row, without any of a body
+        self.body: list[bytes | bytearray] = []
+        self.has_body = self.head_complete = self.expects_continue = False
         self.hosts = 0
         self.refusal: tuple[int, str] | None = None
         self.begun_s = 0.0
@@ -64,41 +57,39 @@ class Client(asyncio.Protocol):
         self.router.clients.add(self)
 
     def data_received(self, data: bytes) -> None:
-        if self.closing:
+        if self.deaf:
             return
         now_s = self.router.clock()
         self.begun_s = self.begun_s or now_s
-        if not self.head_complete:
-            self.head_bytes += len(data)
+        self.overhead_bytes += len(data)
         self._feed(data)
         if self.target:  # of a request that is not whole yet
             self.begun_s = self.begun_s or now_s
-        if self.refusal is None and not self.head_complete and self.head_bytes > self.settings.max_header_size:
-            self.refusal = (431, f"the request's head has over {self.settings.max_header_size} bytes")
-        if self.refusal is not None:
-            self._refuse(*self.refusal)
-        else:
-            self.next()
-            if len(self.waiting) >= MOST_PIPELINED and not self.closing:
-                self.transport.pause_reading()
+        if self.overhead_bytes > self.settings.max_header_size:
+            self._head_too_large()
+        self.deaf = self.deaf or self.refusal is not None
+        self.next()
+        if (self.refusal is not None or len(self.waiting) >= MOST_PIPELINED) and not self.closing:
+            self.transport.pause_reading()
 
-    def _feed(self, data: bytes) -> None:
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:  # not taken up: what follows is the next request
-            self.parser = httptools.HttpRequestParser(self)
-            rest = data[int(upgrade.args[0]) :]
-            if rest and self.refusal is None:
-                self._feed(rest)
-        except httptools.HttpParserError as error:
-            if self.refusal is None:
-                self.refusal = (400, f"the request is not valid HTTP/1.1: {error}")
+    def _feed(self, data: bytes | memoryview) -> None:
+        while data and self.refusal is None:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:  # not taken up: what follows is the next request
+                self.parser = httptools.HttpRequestParser(self)
+                data = memoryview(data)[int(upgrade.args[0]) :]
+            except httptools.HttpParserError as error:
+                if not self.deaf:
+                    self.refusal = self.refusal or (400, f"the request is not valid HTTP/1.1: {error}")
+                return
 
     def eof_received(self) -> bool:
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.closing = True
+        self.closing = self.deaf = True
         self.waiting.clear()
         self.router.clients.discard(self)
         if self.exchange is not None:
@@ -139,49 +130,76 @@ class Client(asyncio.Protocol):
                 self.refusal = self.refusal or (501, f"Transfer-Encoding {value!r}: only chunked is understood")
             elif self.parser.get_http_version() == "1.0":
                 self.refusal = self.refusal or (400, "Transfer-Encoding in an HTTP/1.0 request")
-        elif lower == b"expect" and value.lower() == b"100-continue" and self.refusal is None:
-            self.transport.write(CONTINUE)
+        elif lower == b"expect":
+            self.expects_continue = value.lower() == b"100-continue"
 
     def on_headers_complete(self) -> None:
         self.head_complete = True
-        total = len(self.target) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        if total > self.settings.max_header_size:
-            self.refusal = self.refusal or (431, f"the request's head has over {self.settings.max_header_size} bytes")
-        if self.hosts != 1 and (self.hosts > 1 or self.parser.get_http_version() != "1.0"):
+        most = self.settings.max_header_size
+        if not 0 < self.overhead_bytes <= most:  # more has come in this read than a head may have: what of it is head
+            total = len(self.target) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            if total > most:
+                self._head_too_large()
+        self.overhead_bytes = 0
+        self.version = version = self.parser.get_http_version()
+        if version != "1.1":
+            self._older_or_newer(version)
+        elif self.hosts != 1:
             self.refusal = self.refusal or (400, f"{self.hosts} Host headers; expected one")
-        if self.parser.get_method() == b"CONNECT" or not self.target.startswith((b"/", b"http://", b"https://", b"*")):
-            self.refusal = self.refusal or (400, "the request target is neither a path nor a URL")
+        method = self.parser.get_method()
+        if method in (b"CONNECT", b"TRACE"):  # a tunnel; an echo of headers that are not the client's to see
+            self.refusal = self.refusal or (501, f"the method {method.decode()} is not supported")
+        elif not self.target.startswith(b"/"):
+            changed = origin_form(method, self.target, self.headers)
+            if changed is None:
+                self.refusal = self.refusal or (400, "the request target is neither a path nor a URL")
+            else:
+                self.target, self.headers = changed
         self.refusal = self.refusal or self.router.unauthorized(self.headers, self.target)
+
+    def _older_or_newer(self, version: str) -> None:
+        self.expects_continue = False
+        if version != "1.0":
+            self.refusal = self.refusal or (505, f"HTTP/{version}; expected HTTP/1.1 or HTTP/1.0")
+        elif self.hosts > 1:
+            self.refusal = self.refusal or (400, f"{self.hosts} Host headers; expected at most one")
 
     def on_body(self, body: bytes) -> None:
         self.body_bytes += len(body)
+        self.overhead_bytes = 0
         if self.body_bytes > self.settings.max_payload_size:
             self._too_large()
         elif self.refusal is None:
-            self.body.append(body)
+            if len(body) < SMALL_PIECE and self.body:
+                if type(self.body[-1]) is not bytearray:
+                    self.body.append(bytearray())
+                self.body[-1] += body
+            else:
+                self.body.append(body)
 
     def on_message_complete(self) -> None:
-        if self.refusal is not None:
+        if self.refusal is not None or self.deaf:
             return
-        target = self.target
-        if not target.startswith((b"/", b"*")):  # absolute form: the path is what counts (RFC 9112, section 3.2.2)
-            after = target.find(b"/", target.find(b"//") + 2)
-            target = target[after:] if after > 0 else b"/"
-        version = self.parser.get_http_version()
+        keep_alive = self.parser.should_keep_alive()
+        self.deaf = not keep_alive
         self.waiting.append(
             Request(
                 self.parser.get_method(),
-                target,
-                target.partition(b"?")[0].decode("latin-1"),
+                self.target,
+                self.target.partition(b"?")[0].decode("latin-1"),
                 self.headers,
                 self.connection,
                 b"".join(self.body) if self.has_body else None,
-                self.parser.should_keep_alive(),
-                version != "1.0",
+                keep_alive,
+                self.version != "1.0",
                 self.begun_s,
             )
         )
         self._new_request()
+
+    def _head_too_large(self) -> None:
+        most = self.settings.max_header_size
+        self.refusal = self.refusal or (431, f"the request's head, or what comes with its body, has over {most} bytes")
 
     def _too_large(self) -> None:
         self.refusal = self.refusal or (413, f"the body has over {self.settings.max_payload_size} bytes")
@@ -195,17 +213,28 @@ class Client(asyncio.Protocol):
             if len(self.waiting) == MOST_PIPELINED - 1:
                 self.transport.resume_reading()
             self.router.handle(self, request)
-        if self.exchange is None and not self.waiting:
-            self.since_s = self.router.clock()
+        if self.exchange is None and not self.waiting and not self.closing:
+            self._rest()
+
+    def _rest(self) -> None:
+        """All that has come whole is answered; what has not may be refused or encouraged now."""
+        self.since_s = self.router.clock()
+        if self.refusal is not None:
+            self._refuse(*self.refusal)
+        elif self.expects_continue and self.head_complete:
+            self.expects_continue = False
+            self.transport.write(CONTINUE)
 
     def answered(self, *, keep_alive: bool) -> None:
         """The answer to the current request is written."""
         self.exchange = None
         if keep_alive and not self.router.draining:
+            if self.begun_s:  # the next one has begun: its time runs from here
+                self.begun_s = self.router.clock()
             if self.waiting:
                 self.router.loop.call_soon(self.next)
             else:
-                self.since_s = self.router.clock()
+                self._rest()
         else:
             self.close()
 
@@ -216,36 +245,45 @@ class Client(asyncio.Protocol):
 
     def abort(self) -> None:
         """Reset the connection, so that nobody takes a part of an answer for all of it."""
-        self.closing = True
+        self.closing = self.deaf = True
         self.exchange = None
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and not self.transport.is_closing():
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self.transport.abort()
 
     def close(self) -> None:
         """Close when all is written."""
-        self.closing = True
+        self.closing = self.deaf = True
+        self.since_s = self.router.clock()
         self.transport.close()
 
     def _refuse(self, status: int, message: str) -> None:
-        if (
-            self.exchange is not None or self.waiting
-        ):  # answers in their order: the earlier ones cannot be given any more
-            self.abort()
-            return
-        self.router.count_refusal({401: "unauthorized", 413: "too_large", 431: "too_large"}.get(status, "malformed"))
-        self.respond(error_response(status, message, keep_alive=False), keep_alive=False)
+        """Answer what is no proper request, and hear no more."""
+        self.router.count_refusal(REFUSALS.get(status, "malformed"))
+        self.transport.write(error_response(status, message, keep_alive=False))
+        if self.transport.can_write_eof():
+            self.closing = self.deaf = True
+            self.transport.write_eof()
+            self.transport.resume_reading()
+            self.router.loop.call_later(LINGER_S, self.close)
+        else:
+            self.close()
 
     def late(self) -> None:
         """Tell a sender that is too slow, or close a connection that nobody uses."""
-        if self.begun_s:
-            self.router.count_refusal("too_slow")
-            self.respond(error_response(408, "the request did not come in time", keep_alive=False), keep_alive=False)
+        if self.closing:  # and does not read what is left for it
+            self.abort()
+        elif self.begun_s:
+            self._refuse(408, "the request did not come in time")
         else:
             self.close()
 
     def late_at(self, now_s: float) -> bool:
         """Has a request's sending taken too long, or nothing been asked for too long."""
-        if self.exchange is not None or self.waiting:
+        if self.exchange is not None or (self.waiting and not self.closing):
             return False
-        if self.begun_s:  # a head is to come within header_timeout_s, a body not slower than 1 kB/s after that
+        if self.begun_s and not self.closing:
+            # a head is to come within header_timeout_s, a body not slower than 1 kB/s after that
             return now_s - self.begun_s > self.settings.header_timeout_s + self.body_bytes / 1024
         return now_s - self.since_s > self.settings.idle_timeout_s

@@ -14,7 +14,7 @@ import numpy as np
 from shadowprice.router.exchange import Exchange
 from shadowprice.router.live_worker import PROBING
 from shadowprice.router.queue_order import QueueOrder
-from shadowprice.routing.policies import POLICIES, BuiltIn
+from shadowprice.router.settings import make_policy
 from shadowprice.routing.surface import IntArray, Pending, Workers
 from shadowprice.workload.trace import Ragged
 
@@ -33,7 +33,7 @@ class Dispatcher:
         self.router = router
         self.settings = router.settings
         self.waiting: dict[Exchange, None] = {}  # in order of arrival
-        self.policy: BuiltIn = POLICIES[self.settings.policy]()
+        self.policy = make_policy(self.settings.policy, self.settings)
         self.order = QueueOrder(self.settings.scheduling_policy, self.settings.max_wait_s)
         self.finished: list[int] = []  # output tokens of what ended since the policy was last asked
         self.scheduled = False
@@ -46,8 +46,8 @@ class Dispatcher:
         none = np.zeros(workers, np.int64)
         view = Workers(none, none, none, none, none + 1)
         request = Pending(np.zeros(1), np.ones(1, np.int64), np.full(1, -1, np.int64))
-        for make in {self.policy.name: POLICIES[self.policy.name], "random": POLICIES["random"]}.values():
-            make().assign(request, view, 0.0)
+        for name in {self.policy.name, "random"}:  # who draws is compiled apart
+            make_policy(name, self.settings).assign(request, view, 0.0)
 
     def submit(self, exchange: Exchange) -> None:
         """Give it a worker, in this turn of the event loop if there is room."""
@@ -181,12 +181,25 @@ class Dispatcher:
 
     def _rooms(self, g: int, count: int, fit_in_kv: int) -> int:
         """How many more worker g may be given; of KV an empty one always has enough: it refuses what it cannot hold."""
-        room = (self.settings.max_num_seqs or UNBOUNDED) - count
+        room = self._most_requests() - count
         if fit_in_kv < room:
             room = fit_in_kv if count else max(fit_in_kv, 1)
         if self.router.workers[g].state == PROBING:
             room = min(room, 1 - self.router.workers[g].in_flight)
         return room if room > 0 else 0
+
+    def _most_requests(self) -> int:
+        """At one worker: its slots, and as many more as may become free before the next request could be there.
+
+        Of B slots B / mean output end in a step, give or take the square root: two of these are added.
+        """
+        slots = self.settings.max_num_seqs
+        if slots is None:
+            return UNBOUNDED
+        if self.settings.prefetch is not None:
+            return slots + self.settings.prefetch
+        ends = slots / max(self.order.mean_output, 1.0)
+        return slots + math.ceil(ends + 2 * math.sqrt(ends))
 
     def _free_kv(self, kv_tokens: list[int], waiting_tokens: list[int]) -> list[int]:
         """KV tokens that each worker may still be given."""

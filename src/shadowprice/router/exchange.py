@@ -6,16 +6,21 @@ from typing import TYPE_CHECKING
 from shadowprice.router.body import NOTHING, Asked, usage_of
 from shadowprice.router.head import HOP_BY_HOP, end_to_end, request_head, response_head
 from shadowprice.router.live_worker import LiveWorker
-from shadowprice.router.upstream import Upstream
+from shadowprice.router.upstream import BODILESS, Upstream
 
 if TYPE_CHECKING:
-    from shadowprice.router.client import Client, Request
+    from shadowprice.router.client import Client
+    from shadowprice.router.request import Request
     from shadowprice.router.router import Router
 
-EVENT = b"data: {"
-TAIL = len(EVENT) - 1
-ROLE = re.compile(rb'"delta": ?\{"role": ?"assistant", ?"content": ?(?:""|null)[,}]')  # a chat's first event: no token
+EVENT = b"\ndata: {"  # at the beginning of a line: a token may say the same
+TAIL = 512  # bytes kept of a stream: what is looked for may lie across two reads
+NO_TOKEN = re.compile(rb'"role": ?"assistant", ?"content": ?(?:""|null)')  # of a chat's first event: only who speaks
+NO_CHOICE = re.compile(rb'"choices": ?\[\]')  # of the last event, which holds only the usage
+STALE_S = 1.0  # an idle connection that turns out to be closed does so at once; later, the worker broke it
+DONE = re.compile(rb"^data: ?\[DONE\]|^event: (?:response\.completed|message_stop)", re.MULTILINE)
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
+OF_NO_CONTENT = HOP_BY_HOP | {b"content-length"}
 OF_REQUEST = HOP_BY_HOP | {b"content-length", b"expect"}  # the length is told anew, an expectation is met here
 RETRIED = frozenset((500, 502, 503, 504, 429))  # another worker may do better
 BUSY = frozenset((429, 503))  # an answer of a worker that lives
@@ -55,6 +60,7 @@ class Exchange:
         "tried",
         "upstream",
         "usage",
+        "was_stale",
         "worker",
     )
 
@@ -70,10 +76,10 @@ class Exchange:
         self.row = -1
         self.attempts = self.passes = self.generated = self.status = 0
         self.tried: set[LiveWorker] = set()
-        self.head_sent = self.over = self.event_stream = self.done = False
+        self.head_sent = self.over = self.event_stream = self.done = self.was_stale = False
         self.counts = False  # is its load counted: a request that computes something
         self.framing = b""
-        self.tail = b""
+        self.tail = b"\n"
         self.plain: list[bytes] = []
         self.plain_bytes = 0
         self.usage: tuple[int, int] | None = None
@@ -120,7 +126,7 @@ class Exchange:
         body = request.body
         target = worker.address.path.encode() + request.target if worker.address.path else request.target
         head = request_head(request.method, target, lines, None if body is None else len(body), extra)
-        self.upstream.send(head, body or b"", self)
+        self.upstream.send(head, body or b"", self, only_head=request.method == b"HEAD")
 
     # from the worker
 
@@ -135,6 +141,8 @@ class Exchange:
                 return
             if upstream.status in RETRIED and self.router.retries(self, upstream.status, now_s):
                 return
+            if self.client.paused and not complete:  # by the answer before
+                self.pause()
             head = self._head(upstream, now_s)
         else:
             head = b""
@@ -149,7 +157,9 @@ class Exchange:
         """The connection to the worker broke."""
         now_s = self.router.clock()
         upstream = self.upstream
-        stale = upstream is not None and upstream.used and not upstream.received and not self.head_sent
+        untouched = upstream is not None and upstream.used and not upstream.received and not self.head_sent
+        stale = untouched and not self.was_stale and now_s - self.sent_s < STALE_S
+        self.was_stale |= stale
         self.router.lost(self, reason, now_s, stale=stale)
 
     def _head(self, upstream: Upstream, now_s: float) -> bytes:
@@ -158,11 +168,11 @@ class Exchange:
         self.first_s = now_s
         self.status = status = upstream.status
         self.framing = b""
-        bodiless = status in (204, 304) or self.request.method == b"HEAD"
+        bodiless = upstream.only_head or status in BODILESS
         if not bodiless and not upstream.has_length:
             self.framing = CHUNKED if self.request.chunks_allowed else b"Connection: close\r\n"
-        self.event_stream = upstream.content_type.startswith(b"text/event-stream")
-        lines = end_to_end(upstream.headers, upstream.connection, HOP_BY_HOP)
+        self.event_stream = upstream.content_type.lower().startswith(b"text/event-stream")
+        lines = end_to_end(upstream.headers, upstream.connection, OF_NO_CONTENT if status == 204 else HOP_BY_HOP)
         keep_alive = self.request.keep_alive and (self.framing is CHUNKED or not self.framing)
         framing = self.framing if self.framing is CHUNKED else b""
         if keep_alive and not self.request.chunks_allowed:
@@ -184,19 +194,24 @@ class Exchange:
             if self.plain_bytes <= LARGEST_WITH_USAGE:
                 self.plain += body
             return
-        text = self.tail + (body[0] if len(body) == 1 else b"".join(body))
-        tokens = text.count(EVENT)
+        before = self.tail
+        text = before + (body[0] if len(body) == 1 else b"".join(body))
+        tokens = text.count(EVENT, max(len(before) - len(EVENT) + 1, 0))
         self.tail = text[-TAIL:]
-        if not upstream.framed and b"[DONE]" in text:
+        if self.generated <= 1:
+            tokens -= _ends_after(len(before), NO_TOKEN, text)
+        if not upstream.framed and DONE.search(text):
             self.done = True
         if b'"usage":' in text:
+            tokens -= _ends_after(len(before), NO_CHOICE, text)
             self.usage = usage_of(text) or self.usage
-        if tokens and not self.generated and ROLE.search(text):
-            tokens -= 1
-        if not tokens:
-            return
+        if tokens:
+            self._generated(tokens, now_s)
+
+    def _generated(self, tokens: int, now_s: float) -> None:
+        """So many more tokens; -1 when an event whose beginning came before turns out to hold none."""
         worker = self.worker
-        if self.generated and worker is not None:
+        if self.generated and worker is not None and tokens > 0:
             if worker.metronome is self:
                 worker.note_step((now_s - self.last_s) / tokens)
             elif worker.metronome is None:
@@ -210,7 +225,7 @@ class Exchange:
     def _complete(self, now_s: float) -> None:
         upstream, request = self.upstream, self.request
         assert upstream is not None
-        ends_whole = upstream.framed or not self.event_stream or self.done
+        ends_whole = upstream.framed or not (self.event_stream and self.counts) or self.done
         keep_alive = request.keep_alive and (self.framing is CHUNKED or not self.framing)
         if self.client.paused:
             self.resume()
@@ -240,6 +255,7 @@ class Exchange:
         """The client has caught up."""
         if self.upstream is not None and self.upstream.transport is not None:
             self.upstream.transport.resume_reading()
+            self.last_s = self.router.clock()  # the silence was the client's
 
     def leave_worker(self, *, keep_load: bool = False) -> int:
         """No longer at its worker: its connection is closed, its load off (keep_load: kept, in the row returned)."""
@@ -258,3 +274,8 @@ class Exchange:
         upstream, self.upstream = self.upstream, None
         if upstream is not None:
             upstream.close()
+
+
+def _ends_after(position: int, pattern: re.Pattern[bytes], text: bytes) -> int:
+    """How many matches end after that position."""
+    return sum(found.end() > position for found in pattern.finditer(text))

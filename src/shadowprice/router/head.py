@@ -20,6 +20,7 @@ TYPES = {
     413: "PayloadTooLargeError",
     429: "RateLimitError",
     431: "HeaderTooLargeError",
+    505: "HTTPVersionNotSupportedError",
     501: "NotImplementedError",
     502: "BadGatewayError",
     503: "ServiceUnavailableError",
@@ -30,7 +31,7 @@ TYPES = {
 def end_to_end(headers: Iterable[tuple[bytes, bytes]], connection: bytes, without: frozenset[bytes]) -> Iterable[bytes]:
     """The lines of a head that go on: not those `without`, nor those that the Connection header names."""
     if connection and connection.lower() not in (b"keep-alive", b"close"):
-        without |= {name.strip().lower() for name in connection.split(b",")} - {b"host"}
+        without |= {name.strip().lower() for name in connection.split(b",")} - {b"host", b"content-length"}
     return [b"%b: %b\r\n" % (name, value) for name, value in headers if name.lower() not in without]
 
 

@@ -18,14 +18,14 @@ FAILED_PROBES = 2  # in a row; one is enough when nothing listens
 async def probe(session: aiohttp.ClientSession, url: str, timeout_s: float) -> str:
     """Why the endpoint is not well; empty when it is."""
     try:
-        async with session.get(url, timeout=aiohttp.ClientTimeout(total=timeout_s)) as response:
+        async with session.get(url, timeout=aiohttp.ClientTimeout(total=timeout_s), allow_redirects=False) as response:
             await response.read()
             return f"{url} answers {response.status}" if response.status >= 500 else ""
     except TimeoutError:
         return f"{url} does not answer within {timeout_s:g} s"
     except aiohttp.ClientConnectorError as error:
         return f"nothing listens: {error.os_error.strerror or error}"
-    except (aiohttp.ClientError, OSError) as error:
+    except (aiohttp.ClientError, OSError, ValueError) as error:
         return f"{url}: {error or type(error).__name__}"
 
 
@@ -47,11 +47,16 @@ async def watch_endpoint(router: "Router", session: aiohttp.ClientSession, url: 
                 worker.probe_succeeded(now_s)
             elif not reason:
                 worker.last_sign_s = now_s
-            elif failures >= FAILED_PROBES or reason.startswith("nothing listens"):
+            elif reason.startswith("nothing listens") or (failures >= FAILED_PROBES and _silent(router, worker, now_s)):
                 worker_is_dead(router, worker, reason, now_s)
                 worker.header_rank = None  # what comes back may number otherwise
         router.dispatcher.schedule()
         await asyncio.sleep(settings.health_check_interval_s)
+
+
+def _silent(router: "Router", worker: LiveWorker, now_s: float) -> bool:
+    """Nothing came from it while a probe waited: one that streams tokens is busy, not dead."""
+    return now_s - worker.last_sign_s > router.settings.health_check_timeout_s
 
 
 def workers_at(router: "Router", url: str) -> list[LiveWorker]:

@@ -12,6 +12,7 @@ import shadowprice
 from shadowprice.errors import PolicyError, RouterError
 from shadowprice.router.family import COUNTED, Report
 from shadowprice.router.live_worker import DRAINING, PROBING, UP, LiveWorker
+from shadowprice.router.settings import make_policy
 from shadowprice.routing.policies import POLICIES
 from shadowprice.routing.surface import FloatArray
 
@@ -190,10 +191,10 @@ class LiveControl:
 
     async def set_policy(self, name: str) -> None:
         """Another routing policy from the next decision on. Raises PolicyError."""
-        make = POLICIES.get(name.replace("-", "_"))
-        if make is None:
+        known = name.replace("-", "_")
+        if known not in POLICIES:
             raise PolicyError(f"policy {name!r}: no such routing policy; expected one of {', '.join(POLICIES)}")
-        self.router.dispatcher.policy = make()
+        self.router.dispatcher.policy = make_policy(known, self.router.settings)
         self._tell("set_policy", name=name)
 
     def _tell(self, verb: str, **arguments: Any) -> None:

@@ -78,6 +78,10 @@ class LiveWorker:
         if self.state == PROBING or self.failures >= FAILURES_TO_EJECT:
             self.eject(now_s, reason)
 
+    def forgive(self) -> None:
+        """The failure counted last was not the worker's."""
+        self.failures = max(self.failures - 1, 0)
+
     def eject(self, now_s: float, reason: str) -> None:
         """Give it nothing until its probes succeed again."""
         if self.state == DRAINING:
@@ -101,9 +105,9 @@ class LiveWorker:
 
     def drop_idle(self) -> None:
         """Close the connections that nobody uses."""
-        for upstream in self.idle:
+        idle, self.idle = self.idle, []
+        for upstream in idle:
             upstream.close()
-        self.idle.clear()
 
     def note_step(self, gap_s: float) -> None:
         """A step took so long."""

@@ -11,13 +11,14 @@ from shadowprice.errors import RouterError
 from shadowprice.fleet.step_time import StepTime
 from shadowprice.fleet.worker import Worker
 from shadowprice.router.body import SIZED, WITHOUT_OUTPUT, key_of, prefix_blocks, read_body
-from shadowprice.router.client import Client, Request
+from shadowprice.router.client import Client
 from shadowprice.router.dispatch import Dispatcher
 from shadowprice.router.exchange import BUSY, Exchange
 from shadowprice.router.flight import Flights
 from shadowprice.router.head import Headers, error_response, whole_response
 from shadowprice.router.live_worker import DRAINING, EJECTED, LiveWorker
 from shadowprice.router.prompt_size import PromptSize
+from shadowprice.router.request import Request
 from shadowprice.router.settings import Settings
 from shadowprice.router.statistics import Statistics
 from shadowprice.router.upstream import Upstream
@@ -158,7 +159,7 @@ class Router:
                 _, upstream = await self.loop.create_connection(
                     lambda: Upstream(worker), address.host, address.port, ssl=self._ssl if address.tls else None
                 )
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, ValueError) as error:  # ValueError: a host name that cannot be one
             if exchange.worker is worker and exchange.attempts == attempt:
                 reason = "no connection in time" if isinstance(error, TimeoutError) else f"no connection: {error}"
                 self.lost(exchange, reason, self.clock(), stale=False)
@@ -183,8 +184,11 @@ class Router:
             worker.failed(now_s, f"answered {status}")
         others = any(other.open_at(now_s) and other not in exchange.tried for other in self.workers)
         if exchange.attempts > self.settings.max_retries or not others:
+            if status == 500 and len(exchange.tried) > 1:  # they agree: the request's fault, not theirs
+                for other in exchange.tried:
+                    other.forgive()
             return False
-        self._again(exchange, now_s)
+        self._again(exchange, now_s, penalty=True)
         return True
 
     def lost(self, exchange: Exchange, reason: str, now_s: float, *, stale: bool) -> None:
@@ -200,7 +204,7 @@ class Router:
             exchange.attempts -= stale
             if stale:
                 exchange.tried.discard(worker)
-            self._again(exchange, now_s)
+            self._again(exchange, now_s, penalty=not stale)
         else:
             client, keep_alive = exchange.client, exchange.request.keep_alive
             message = f"{exchange.attempts} workers failed; the last, {worker.name}: {reason}"
@@ -208,12 +212,12 @@ class Router:
             self.ended(exchange, now_s, "finished")
             client.respond(error_response(502, message, keep_alive=keep_alive), keep_alive=keep_alive)
 
-    def _again(self, exchange: Exchange, now_s: float) -> None:
+    def _again(self, exchange: Exchange, now_s: float, *, penalty: bool) -> None:
         worker = exchange.worker
         assert worker is not None
         worker.retries_total += 1
         self.statistics.retries_total += 1
-        self._leave(exchange, now_s, penalty=True)
+        self._leave(exchange, now_s, penalty=penalty)
         self.dispatcher.submit(exchange)
 
     def _leave(self, exchange: Exchange, now_s: float, *, penalty: bool) -> None:
@@ -238,7 +242,7 @@ class Router:
             if exchange.counts and prompt:
                 self.prompt_size.learn(exchange.asked, prompt)
                 exchange.prompt_tokens = prompt
-            exchange.generated = generated
+            exchange.generated = generated or exchange.generated
         if exchange.counts and worker is not None:
             worker.prompt_tokens_total += exchange.prompt_tokens
             worker.generated_tokens_total += exchange.generated

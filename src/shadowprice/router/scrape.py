@@ -5,6 +5,7 @@ more: what it reports beyond our own count, at the moment of the report, is adde
 """
 
 import asyncio
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ import aiohttp
 from shadowprice.router.health import workers_at
 from shadowprice.router.live_worker import LiveWorker
 from shadowprice.router.ranks import engines_in
+
+MOST_REQUESTS, MOST_TOKENS = 1 << 20, 1 << 40  # what a worker reports beyond these is taken as these
 
 if TYPE_CHECKING:
     from shadowprice.router.router import Router
@@ -23,9 +26,9 @@ WAITING = re.compile(LINE % b"num_(?:requests_waiting|queue_reqs)", re.MULTILINE
 USAGE = re.compile(LINE % b"(?:kv_cache_usage_perc|gpu_cache_usage_perc|token_usage)", re.MULTILINE)
 CAPACITY = re.compile(LINE % b"max_total_num_tokens", re.MULTILINE)
 CONFIG = re.compile(rb"^vllm:cache_config_info(\{[^}\n]*\})", re.MULTILINE)
-BLOCKS = re.compile(rb'num_gpu_blocks="(\d+)"')
-BLOCK_SIZE = re.compile(rb'[{,]block_size="(\d+)"')
-ENGINE = re.compile(rb'(?:engine|dp_rank)="(\d+)"')
+BLOCKS = re.compile(rb'num_gpu_blocks="(\d{1,12})"')
+BLOCK_SIZE = re.compile(rb'[{,]block_size="(\d{1,12})"')
+ENGINE = re.compile(rb'[{,](?:engine|dp_rank)="(\d{1,9})"')
 
 
 def read_report(text: bytes, rank: int | None) -> tuple[float | None, float | None, int | None]:
@@ -34,26 +37,38 @@ def read_report(text: bytes, rank: int | None) -> tuple[float | None, float | No
     rank: as the text labels it, or None for all together.
     """
     running, waiting = _value(RUNNING, text, rank), _value(WAITING, text, rank)
-    requests = None if running is None else running + (waiting or 0.0)
-    return requests, _value(USAGE, text, rank), _capacity(text, rank)
+    requests = None if running is None else min(running + (waiting or 0.0), MOST_REQUESTS)
+    usage = _value(USAGE, text, rank, mean=True)
+    return requests, None if usage is None else min(usage, 1.0), _capacity(text, rank)
 
 
-def _value(pattern: re.Pattern[bytes], text: bytes, rank: int | None) -> float | None:
-    """The sample of this rank; the sum of all where no rank is asked for."""
-    found = [(labels, float(value)) for labels, value in pattern.findall(text)]
+def _value(pattern: re.Pattern[bytes], text: bytes, rank: int | None, *, mean: bool = False) -> float | None:
+    """The sample of this rank; the sum (or mean) of all where no rank is asked for. NaN and the like: not known."""
+    found = pattern.findall(text)
     if rank is not None and any(ENGINE.search(labels) for labels, _ in found):
         found = [(labels, value) for labels, value in found if _is_rank(labels, rank)]
-    values = [value for _, value in found if value == value]  # NaN: not known
-    return sum(values) if values else None
+    values = [value for value in (_number(value) for _, value in found) if value is not None]
+    if not values:
+        return None
+    return sum(values) / (len(values) if mean else 1)
+
+
+def _number(text: bytes) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 <= value < math.inf else None
 
 
 def _capacity(text: bytes, rank: int | None) -> int | None:
+    """KV tokens of this rank; of all engines of the endpoint where no rank is asked for."""
+    total = 0
     for labels in CONFIG.findall(text):
         blocks, size = BLOCKS.search(labels), BLOCK_SIZE.search(labels)
         if blocks and size and (rank is None or _is_rank(labels, rank) or ENGINE.search(labels) is None):
-            return int(blocks[1]) * int(size[1]) or None
-    tokens = _value(CAPACITY, text, rank)
-    return int(tokens) if tokens else None
+            total += int(blocks[1]) * int(size[1])
+    return min(total or int(_value(CAPACITY, text, rank) or 0), MOST_TOKENS) or None
 
 
 def _is_rank(labels: bytes, rank: int) -> bool:
@@ -104,6 +119,6 @@ async def watch_metrics(router: "Router", session: aiohttp.ClientSession, url: s
                 if response.status == 200:
                     for worker in workers_at(router, url):
                         take_report(router, worker, text, before.get(worker, (0, 0)))
-        except (aiohttp.ClientError, OSError):
+        except (aiohttp.ClientError, OSError, ValueError):
             pass  # the health probe tells whether it lives
         await asyncio.sleep(router.settings.metrics_interval_s)

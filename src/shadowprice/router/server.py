@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 import gc
 import signal
-import socket
-import ssl
 import sys
 from collections.abc import Coroutine
 from multiprocessing.connection import Connection
@@ -18,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 from aiohttp import web
 
-from shadowprice.errors import RouterError
 from shadowprice.fleet.worker import Worker
 from shadowprice.router import metrics
 from shadowprice.router.account import AccessLog, finished_request
@@ -29,6 +26,7 @@ from shadowprice.router.family import Family, Member, shared_blocks
 from shadowprice.router.flight import Flights, block_numbers
 from shadowprice.router.health import watch_endpoint
 from shadowprice.router.learn_step import fit_steps
+from shadowprice.router.listen import bound, tls
 from shadowprice.router.live_control import LiveControl
 from shadowprice.router.live_worker import DRAINING, UP, ranks_of
 from shadowprice.router.record import Recorder
@@ -36,8 +34,9 @@ from shadowprice.router.router import Router
 from shadowprice.router.scrape import watch_metrics
 from shadowprice.router.settings import Settings
 from shadowprice.router.shadow_runner import ShadowRunner, ShadowSetting
+from shadowprice.router.tracing import Tracer
 from shadowprice.router.watch import TICK_S, tick
-from shadowprice.router.worker_file import read_worker_file
+from shadowprice.router.worker_file import WorkerFile
 
 BACKLOG = 4096
 DEFAULT_SLOTS = 256  # vLLM's max_num_seqs, where none is set
@@ -59,6 +58,8 @@ class Server:
         self.router = Router(settings, self.loop, flights or Flights())
         self.recorder = None if settings.record is None else Recorder(settings.record)
         self.shadow = ShadowRunner() if settings.shadow else None
+        endpoint = settings.otlp_traces_endpoint
+        self.tracer = None if endpoint is None else Tracer(endpoint)
         self.access_log = None if settings.access_log is None else AccessLog(settings.access_log)
         self.family = None if memory is None else Family(self, memory)
         self.member = None if first is None else Member(self, first)
@@ -69,24 +70,26 @@ class Server:
         self._watched: set[str] = set()
         self._listener: asyncio.Server | None = None
         self._admin: web.AppRunner | None = None
-        self._from_file: dict[str, list[str]] = {}  # names of the workers that the worker file asked for, by URL
 
     async def start(self) -> None:
         """Listen. Raises RouterError when an address is taken or a certificate cannot be read."""
         for url in self.settings.worker_urls:
             self.add_worker(url)
         if self.settings.worker_file is not None:
-            await self._follow(Path(self.settings.worker_file))
-            self.run(self._follow_file(Path(self.settings.worker_file)))
+            asked = WorkerFile(Path(self.settings.worker_file), self.control)
+            await asked.apply()
+            self.run(asked.follow())
         if self.recorder is not None or self.shadow is not None or self.member is not None:
             self.router.when_ended.append(self._account)
         if self.access_log is not None:
             self.router.when_ended.append(self.access_log.add)
+        if self.tracer is not None:
+            self.router.when_ended.append(self.tracer.add)
         self.router.own_answers["/metrics"] = self._metrics
-        context = None if self.settings.ssl_certfile is None else _tls(self.settings)
+        context = None if self.settings.ssl_certfile is None else tls(self.settings)
         self.router.dispatcher.warm_up()
         shared = self.settings.processes > 1
-        sock = _bound("--host", self.settings.host, "--port", self.settings.port, shared=shared)
+        sock = bound("--host", self.settings.host, "--port", self.settings.port, shared=shared)
         self._listener = await self.loop.create_server(
             lambda: Client(self.router), sock=sock, ssl=context, backlog=BACKLOG
         )
@@ -104,7 +107,7 @@ class Server:
         settings = self.settings
         self._admin = web.AppRunner(admin_app(self.control, admin_key=settings.admin_api_key), access_log=None)
         await self._admin.setup()
-        sock = _bound("--prometheus-host", settings.prometheus_host, "--prometheus-port", settings.prometheus_port)
+        sock = bound("--prometheus-host", settings.prometheus_host, "--prometheus-port", settings.prometheus_port)
         await web.SockSite(self._admin, sock).start()
 
     @property
@@ -139,29 +142,6 @@ class Server:
             )
         finally:
             self._watched.discard(endpoint)
-
-    async def _follow(self, path: Path) -> None:
-        """Make the workers that the file asked for those that it asks for now. Raises RouterError."""
-        urls = read_worker_file(path)
-        for url in [url for url in self._from_file if url not in urls]:
-            for name in self._from_file.pop(url):
-                with contextlib.suppress(RouterError):  # removed by hand meanwhile
-                    await self.control.remove_worker(name, drain=True)
-        for url in urls:
-            if url not in self._from_file:
-                self._from_file[url] = self.add_worker(url)
-
-    async def _follow_file(self, path: Path) -> None:
-        seen = _stamp(path)
-        while True:
-            await asyncio.sleep(1.0)
-            stamp = _stamp(path)
-            if stamp != seen:
-                seen = stamp
-                try:
-                    await self._follow(path)
-                except RouterError as error:  # what is there now goes on
-                    print(f"warning: {error}; the workers stay as they are", file=sys.stderr, flush=True)
 
     # by the clock
 
@@ -276,43 +256,10 @@ class Server:
             self.shadow.close()
         if self.access_log is not None:
             self.access_log.flush()
+        if self.tracer is not None:
+            await self.loop.run_in_executor(None, self.tracer.close)
         if self.recorder is not None:
             self.recorder.close()
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        about = path.stat()
-    except OSError:
-        return None
-    return about.st_mtime_ns, about.st_size
-
-
-def _bound(host_flag: str, host: str, port_flag: str, port: int, *, shared: bool = False) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if shared:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    try:
-        sock.bind((host, port))
-    except OSError as error:
-        sock.close()
-        reason = error.strerror or error
-        raise RouterError(f"{host_flag} {host} {port_flag} {port}: {reason}; expected a free address") from error
-    sock.setblocking(False)
-    return sock
-
-
-def _tls(settings: Settings) -> ssl.SSLContext:
-    assert settings.ssl_certfile is not None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile)
-    except (OSError, ssl.SSLError) as error:
-        files = f"--ssl-certfile {settings.ssl_certfile} --ssl-keyfile {settings.ssl_keyfile}"
-        raise RouterError(f"{files}: {error}; expected a certificate and its key, PEM") from error
-    return context
 
 
 async def serve(settings: Settings, flights: Flights | None = None, first: Connection | None = None) -> None:

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from shadowprice.errors import PolicyError, RouterError
-from shadowprice.routing.policies import POLICIES
+from shadowprice.routing.policies import POLICIES, BuiltIn
 
 MEBIBYTE = 1 << 20
+WEIGHS_PREFIXES = ("bf_io", "priced_holes")
 
 
 @dataclass(frozen=True)
@@ -16,9 +17,12 @@ class Settings:
     worker_urls: one per worker; each stands for intra_node_data_parallel_size ranks, told apart by the header
     X-data-parallel-rank. max_num_seqs, max_kv_tokens: caps per worker on requests and on KV tokens in flight; what is
     beyond them waits in the router's queue. max_kv_tokens None takes the size that the worker's metrics tell, 0 is no
-    cap. max_concurrent_requests: cap on all requests in flight. queue_size: most requests that wait; queue_timeout_s:
-    longest wait. processes: on one port, see `family.py`.
-    progress_timeout_s: longest silence of a worker towards a request. All times in seconds.
+    cap. prefetch: requests beyond max_num_seqs that may wait at a worker, so that a slot is filled in the step after it
+    is freed; None follows the lengths seen. max_concurrent_requests: cap on all requests in flight. queue_size: most
+    requests that wait; queue_timeout_s: longest wait. processes: on one port, see `family.py`. prefill_kv_tokens: of
+    bf_io and priced_holes, what recomputing a prompt token costs, in KV tokens read by a step; above 0 they weigh
+    cached prefixes against balance. progress_timeout_s: longest silence of a worker towards a request. All times in
+    seconds.
     Raises RouterError when a value is impossible.
     """
 
@@ -39,6 +43,7 @@ class Settings:
     ssl_keyfile: str | None = None
     max_num_seqs: int | None = None
     max_kv_tokens: int | None = None
+    prefetch: int | None = None
     max_concurrent_requests: int | None = None
     queue_size: int = 4096
     queue_timeout_s: float = 60.0
@@ -58,6 +63,8 @@ class Settings:
     drain_timeout_s: float = 180.0
     record: str | None = None
     access_log: str | None = None
+    otlp_traces_endpoint: str | None = None
+    prefill_kv_tokens: float = 0.0
     worker_file: str | None = None
     tokenizer: str | None = None
     shadow: bool = True
@@ -77,16 +84,27 @@ class Settings:
             raise RouterError("--ssl-keyfile is given without --ssl-certfile; expected both")
         if self.policy not in POLICIES:
             raise PolicyError(f"--policy is {self.policy!r}; expected one of {', '.join(POLICIES)}")
+        if self.prefill_kv_tokens and self.policy not in WEIGHS_PREFIXES:
+            expected = " or ".join(WEIGHS_PREFIXES)
+            raise PolicyError(f"--prefill-kv-tokens with --policy {self.policy}; expected {expected}")
         for url in self.worker_urls:
             worker_address(url)
         if any(not key for key in self.api_keys):
             raise RouterError("--api-key is empty; expected a key")
 
 
+def make_policy(name: str, settings: Settings) -> BuiltIn:
+    """The routing policy of that name, with the parameters that are set."""
+    if name in WEIGHS_PREFIXES:
+        return POLICIES[name](prefill_kv_tokens=settings.prefill_kv_tokens)
+    return POLICIES[name]()
+
+
 _LEAST: dict[str, float] = {
     "intra_node_data_parallel_size": 1,
     "max_num_seqs": 1,
     "max_kv_tokens": 0,
+    "prefetch": 0,
     "max_concurrent_requests": 1,
     "queue_size": 0,
     "queue_timeout_s": 0,
@@ -105,6 +123,7 @@ _LEAST: dict[str, float] = {
     "metrics_interval_s": 0.1,
     "drain_timeout_s": 0,
     "processes": 1,
+    "prefill_kv_tokens": 0,
 }
 
 

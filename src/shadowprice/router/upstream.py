@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 
 ONE_WRITE = 65536  # bytes of a body that are rather copied than written by themselves
+MOST_OVERHEAD = 1 << 18  # bytes of a head, or of trailers and chunk extensions in a row
+BODILESS = frozenset((204, 304))
 
 
 class Listener(Protocol):
@@ -36,20 +38,24 @@ class Upstream(asyncio.Protocol):
         self._new_response()
 
     def _new_response(self) -> None:
-        self.status = 0
+        self.status = self.overhead_bytes = 0
         self.headers: Headers = []
         self.connection = self.content_type = b""
         self.framed = False  # has Content-Length or chunks: else its end is the connection's
         self.head_complete = self.complete = self.keep_alive = self.has_length = False
+        self.only_head = False  # asked for with HEAD
         self.received = False
         self.body: list[bytes] = []
 
-    def send(self, head: bytes, body: bytes, listener: Listener) -> None:
-        """Send a request; the listener hears of the response."""
+    def send(self, head: bytes, body: bytes, listener: Listener, *, only_head: bool) -> None:
+        """Send a request; the listener hears of the response. only_head: it is a HEAD request."""
         assert self.transport is not None
         self.listener = listener
+        if self.only_head:  # the parser still waits for the body that the head announced
+            self.parser = httptools.HttpResponseParser(self)
         if self.complete or self.received:
             self._new_response()
+        self.only_head = only_head
         self.transport.write(head + body if len(body) <= ONE_WRITE else head)
         if len(body) > ONE_WRITE:
             self.transport.write(body)
@@ -61,16 +67,23 @@ class Upstream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self.listener is None:  # nobody asked: not a worker's answer
+            self._forget()
             self.close()
             return
         self.received = True
+        self.overhead_bytes += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._lose("the worker switched protocols")
             return
         except httptools.HttpParserError as error:
-            self._lose(f"the worker's answer is not HTTP: {error}")
+            if not self.complete:
+                self._lose(f"the worker's answer is not HTTP: {error.__context__ or error}")
+                return
+            self.keep_alive = False  # what follows the answer is none
+        if self.overhead_bytes > MOST_OVERHEAD and not self.complete:
+            self._lose(f"the worker's answer has over {MOST_OVERHEAD} bytes of head or trailers")
             return
         if not self.head_complete:
             return
@@ -86,8 +99,7 @@ class Upstream(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
-        if self in self.worker.idle:
-            self.worker.idle.remove(self)
+        self._forget()
         listener, self.listener = self.listener, None
         if listener is None:
             return
@@ -105,6 +117,10 @@ class Upstream(asyncio.Protocol):
 
     # httptools
 
+    def on_message_begin(self) -> None:
+        if self.complete:  # more than was asked for: not to be trusted with another request
+            self.keep_alive = False
+
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.head_complete:  # trailers stay here
             self.headers.append((name, value))
@@ -113,22 +129,36 @@ class Upstream(asyncio.Protocol):
                 self.framed = self.has_length = True
             elif lower == b"transfer-encoding":
                 self.framed = True
+                if value.lower() != b"chunked":
+                    raise ValueError(f"Transfer-Encoding {value!r}; expected chunked")
             elif lower == b"content-type":
                 self.content_type = value
             elif lower == b"connection":
                 self.connection = self.connection + b"," + value if self.connection else value
 
     def on_headers_complete(self) -> None:
+        if self.complete:
+            return
         self.status = self.parser.get_status_code()
-        if self.status >= 200:
-            self.head_complete = True
-            self.framed |= self.status in (204, 304)
+        if self.status < 200:  # an interim response: the real one follows
+            return
+        self.head_complete = True
+        self.overhead_bytes = 0
+        if self.only_head or self.status in BODILESS:
+            self.framed = self.complete = True
+            self.keep_alive = self.parser.should_keep_alive()
 
     def on_body(self, body: bytes) -> None:
-        self.body.append(body)
+        if self.complete:
+            self.keep_alive = False
+        else:
+            self.overhead_bytes = 0
+            self.body.append(body)
 
     def on_message_complete(self) -> None:
-        if self.status < 200:  # an interim response: the real one follows
+        if self.complete:
+            return
+        if self.status < 200:
             self.headers = []
             self.connection = self.content_type = b""
             self.framed = self.has_length = False
@@ -148,6 +178,11 @@ class Upstream(asyncio.Protocol):
         self.listener = None
         if self.transport is not None:
             self.transport.abort()
+
+    def _forget(self) -> None:
+        """Nobody may take it from the idle ones."""
+        if self in self.worker.idle:
+            self.worker.idle.remove(self)
 
     def _lose(self, reason: str) -> None:
         listener, self.listener = self.listener, None

@@ -1,8 +1,12 @@
 """A file of worker URLs, one per line, that is followed while the router runs."""
 
+import asyncio
+import contextlib
+import sys
 from pathlib import Path
 
 from shadowprice.errors import RouterError
+from shadowprice.router.control import Control
 from shadowprice.router.settings import worker_address
 
 
@@ -24,3 +28,44 @@ def read_worker_file(path: Path) -> list[str]:
     if len(set(urls)) < len(urls):
         raise RouterError(f"{path}: a URL stands there twice; expected each once")
     return urls
+
+
+class WorkerFile:
+    """The workers that a file asks for, kept served; those that came otherwise are let be."""
+
+    def __init__(self, path: Path, control: Control) -> None:
+        self.path = path
+        self.control = control
+        self._served: dict[str, list[str]] = {}  # names of the workers, by URL
+
+    async def apply(self) -> None:
+        """Add what the file asks for, remove what it asks for no more. Raises RouterError."""
+        urls = read_worker_file(self.path)
+        for url in [url for url in self._served if url not in urls]:
+            for name in self._served.pop(url):
+                with contextlib.suppress(RouterError):  # removed by hand meanwhile
+                    await self.control.remove_worker(name, drain=True)
+        for url in urls:
+            if url not in self._served:
+                self._served[url] = await self.control.add_worker(url)
+
+    async def follow(self) -> None:
+        """Apply it again whenever it changes; what cannot be read changes nothing, and is said."""
+        seen = _stamp(self.path)
+        while True:
+            await asyncio.sleep(1.0)
+            stamp = _stamp(self.path)
+            if stamp != seen:
+                seen = stamp
+                try:
+                    await self.apply()
+                except RouterError as error:
+                    print(f"warning: {error}; the workers stay as they are", file=sys.stderr, flush=True)
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_mtime_ns, about.st_size

@@ -340,11 +340,11 @@ def admit(requests, rules, run, batch, budget, ranking, ranked):
             return NO_MEMORY
         if not passes_gate(requests, rules, run, batch, r):
             return RETRY if rules.gate == LOOK_AHEAD else NO_MEMORY
-        tokens = min(context(requests, r), budget)
+        tokens = min(context(requests, r) - requests[r].computed, budget)
         if rules.gate == LOOK_AHEAD:
             insert_by_finish(requests, run, batch, r)
         requests[r].status = RUNNING
-        requests[r].held = blocks(tokens, rules.block_size)
+        requests[r].held = blocks(requests[r].computed + tokens, rules.block_size)  # computed: elsewhere, and sent here
         run.free_blocks -= requests[r].held
         batch[run.n_running].id = r
         batch[run.n_running].tokens = tokens

@@ -1,0 +1,218 @@
+"""The C programs of the router benchmarks, the processes they and the routers run in, and what those cost.
+
+workers.c: mock inference workers; load.c: the load generator. Both are compiled at run time into build/router.
+Everything listens and connects on the loopback address only.
+"""
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+BUILD = ROOT / "build" / "router"
+SOURCES = {
+    "workers": ("workers.c", "worker_answers.c", "worker_requests.c", "worker_steps.c"),
+    "load": ("load.c", "load_answer.c", "load_sample.c"),
+}
+
+Row = dict[str, Any]
+
+
+class BenchError(Exception):
+    """The benchmark cannot run here, or something it started did not do what it must."""
+
+
+def compiler() -> str | None:
+    """The C compiler found here, if any."""
+    return shutil.which(os.environ.get("CC", "cc"))
+
+
+def program(name: str) -> Path:
+    """The compiled program, built first when a source is newer. Raises BenchError without a compiler."""
+    target = BUILD / name
+    newest = max(path.stat().st_mtime for path in (*HERE.glob("*.c"), *HERE.glob("*.h")))
+    if target.exists() and target.stat().st_mtime >= newest:
+        return target
+    cc = compiler()
+    if not cc:
+        raise BenchError("no C compiler: install cc or name one in CC")
+    BUILD.mkdir(parents=True, exist_ok=True)
+    fresh = BUILD / f"{name}.{os.getpid()}"  # renamed when whole: another process may be building the same
+    sources = [str(HERE / source) for source in SOURCES[name]]
+    done = subprocess.run([cc, "-O2", "-Wall", "-o", str(fresh), *sources, "-lm"], capture_output=True, text=True)
+    if done.returncode:
+        raise BenchError(f"{name} does not compile: {done.stderr.strip()}")
+    fresh.rename(target)
+    return target
+
+
+def free_ports(count: int) -> int:
+    """The first of `count` consecutive ports that nobody listens on, below the range the kernel gives to clients."""
+    for _ in range(200):
+        first = random.randrange(15_000, 32_000 - count)
+        with contextlib.ExitStack() as held:
+            try:
+                for port in range(first, first + count):
+                    held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return first
+    raise BenchError(f"no {count} consecutive free ports between 15000 and 32000")
+
+
+def options(settings: Row) -> list[str]:
+    """Settings as command-line options: True is a bare flag, None and False are left out."""
+    words: list[str] = []
+    for name, value in settings.items():
+        if value is None or value is False:
+            continue
+        words.append("--" + name.replace("_", "-"))
+        if value is not True:
+            words.append(str(value))
+    return words
+
+
+def start(command: Sequence[str | Path], core: int | None = None, log: Path | None = None) -> subprocess.Popen[str]:
+    """A process, held to one core where `core` is given, its output in `log` or nowhere."""
+
+    def to_core() -> None:
+        if core is not None and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {core})
+
+    out = log.open("w") if log else subprocess.DEVNULL
+    try:
+        return subprocess.Popen(
+            [str(part) for part in command], stdout=out, stderr=subprocess.STDOUT, text=True, preexec_fn=to_core
+        )
+    finally:
+        if log:
+            out.close()
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """End the process, at once if need be."""
+    process.terminate()
+    try:
+        process.wait(3)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str | Path], core: int | None = None, log: Path | None = None) -> Iterator[Any]:
+    """A process for the length of a block."""
+    process = start(command, core, log)
+    try:
+        yield process
+    finally:
+        stop(process)
+
+
+def workers_command(port: int, **settings: Any) -> list[str | Path]:
+    """The command line of mock workers from `port` on; settings: the options of workers.c."""
+    return [program("workers"), *options({"port": port, **settings})]
+
+
+@contextlib.contextmanager
+def mock_workers(count: int, core: int | None = None, **settings: Any) -> Iterator[list[str]]:
+    """`count` mock workers in one process for the length of a block; their URLs."""
+    first = free_ports(count)
+    with running(workers_command(first, count=count, **settings), core):
+        urls = [f"http://127.0.0.1:{port}" for port in range(first, first + count)]
+        wait_for(lambda: get(urls[-1] + "/health"), 5, "the mock workers")
+        yield urls
+
+
+def load_command(port: int, core: int | None = None, **settings: Any) -> list[str]:
+    """The command line of the load generator; settings: the options of load.c."""
+    hold = ["taskset", "-c", str(core)] if core is not None and shutil.which("taskset") else []
+    return [*hold, str(program("load")), *options({"port": port, **settings})]
+
+
+def load(port: int, core: int | None = None, **settings: Any) -> Row:
+    """Run the load generator to its end; the object it prints."""
+    return finished_load(start_load(port, core, **settings))
+
+
+def start_load(port: int, core: int | None = None, **settings: Any) -> "subprocess.Popen[str]":
+    """The load generator as a running process, whose result `finished_load` waits for."""
+    return subprocess.Popen(load_command(port, core, **settings), stdout=subprocess.PIPE, text=True)
+
+
+def finished_load(process: "subprocess.Popen[str]") -> Row:
+    """What the load generator printed. Raises BenchError when it failed."""
+    out, _ = process.communicate()
+    if process.returncode:
+        raise BenchError(f"the load generator ended with exit code {process.returncode}")
+    result: Row = json.loads(out)
+    return result
+
+
+def get(url: str, timeout_s: float = 2) -> bytes:
+    """The body of a GET. Raises OSError when there is no answer with status 200."""
+    with urllib.request.urlopen(url, timeout=timeout_s) as answer:
+        body: bytes = answer.read()
+        return body
+
+
+def stats(url: str) -> Row:
+    """A mock worker's counters."""
+    counters: Row = json.loads(get(url + "/stats"))
+    return counters
+
+
+def wait_for(attempt: Any, seconds: float, what: str) -> float:
+    """Call `attempt` until it raises no OSError and does not answer False; seconds it took.
+
+    Raises BenchError after `seconds`.
+    """
+    began = time.monotonic()
+    while True:
+        try:
+            if attempt() is not False:
+                return time.monotonic() - began
+        except OSError:
+            pass
+        if time.monotonic() - began > seconds:
+            raise BenchError(f"{what}: not ready within {seconds:g} s")
+        time.sleep(0.02)
+
+
+def family(pid: int) -> list[int]:
+    """The process and all its descendants that live now."""
+    found = [pid]
+    for one in found:
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{one}/task").iterdir():
+                found += [int(child) for child in (task / "children").read_text().split()]
+    return found
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds that the process, its threads and its children that live have taken, to the nanosecond."""
+    total = 0
+    for one in family(pid):
+        for task in Path(f"/proc/{one}/task").iterdir():
+            with contextlib.suppress(OSError):
+                total += int((task / "schedstat").read_text().split()[0])
+    return total / 1e9
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory of the process and its descendants."""
+    pages = 0
+    for one in family(pid):
+        with contextlib.suppress(OSError):
+            pages += int(Path(f"/proc/{one}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,86 @@
+"""Disaggregation: prefill and decode together or apart, by goodput within latency limits (docs/disaggregation.md)."""
+
+import math
+import time
+
+from shadowprice.audit.case import Case
+from shadowprice.audit.finding import Finding
+from shadowprice.audit.words import number, percent, plural, seconds, worker_limits
+from shadowprice.certificate import Certificate
+from shadowprice.disaggregation import Link, goodput_bound
+from shadowprice.fleet.fleet import Fleet
+from shadowprice.scheduling.policies import fcfs
+from shadowprice.simulate.pools_study import Design, Outcome, Setting, chunks, goodput
+
+BANDWIDTH_BYTES_PER_S = 50e9  # out of one prefill worker: 400 Gbit/s
+WORTH_CHANGING = 0.02
+
+
+def certify(case: Case) -> Finding | None:
+    """Goodput of the fleet as it is, at its best chunk size, and at its best split; None without limits, or alone.
+
+    The goodput does not depend on the case's load: it is the highest rate of such arrivals within the limits.
+    """
+    if case.slo is None or case.fleet.workers == 1 or case.load is None:
+        return None
+    fleet, worker = case.fleet, case.fleet.worker
+    link = link_of(fleet)
+    setting = Setting(case.trace, worker, fleet.workers, link, fcfs())
+    started = time.perf_counter()
+    bound = goodput_bound(setting.problem(case.slo)).rate_per_s
+    bound_s = time.perf_counter() - started
+    best: dict[str, Outcome] = {}
+    took_s = {}
+    for name, designs in (
+        ("together", [Design(0, worker.max_num_batched_tokens)]),
+        ("best chunk", [Design(0, size) for size in chunks(worker)]),
+        ("best split", [Design(x, worker.max_num_batched_tokens) for x in range(1, fleet.workers)]),
+    ):
+        started = time.perf_counter()
+        best[name] = max((goodput(setting, case.slo, design) for design in designs), key=lambda found: found.rate_per_s)
+        took_s[name] = time.perf_counter() - started
+    winner = max(best, key=lambda name: best[name].rate_per_s)
+    limits = (("TTFT", case.slo.ttft_s), ("TPOT", case.slo.tpot_s))
+    asked = " and ".join(f"{name} {seconds(limit)}" for name, limit in limits if math.isfinite(limit))
+    certificates = tuple(
+        Certificate(
+            decision="disaggregation",
+            objective=f"highest rate with {percent(case.slo.attainment)} within {asked}",
+            unit="requests/s",
+            sense="gain",
+            policy=name,
+            value=found.rate_per_s,
+            bound=bound,
+            bound_method="work per request, decoding priced at the TPOT limit (docs/disaggregation.md)",
+            model=f"vLLM V1 without prefix cache, {_link_words(link)}; {plural(fleet.workers, 'worker')}, "
+            f"{worker_limits(fleet)}",
+            seconds=bound_s + took_s[name],
+            load=case.load,
+            advice=_advice(name, winner, best, fleet.workers),
+        )
+        for name, found in best.items()
+    )
+    return Finding("disaggregation", case, certificates, "together", winner)
+
+
+def link_of(fleet: Fleet) -> Link | None:
+    """400 Gbit/s out of each worker for the KV of the fleet's model; free where it names none."""
+    if fleet.model is None:
+        return None
+    return Link(fleet.model.kv_bytes_per_token(fleet.kv_cache_dtype), BANDWIDTH_BYTES_PER_S)
+
+
+def _link_words(link: Link | None) -> str:
+    return "KV sent for free" if link is None else f"KV sent at {number(link.bandwidth_bytes_per_s / 1e9)} GB/s"
+
+
+def _advice(name: str, winner: str, best: dict[str, Outcome], workers: int) -> str:
+    """What to run instead of the design `name`."""
+    here, there = best[name], best[winner]
+    if there.rate_per_s <= here.rate_per_s * (1 + WORTH_CHANGING):
+        return f"Keep it: no design is {percent(WORTH_CHANGING)} better."
+    x = there.design.prefill_workers
+    how = f"Set max_num_batched_tokens to {there.design.chunk_tokens:,}"
+    if x > 0:
+        how = f"Let {plural(x, 'worker')} prefill and {workers - x} decode"
+    return f"{how}: {number(there.rate_per_s)} instead of {number(here.rate_per_s)} requests/s."

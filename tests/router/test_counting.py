@@ -1,0 +1,206 @@
+"""What the router knows of the load: exact, however the stream is cut, and none left when all is over."""
+
+import asyncio
+import json
+import random
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shadowprice.router.body import Asked
+from shadowprice.router.exchange import Exchange
+from shadowprice.router.prompt_size import PromptSize
+from tests.router.live import GET, RawClient, ask, nothing_left, post, routed, run, streamed, until
+from tests.router.scripted_worker import (
+    DONE,
+    LAST_CHUNK,
+    STREAM_HEAD,
+    TOKEN,
+    Call,
+    answers,
+    chunk,
+    completion,
+    resets_after,
+    scripted,
+    stops_after,
+    whole,
+)
+
+ROLE = {"index": 0, "delta": {"role": "assistant", "content": ""}}
+SAYS = 'it says "usage": {"prompt_tokens": 9} and data: { and [DONE]'
+
+
+def chat(tokens: int, *, compact: bool, usage: bool) -> bytes:
+    """A chat's event stream as vLLM writes it: who speaks, the tokens, the usage, the end."""
+    events: list[dict[str, Any]] = [{"choices": [ROLE]}]
+    events += [{"choices": [{"index": 0, "delta": {"content": SAYS}}], "usage": None} for _ in range(tokens)]
+    if usage:
+        events.append({"choices": [], "usage": {"prompt_tokens": 31, "total_tokens": 99, "completion_tokens": 68}})
+    separators = (",", ":") if compact else (", ", ": ")
+    return b"".join(f"data: {json.dumps(event, separators=separators)}\n\n".encode() for event in events) + DONE
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 8), st.booleans(), st.booleans(), st.lists(st.integers(1, 400), max_size=60))
+def test_tokens_are_counted_whatever_the_cuts(tokens: int, compact: bool, usage: bool, cuts: list[int]) -> None:
+    generated = [0]
+    router: Any = SimpleNamespace(flights=SimpleNamespace(generated=generated))
+    exchange = Exchange(router, SimpleNamespace(), SimpleNamespace(), 0.0)  # type: ignore[arg-type]
+    exchange.counts = exchange.event_stream = True
+    exchange.row = 0
+    text = chat(tokens, compact=compact, usage=usage)
+    upstream: Any = SimpleNamespace(framed=False)
+    for size in [*cuts, len(text)]:
+        piece, text = text[:size], text[size:]
+        if piece:
+            assert not exchange.done or piece in b"data: [DONE]\n\n"
+            exchange._count(upstream, [piece], 1.0)
+    assert exchange.generated == tokens and generated[0] == tokens
+    assert exchange.done
+    assert exchange.usage == ((31, 68) if usage else None)
+
+
+def test_a_prompt_is_sized_by_its_ids_or_by_bytes_at_the_ratio_that_usage_taught() -> None:
+    async def work() -> None:
+        async with scripted(answers(completion(prompt_tokens=1000))) as worker, routed(worker) as server:
+            size = server.router.prompt_size
+            assert size.tokens(Asked(memoryview(b"x" * 400), 0, False, 0, "")) == 100
+            for _ in range(80):
+                assert (await ask(server, post(b'{"prompt":"%b"}' % (b"a" * 1998)))).status == 200
+            assert size.bytes_per_token == pytest.approx(2.0, rel=0.1)
+            assert size.tokens(Asked(memoryview(b"x" * 400), 7, False, 0, "")) == 7
+            total = server.router.workers[0]
+            assert (total.prompt_tokens_total, total.generated_tokens_total) == (80_000, 240)
+
+    run(work())
+
+
+def test_ids_do_not_teach_and_a_learned_ratio_stays_finite() -> None:
+    size = PromptSize(None)
+    before = size.bytes_per_token
+    size.learn(Asked(memoryview(b"[1,2]"), 2, False, 0, ""), 2)
+    size.learn(Asked(memoryview(b""), 0, False, 0, ""), 50)
+    assert size.bytes_per_token == before
+    size.learn(Asked(memoryview(b"x"), 0, False, 0, ""), 10**12)
+    assert size.tokens(Asked(memoryview(b"x" * 10**6), 0, False, 0, "")) >= 1
+
+
+def test_the_load_of_a_worker_follows_its_streams() -> None:
+    async def answer(call: Call) -> None:
+        await call.send(STREAM_HEAD)
+        for _ in range(3):
+            await go.acquire()
+            await call.send(chunk(TOKEN))
+        await go.acquire()
+        await call.send(chunk(DONE) + LAST_CHUNK)
+
+    go = asyncio.Semaphore(0)
+
+    async def work() -> None:
+        async with scripted(answer) as worker, routed(worker) as server:
+            client = await RawClient.to(server)
+            await client.send(post(b'{"prompt":[1,2,3,4,5],"stream":true}'))
+
+            def load() -> tuple[int, int, int, int]:
+                return server.router.flights.loads(1)[0]
+
+            await until(lambda: load() == (0, 1, 0, 5))
+            for generated in (1, 2, 3):
+                go.release()
+                await until(lambda: load() == (1, 0, 5 + generated, 0))  # noqa: B023
+            go.release()
+            assert (await client.response()).whole
+            await until(lambda: load() == (0, 0, 0, 0))
+
+    run(work())
+
+
+BODIES = [
+    b'{"prompt":' + b"[" * 100_000,
+    b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    b'{"user":"\xff\xfe"}',
+    b'{"user":"\\ud800"}',
+    b'{"priority":' + b"9" * 400 + b"}",
+    b'{"priority":-1e308,"stream":1,"user":[],"prompt":null}',
+    b'{"prompt":[' + b"1," * 5000 + b"1]}",
+    b"\x00\xff",
+    b"",
+    b"[]",
+]
+
+
+@pytest.mark.parametrize("order", ["fcfs", "priority"])
+def test_any_body_goes_to_the_worker(order: str) -> None:
+    async def work() -> None:
+        async with (
+            scripted(answers(whole(b"ok"))) as worker,
+            routed(worker, scheduling_policy=order, max_num_seqs=1) as server,
+        ):
+            got = await asyncio.gather(*(ask(server, post(body)) for body in BODIES * 2))
+            assert all(one.status == 200 for one in got)
+            assert sorted(call.body for call in worker.calls) == sorted(BODIES * 2)
+
+    run(work())
+
+
+ENDINGS = {
+    b"/v1/completions": answers(completion()),
+    b"/v1/chat/completions": answers(STREAM_HEAD + chunk(TOKEN) + chunk(DONE) + LAST_CHUNK),
+    b"/v1/responses": resets_after(STREAM_HEAD + chunk(TOKEN)),
+    b"/v1/messages": resets_after(b""),
+    b"/v1/embeddings": answers(whole(b"{}", "500 Oh")),
+    b"/v1/rerank": answers(whole(b"{}", "503 Busy")),
+    b"/v1/score": answers(b"nonsense\r\n\r\n"),
+    b"/generate": stops_after(STREAM_HEAD + chunk(TOKEN)),
+    b"/pooling": stops_after(b""),
+    b"/v1/other": answers(whole(b"x")),
+}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_left_of_any_mix_of_endings(seed: int) -> None:
+    random_ = random.Random(seed)
+
+    async def answer(call: Call) -> None:
+        await ENDINGS[call.target](call)
+
+    async def one(server: Any) -> None:
+        path = random_.choice(list(ENDINGS))
+        client = await RawClient.to(server)
+        await client.send(post(b'{"prompt":"abc"}', path) if random_.random() < 0.9 else GET.replace(b"/v1/x", path))
+        if random_.random() < 0.3:
+            await asyncio.sleep(random_.random() * 0.05)
+        else:
+            await client.response()
+        client.leave()
+
+    async def work() -> None:
+        async with scripted(answer) as first, scripted(answer) as second:
+            caps = {"max_num_seqs": 3, "queue_size": 5, "progress_timeout_s": 0.1, "queue_timeout_s": 0.4}
+            async with routed(first, second, request_timeout_s=0.6, max_retries=1, **caps) as server:
+                await asyncio.gather(*(one(server) for _ in range(150)))
+                await until(lambda: nothing_left(server) and not server.router.clients)
+                await until(lambda: len(server.router.flights) == 0)  # what failed counts a little longer
+                assert {worker.in_flight for worker in server.router.workers} == {0}
+
+    run(work())
+
+
+def test_a_stream_tells_the_step_time() -> None:
+    async def answer(call: Call) -> None:
+        await call.send(STREAM_HEAD)
+        for _ in range(40):
+            await call.send(chunk(TOKEN))
+            await asyncio.sleep(0.01)
+        await call.send(LAST_CHUNK)
+
+    async def work() -> None:
+        async with scripted(answer) as worker, routed(worker) as server:
+            await ask(server, streamed())
+            step_s = server.router.workers[0].step_time_s
+            assert step_s is not None and 0.005 < step_s < 1
+
+    run(work())
