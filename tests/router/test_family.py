@@ -86,7 +86,7 @@ async def ask(url: str) -> int:
 
 async def everything() -> None:
     answers = asyncio.Event()
-    flags = ("--processes", "2", "--max-num-seqs", "3", "--prefetch", "0", "--no-shadow")
+    flags = ("--processes", "2", "--max-num-seqs", "3", "--no-shadow")
     async with (
         slow_worker(answers) as one,
         slow_worker(answers) as two,

@@ -67,10 +67,6 @@ def route(
     max_kv_tokens: Annotated[
         int | None, _option("Most KV tokens at one worker; by default what its metrics tell, 0 for no cap.", LIMITS)
     ] = None,
-    prefetch: Annotated[
-        int | None,
-        _option("Requests beyond --max-num-seqs that may wait at a worker; by default from lengths seen.", LIMITS),
-    ] = None,
     max_concurrent_requests: Annotated[
         int | None, _option("Most requests at all workers together; the rest wait here.", LIMITS)
     ] = None,
@@ -136,7 +132,6 @@ def route(
             ssl_keyfile=ssl_keyfile,
             max_num_seqs=max_num_seqs,
             max_kv_tokens=max_kv_tokens,
-            prefetch=prefetch,
             max_concurrent_requests=max_concurrent_requests,
             queue_size=queue_size,
             queue_timeout_s=queue_timeout_secs,

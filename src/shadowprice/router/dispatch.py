@@ -181,25 +181,12 @@ class Dispatcher:
 
     def _rooms(self, g: int, count: int, fit_in_kv: int) -> int:
         """How many more worker g may be given; of KV an empty one always has enough: it refuses what it cannot hold."""
-        room = self._most_requests() - count
+        room = (self.settings.max_num_seqs or UNBOUNDED) - count
         if fit_in_kv < room:
             room = fit_in_kv if count else max(fit_in_kv, 1)
         if self.router.workers[g].state == PROBING:
             room = min(room, 1 - self.router.workers[g].in_flight)
         return room if room > 0 else 0
-
-    def _most_requests(self) -> int:
-        """At one worker: its slots, and as many more as may become free before the next request could be there.
-
-        Of B slots B / mean output end in a step, give or take the square root: two of these are added.
-        """
-        slots = self.settings.max_num_seqs
-        if slots is None:
-            return UNBOUNDED
-        if self.settings.prefetch is not None:
-            return slots + self.settings.prefetch
-        ends = slots / max(self.order.mean_output, 1.0)
-        return slots + math.ceil(ends + 2 * math.sqrt(ends))
 
     def _free_kv(self, kv_tokens: list[int], waiting_tokens: list[int]) -> list[int]:
         """KV tokens that each worker may still be given."""

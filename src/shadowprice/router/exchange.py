@@ -146,6 +146,8 @@ class Exchange:
             if self.client.paused and not complete:  # by the answer before
                 self.pause()
             head = self._head(upstream, now_s)
+            if self.asked.stream and self.sent_s > worker.newest_begun_s:
+                worker.newest_begun_s = self.sent_s
         else:
             head = b""
         if body and self.counts:

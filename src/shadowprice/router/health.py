@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from shadowprice.router.live_worker import LiveWorker
+from shadowprice.router.ranks import TRIES, number_ranks
 from shadowprice.router.watch import worker_is_dead
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ async def probe(session: aiohttp.ClientSession, url: str, timeout_s: float) -> s
 async def watch_endpoint(router: "Router", session: aiohttp.ClientSession, url: str) -> None:
     """Probe as long as the router has workers there."""
     settings = router.settings
-    failures = 0
+    failures = asked = 0
     while True:
         here = workers_at(router, url)
         if not here:
@@ -39,11 +40,16 @@ async def watch_endpoint(router: "Router", session: aiohttp.ClientSession, url: 
         reason = await probe(session, url + settings.health_check_endpoint, settings.health_check_timeout_s)
         now_s = router.clock()
         failures = failures + 1 if reason else 0
+        asked = 0 if reason else asked + 1
+        numbered = not reason and await number_ranks(router, session, here, last_try=asked >= TRIES)
         for worker in here:
-            if not reason:
+            if numbered:
                 worker.probe_succeeded(now_s)
+            elif not reason:
+                worker.last_sign_s = now_s
             elif reason.startswith("nothing listens") or (failures >= FAILED_PROBES and _silent(router, worker, now_s)):
                 worker_is_dead(router, worker, reason, now_s)
+                worker.header_rank = None  # what comes back may number otherwise
         router.dispatcher.schedule()
         await asyncio.sleep(settings.health_check_interval_s)
 

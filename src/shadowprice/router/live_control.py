@@ -97,7 +97,7 @@ class LiveControl:
         return {
             "name": worker.name,
             "state": worker.state,
-            "state_reason": worker.reason,
+            "state_reason": worker.reason or worker.rank_note,
             "running": running,
             "waiting": waiting + worker.foreign_requests,
             "kv_tokens": kv + waiting_kv + worker.foreign_kv_tokens,

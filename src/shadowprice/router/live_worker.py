@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from shadowprice.router.upstream import Upstream
 
 UP, PROBING, EJECTED, DRAINING = "up", "probing", "ejected", "draining"
+NOT_PROBED = "not yet probed"
 FAILURES_TO_EJECT = 3
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 3.0
 STEP_MEMORY = 0.05  # weight of a new step time
@@ -27,9 +28,10 @@ class LiveWorker:
         self.name = self.address.url if self.rank is None else f"{self.address.url}@{self.rank}"
         self.endpoint_ranks = ranks
         self.host_line = f"Host: {self.address.authority}\r\n".encode()
-        self.rank_line = b"" if self.rank is None else b"X-data-parallel-rank: %d\r\n" % self.rank
+        self.header_rank: int | None = None  # how the endpoint numbers this rank, once that is known (`ranks.py`)
+        self.rank_line, self.rank_note = b"", ""
         self.index = -1
-        self.state, self.reason = PROBING, "not yet probed"
+        self.state, self.reason = PROBING if self.rank is None else EJECTED, NOT_PROBED  # ranks are numbered first
         self.idle: list[Upstream] = []
         self.in_flight = 0
         self.failures = 0
@@ -37,6 +39,8 @@ class LiveWorker:
         self.eject_until_s = 0.0
         self.busy_until_s = 0.0
         self.last_sign_s = 0.0
+        self.newest_begun_s = 0.0  # when the latest sent of the streams that have begun was sent
+        self.idle_since_s = 0.0  # since when it reports no request, though some were sent there; 0: it does not
         self.kv_capacity_tokens: int | None = None
         self.foreign_kv_tokens = self.foreign_requests = 0  # reported by the worker, beyond what is counted here
         self.step_time_s: float | None = None
@@ -45,6 +49,16 @@ class LiveWorker:
         self.load = (0, 0)  # requests and KV tokens when last surveyed
         self.requests_total = self.errors_total = self.retries_total = 0
         self.prompt_tokens_total = self.generated_tokens_total = 0
+
+    def local_rank(self, first: int) -> int:
+        """Its place among the ranks of its endpoint, the first of which is `first` in the fleet."""
+        assert self.rank is not None
+        return self.rank - first if self.endpoint_ranks == 1 and self.rank >= first else self.rank
+
+    def number(self, header_rank: int, note: str) -> None:
+        """Its requests carry this number; note: why that may be wrong."""
+        self.header_rank, self.rank_note = header_rank, note
+        self.rank_line = b"X-data-parallel-rank: %d\r\n" % header_rank
 
     def open_at(self, now_s: float) -> bool:
         """May it be given a request."""
@@ -86,10 +100,10 @@ class LiveWorker:
     def probe_succeeded(self, now_s: float) -> None:
         """It answers its health probe."""
         self.last_sign_s = now_s
-        if self.state == EJECTED and now_s >= self.eject_until_s:
-            self.state, self.reason = PROBING, "answers health probes again"
-        elif self.state == PROBING and self.reason == "not yet probed":
+        if self.reason == NOT_PROBED and self.state != DRAINING:
             self.state, self.reason = UP, ""
+        elif self.state == EJECTED and now_s >= self.eject_until_s:
+            self.state, self.reason = PROBING, "answers health probes again"
 
     def drop_idle(self) -> None:
         """Close the connections that nobody uses."""

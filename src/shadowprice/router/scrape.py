@@ -13,6 +13,7 @@ import aiohttp
 
 from shadowprice.router.health import workers_at
 from shadowprice.router.live_worker import LiveWorker
+from shadowprice.router.ranks import engines_in
 
 MOST_REQUESTS, MOST_TOKENS = 1 << 20, 1 << 40  # what a worker reports beyond these is taken as these
 
@@ -31,7 +32,10 @@ ENGINE = re.compile(rb'[{,](?:engine|dp_rank)="(\d{1,9})"')
 
 
 def read_report(text: bytes, rank: int | None) -> tuple[float | None, float | None, int | None]:
-    """Requests there, share of KV memory used, its size in tokens; None for what the text does not say."""
+    """Requests there, share of KV memory used, its size in tokens; None for what the text does not say.
+
+    rank: as the text labels it, or None for all together.
+    """
     running, waiting = _value(RUNNING, text, rank), _value(WAITING, text, rank)
     requests = None if running is None else min(running + (waiting or 0.0), MOST_REQUESTS)
     usage = _value(USAGE, text, rank, mean=True)
@@ -72,31 +76,51 @@ def _is_rank(labels: bytes, rank: int) -> bool:
     return engine is not None and int(engine[1]) == rank
 
 
-def take_report(router: "Router", worker: LiveWorker, text: bytes) -> None:
-    """Correct what is known of the worker."""
-    requests, usage, capacity = read_report(text, worker.rank)
+def _label(worker: LiveWorker, engines: list[int]) -> int | None:
+    """The label of the worker's rank: metrics number the ranks of the whole fleet, whatever the header does."""
+    if worker.rank is None or not engines:
+        return worker.rank
+    local = worker.local_rank(engines[0])
+    return engines[local] if local < len(engines) else worker.rank
+
+
+def take_report(router: "Router", worker: LiveWorker, text: bytes, before: tuple[int, int] = (0, 0)) -> None:
+    """Correct what is known of the worker; before: requests and KV tokens counted here when the report was asked for.
+
+    What ended while the report was on its way is in it, and is not foreign.
+    """
+    requests, usage, capacity = read_report(text, _label(worker, engines_in(text)))
     if capacity is not None:
         worker.kv_capacity_tokens = capacity
-    here, waiting, kv, waiting_kv = router.flights.loads(len(router.workers))[worker.index]
+    counted = _counted(router, worker)
     if requests is not None:
-        worker.foreign_requests = max(int(requests) - here - waiting, 0)
+        worker.foreign_requests = max(int(requests) - max(counted[0], before[0]), 0)
+        none_of_ours = requests == 0 and min(counted[0], before[0]) > 0
+        worker.idle_since_s = (worker.idle_since_s or router.clock()) if none_of_ours else 0.0
     if usage is not None and worker.kv_capacity_tokens:
         reported = int(usage * worker.kv_capacity_tokens)
-        more = reported - kv - waiting_kv
+        more = reported - max(counted[1], before[1])
         # prefixes that requests share are held once: less than we count is no error of ours
         worker.foreign_kv_tokens = max(more, 0) if worker.foreign_requests else 0
+
+
+def _counted(router: "Router", worker: LiveWorker) -> tuple[int, int]:
+    """Requests at the worker, and their KV tokens."""
+    running, waiting, kv, waiting_kv = router.flights.loads(len(router.workers))[worker.index]
+    return running + waiting, kv + waiting_kv
 
 
 async def watch_metrics(router: "Router", session: aiohttp.ClientSession, url: str) -> None:
     """Read the endpoint's metrics as long as the router has workers there; an endpoint without any is left alone."""
     timeout = aiohttp.ClientTimeout(total=router.settings.health_check_timeout_s)
-    while workers_at(router, url):
+    while here := workers_at(router, url):
+        before = {worker: _counted(router, worker) for worker in here}
         try:
             async with session.get(f"{url}/metrics", timeout=timeout) as response:
                 text = await response.read()
                 if response.status == 200:
                     for worker in workers_at(router, url):
-                        take_report(router, worker, text)
+                        take_report(router, worker, text, before.get(worker, (0, 0)))
         except (aiohttp.ClientError, OSError, ValueError):
             pass  # the health probe tells whether it lives
         await asyncio.sleep(router.settings.metrics_interval_s)

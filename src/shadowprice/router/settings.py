@@ -17,12 +17,10 @@ class Settings:
     worker_urls: one per worker; each stands for intra_node_data_parallel_size ranks, told apart by the header
     X-data-parallel-rank. max_num_seqs, max_kv_tokens: caps per worker on requests and on KV tokens in flight; what is
     beyond them waits in the router's queue. max_kv_tokens None takes the size that the worker's metrics tell, 0 is no
-    cap. prefetch: requests beyond max_num_seqs that may wait at a worker, so that a slot is filled in the step after it
-    is freed; None follows the lengths seen. max_concurrent_requests: cap on all requests in flight. queue_size: most
-    requests that wait; queue_timeout_s: longest wait. processes: on one port, see `family.py`. prefill_kv_tokens: of
-    bf_io and priced_holes, what recomputing a prompt token costs, in KV tokens read by a step; above 0 they weigh
-    cached prefixes against balance. progress_timeout_s: longest silence of a worker towards a request. All times in
-    seconds.
+    cap. max_concurrent_requests: cap on all requests in flight. queue_size: most requests that wait; queue_timeout_s:
+    longest wait. processes: on one port, see `family.py`. prefill_kv_tokens: of bf_io and priced_holes, what
+    recomputing a prompt token costs, in KV tokens read by a step; above 0 they weigh cached prefixes against balance.
+    progress_timeout_s: longest silence of a worker towards a request. All times in seconds.
     Raises RouterError when a value is impossible.
     """
 
@@ -43,7 +41,6 @@ class Settings:
     ssl_keyfile: str | None = None
     max_num_seqs: int | None = None
     max_kv_tokens: int | None = None
-    prefetch: int | None = None
     max_concurrent_requests: int | None = None
     queue_size: int = 4096
     queue_timeout_s: float = 60.0
@@ -104,7 +101,6 @@ _LEAST: dict[str, float] = {
     "intra_node_data_parallel_size": 1,
     "max_num_seqs": 1,
     "max_kv_tokens": 0,
-    "prefetch": 0,
     "max_concurrent_requests": 1,
     "queue_size": 0,
     "queue_timeout_s": 0,

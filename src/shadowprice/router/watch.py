@@ -38,8 +38,21 @@ def _watch(router: "Router", exchange: "Exchange", now_s: float) -> None:
             _guess_progress(router, exchange, now_s)
     if silent_s > limit_s:
         router.lost(exchange, f"no sign of progress for {silent_s:.1f} s", now_s, stale=False)
+    elif not exchange.head_sent and _forgotten(exchange, worker, limit_s, now_s):
+        router.lost(exchange, "the worker has lost the request", now_s, stale=False)
     elif now_s - exchange.arrival_s > router.settings.request_timeout_s:
         give_up(router, exchange, now_s)
+
+
+def _forgotten(exchange: "Exchange", worker: "LiveWorker", limit_s: float, now_s: float) -> bool:
+    """The worker lives, but will not answer this one: it swallowed the request in an illness that is over.
+
+    Engines begin in order of arrival (but for priorities), so a stream is lost when one sent long after it has begun. A
+    plain answer may take long: its request is lost when the worker has reported for long that it has none.
+    """
+    if exchange.asked.stream:
+        return exchange.priority <= 0 and exchange.sent_s + limit_s < worker.newest_begun_s
+    return worker.idle_since_s > 0 and now_s - max(worker.idle_since_s, exchange.sent_s) > limit_s
 
 
 def _guess_progress(router: "Router", exchange: "Exchange", now_s: float) -> None:
