@@ -15,7 +15,6 @@ a router.
 import contextlib
 import json
 import multiprocessing
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
@@ -27,7 +26,7 @@ from rich.progress import track
 from rich.table import Table
 from router.contestants import Running, present, router
 from router.placement import cores
-from router.programs import BenchError, Row, cpu_s, load, mock_workers, resident_bytes
+from router.programs import BenchError, Row, cpu_s, hold, load, mock_workers, resident_bytes
 
 REFERENCE = "vllm-router round_robin"
 OURS = "ours bf_io"
@@ -67,7 +66,8 @@ CASES = {
 }
 
 
-def burn() -> None:
+def burn(core: int | None) -> None:
+    hold(core)
     while True:
         pass
 
@@ -75,11 +75,9 @@ def burn() -> None:
 @contextlib.contextmanager
 def neighbour(noisy: bool, core: int | None) -> Iterator[None]:
     """A program that wants all of the router's core, if `noisy`, for the length of a block."""
-    process = multiprocessing.get_context("fork").Process(target=burn, daemon=True)
+    process = multiprocessing.get_context("fork").Process(target=burn, args=(core,), daemon=True)
     if noisy:
         process.start()
-        if core is not None and process.pid:
-            os.sched_setaffinity(process.pid, {core})
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Which core a router has to itself, and which one everything else of a benchmark shares."""
+"""Where and how urgently the processes of a benchmark run."""
 
 import os
 
@@ -9,3 +9,15 @@ def cores() -> tuple[int | None, int | None]:
         return None, None
     usable = sorted(os.sched_getaffinity(0))
     return usable[0], usable[-1]
+
+
+def run_first() -> bool:
+    """Let this process and all that it starts from now on run before ordinary programs; whether the system allows it.
+
+    For what needs a part of a core at the right moments, not for what takes all it can get.
+    """
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except (AttributeError, PermissionError):
+        return False
+    return True

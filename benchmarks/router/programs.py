@@ -82,18 +82,18 @@ def options(settings: Row) -> list[str]:
     return words
 
 
+def hold(core: int | None) -> None:
+    """Keep this process on one core, if one is given."""
+    if core is not None and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {core})
+
+
 def start(command: Sequence[str | Path], core: int | None = None, log: Path | None = None) -> subprocess.Popen[str]:
     """A process, held to one core where `core` is given, its output in `log` or nowhere."""
-
-    def to_core() -> None:
-        if core is not None and hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, {core})
-
     out = log.open("w") if log else subprocess.DEVNULL
+    words = [str(part) for part in command]
     try:
-        return subprocess.Popen(
-            [str(part) for part in command], stdout=out, stderr=subprocess.STDOUT, text=True, preexec_fn=to_core
-        )
+        return subprocess.Popen(words, stdout=out, stderr=subprocess.STDOUT, text=True, preexec_fn=lambda: hold(core))
     finally:
         if log:
             out.close()
@@ -134,20 +134,18 @@ def mock_workers(count: int, core: int | None = None, **settings: Any) -> Iterat
         yield urls
 
 
-def load_command(port: int, core: int | None = None, **settings: Any) -> list[str]:
-    """The command line of the load generator; settings: the options of load.c."""
-    hold = ["taskset", "-c", str(core)] if core is not None and shutil.which("taskset") else []
-    return [*hold, str(program("load")), *options({"port": port, **settings})]
-
-
 def load(port: int, core: int | None = None, **settings: Any) -> Row:
     """Run the load generator to its end; the object it prints."""
     return finished_load(start_load(port, core, **settings))
 
 
 def start_load(port: int, core: int | None = None, **settings: Any) -> "subprocess.Popen[str]":
-    """The load generator as a running process, whose result `finished_load` waits for."""
-    return subprocess.Popen(load_command(port, core, **settings), stdout=subprocess.PIPE, text=True)
+    """The load generator as a running process, whose result `finished_load` waits for.
+
+    settings: the options of load.c.
+    """
+    words = [str(program("load")), *options({"port": port, **settings})]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: hold(core))
 
 
 def finished_load(process: "subprocess.Popen[str]") -> Row:
@@ -199,14 +197,30 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def cpu_s(pid: int) -> float:
-    """CPU seconds that the process, its threads and its children that live have taken, to the nanosecond."""
-    total = 0
+def threads_s(pid: int) -> dict[int, tuple[float, float]]:
+    """By thread of the process and of its children that live: seconds that it has run, and waited for a core."""
+    seconds = {}
     for one in family(pid):
         for task in Path(f"/proc/{one}/task").iterdir():
             with contextlib.suppress(OSError):
-                total += int((task / "schedstat").read_text().split()[0])
-    return total / 1e9
+                ran, waited = (task / "schedstat").read_text().split()[:2]
+                seconds[int(task.name)] = int(ran) / 1e9, int(waited) / 1e9
+    return seconds
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds that the process, its threads and its children that live have taken, to the nanosecond."""
+    return sum(ran for ran, _ in threads_s(pid).values())
+
+
+def waited_s(pid: int, before: dict[int, tuple[float, float]]) -> float:
+    """Seconds that the thread which ran most since `before` (of `threads_s`) waited for a core meanwhile."""
+    spent = {
+        task: (ran - before[task][0], waited - before[task][1])
+        for task, (ran, waited) in threads_s(pid).items()
+        if task in before
+    }
+    return max(spent.values(), default=(0.0, 0.0))[1]
 
 
 def resident_bytes(pid: int) -> int:

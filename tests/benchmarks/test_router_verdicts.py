@@ -1,5 +1,6 @@
 """What the router benchmarks conclude from what they measured."""
 
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -12,7 +13,7 @@ import router_quality
 import router_soak
 from router import contestants
 from router.fault_cases import CASES
-from router.programs import BenchError, Row
+from router.programs import BenchError, Row, compiler
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 GOOD: dict[str, Row] = {
@@ -131,3 +132,14 @@ def test_an_unknown_part_is_refused_by_name(script: str) -> None:
     done = subprocess.run([sys.executable, BENCHMARKS / script, "pears"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "pears" in done.stderr
+
+
+@pytest.mark.skipif(compiler() is None, reason="needs a C compiler")
+def test_our_router_is_driven_and_keeps_what_is_checked() -> None:
+    command = [sys.executable, BENCHMARKS / "router_faults.py", "abandoned", "limited", "--routers", "ours bf_io"]
+    done = subprocess.run([*command, "--check", "--json"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads(done.stdout)
+    assert [row["fault"] for row in result["rows"]] == ["abandoned", "limited"]
+    assert len(result["targets"]) == 3
+    assert result["rows"][0]["abandoned"] == 8

@@ -87,6 +87,12 @@ def test_text_says_what_was_asked(found: Plan) -> None:
     assert "<pre" in found._repr_html_()
 
 
+def test_intervals_near_saturation_are_said_to_be_too_narrow() -> None:
+    near, far = (plan(chat(2000, rate), h100(None), jobs=1) for rate in (44.0, 25.0))
+    assert "too narrow from load 0.90 on" in " ".join(str(near).split()) and near.at[0].load > 0.9
+    assert "too narrow from load" not in str(far)
+
+
 def test_the_same_whatever_the_number_of_processes(found: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sizing, "WORTH_PROCESSES", 0)
     assert plan(chat(), h100(), TARGETS, jobs=2).to_json() == found.to_json()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from shadowprice.disaggregation import Link, Slo
-from shadowprice.errors import InfeasibleError, ShadowpriceError, TraceError
+from shadowprice.errors import InfeasibleError, PolicyError, ShadowpriceError, TraceError
 from shadowprice.fleet import StepTime, Worker
 from shadowprice.plan import pools, pools_map
 from shadowprice.plan.pools import PoolsPlan, plan_pools
@@ -148,6 +148,22 @@ def test_the_map_is_a_file_of_the_same_bytes(drawn: pools_map.PoolsMap, tmp_path
     with pytest.raises(ShadowpriceError, match="cannot be written"):
         write_map(drawn, tmp_path / "nowhere" / "a.svg")
     json.dumps(drawn.by_limits.to_json(), allow_nan=False)
+
+
+def test_a_map_needs_two_limits() -> None:
+    with pytest.raises(PolicyError, match="expected two finite limits"):
+        pools_map.pools_map(setting(), Slo(ttft_s=1.0), jobs=1)
+
+
+def test_odd_traces_are_compared_all_the_same() -> None:
+    """Outputs of one token (nothing to decode), all equal lengths, no limits."""
+    arrival_s = np.cumsum(np.random.default_rng(0).exponential(0.1, 1000))
+    for output, slo in ((1, Slo(0.5, 0.02)), (50, Slo()), (2, Slo(tpot_s=0.02))):
+        trace = Trace(arrival_s, np.full(1000, 300), np.full(1000, output))
+        found = plan_pools(trace, h100(), slo, workers=2, link=LINK, jobs=1)
+        assert found.answered and found.best_together.rate_per_s > 0
+        json.dumps(found.to_json(), allow_nan=False)
+        assert "any: bound" in str(found)
 
 
 def test_ratio_changes_both_lengths_by_one_factor() -> None:

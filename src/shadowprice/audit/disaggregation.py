@@ -7,7 +7,7 @@ from shadowprice.audit.case import Case
 from shadowprice.audit.finding import Finding
 from shadowprice.audit.words import number, percent, plural, seconds, worker_limits
 from shadowprice.certificate import Certificate
-from shadowprice.disaggregation import Link, goodput_bound
+from shadowprice.disaggregation import Link, Slo, goodput_bound
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.scheduling.policies import fcfs
 from shadowprice.simulate.pools_study import Design, Outcome, Setting, chunks, goodput
@@ -23,29 +23,21 @@ def certify(case: Case) -> Finding | None:
     """
     if case.slo is None or case.fleet.workers == 1 or case.load is None:
         return None
-    fleet, worker = case.fleet, case.fleet.worker
-    link = link_of(fleet)
-    setting = Setting(case.trace, worker, fleet.workers, link, fcfs())
+    fleet, slo, link = case.fleet, case.slo, link_of(case.fleet)
+    setting = Setting(case.trace, fleet.worker, fleet.workers, link, fcfs())
     started = time.perf_counter()
-    bound = goodput_bound(setting.problem(case.slo)).rate_per_s
+    bound = goodput_bound(setting.problem(slo)).rate_per_s
     bound_s = time.perf_counter() - started
-    best: dict[str, Outcome] = {}
-    took_s = {}
-    for name, designs in (
-        ("together", [Design(0, worker.max_num_batched_tokens)]),
-        ("best chunk", [Design(0, size) for size in chunks(worker)]),
-        ("best split", [Design(x, worker.max_num_batched_tokens) for x in range(1, fleet.workers)]),
-    ):
+    best, took_s = {}, {}
+    for name, designs in _ways(setting).items():
         started = time.perf_counter()
-        best[name] = max((goodput(setting, case.slo, design) for design in designs), key=lambda found: found.rate_per_s)
+        best[name] = max((goodput(setting, slo, design) for design in designs), key=lambda found: found.rate_per_s)
         took_s[name] = time.perf_counter() - started
     winner = max(best, key=lambda name: best[name].rate_per_s)
-    limits = (("TTFT", case.slo.ttft_s), ("TPOT", case.slo.tpot_s))
-    asked = " and ".join(f"{name} {seconds(limit)}" for name, limit in limits if math.isfinite(limit))
     certificates = tuple(
         Certificate(
             decision="disaggregation",
-            objective=f"highest rate with {percent(case.slo.attainment)} within {asked}",
+            objective=f"highest rate with {percent(slo.attainment)} within {_asked(slo)}",
             unit="requests/s",
             sense="gain",
             policy=name,
@@ -61,6 +53,21 @@ def certify(case: Case) -> Finding | None:
         for name, found in best.items()
     )
     return Finding("disaggregation", case, certificates, "together", winner)
+
+
+def _ways(setting: Setting) -> dict[str, list[Design]]:
+    """The fleet as it is, and the designs among which the best chunk size and the best split are looked for."""
+    own = setting.worker.max_num_batched_tokens
+    return {
+        "together": [Design(0, own)],
+        "best chunk": [Design(0, size) for size in chunks(setting.worker)],
+        "best split": [Design(x, own) for x in range(1, setting.workers)],
+    }
+
+
+def _asked(slo: Slo) -> str:
+    limits = (("TTFT", slo.ttft_s), ("TPOT", slo.tpot_s))
+    return " and ".join(f"{name} {seconds(limit)}" for name, limit in limits if math.isfinite(limit))
 
 
 def link_of(fleet: Fleet) -> Link | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from shadowprice.disaggregation import Slo, estimate, pool_rates
 from shadowprice.disaggregation.problem import FloatArray
+from shadowprice.errors import PolicyError
 from shadowprice.fleet.worker import Worker
 from shadowprice.plan.sweep import sweep
 from shadowprice.simulate.pools_study import Design, Setting, chunks, goodput_grid
@@ -67,11 +68,13 @@ class PoolsMap:
 def pools_map(
     setting: Setting, slo: Slo, *, jobs: int = -1, backend: str = "loky", tick: Tick = lambda done, of: None
 ) -> PoolsMap:
-    """Both maps around the limits in `slo` (both finite), on the trace's first requests.
+    """Both maps around the limits in `slo`, on the trace's first requests.
 
     A run of a design at one rate answers for all limits at once. by_ratio changes prompts and outputs by one factor up
-    and down. tick, jobs, backend: as in `plan_pools`.
+    and down. tick, jobs, backend: as in `plan_pools`. Raises PolicyError where a limit is not finite.
     """
+    if not (np.isfinite(slo.ttft_s) and np.isfinite(slo.tpot_s)):
+        raise PolicyError(f"a map around TTFT {slo.ttft_s} s and TPOT {slo.tpot_s} s; expected two finite limits")
     short = replace(setting, trace=setting.trace.take(np.arange(min(REQUESTS, len(setting.trace)))))
     ttft_s, tpot_s = slo.ttft_s * AROUND, slo.tpot_s * AROUND
     settings = [short] + [replace(short, trace=with_ratio(short.trace, ratio, short.worker)) for ratio in RATIOS]

@@ -12,6 +12,7 @@ from shadowprice.plan.bursts import Burst
 from shadowprice.plan.measure import At, Measured
 from shadowprice.plan.sizing import Plan, binding_in_words
 
+NEAR_SATURATION = 0.9  # of the stable rate: from here on the p99 is decided by rare long queues
 CHANGES = ("hbm", "compute", "bandwidth", "slots", "token_budget", "context")
 
 
@@ -133,8 +134,12 @@ def _neighbours(plan: Plan) -> list[str]:
     open_end = [
         at for at in _shown(plan) for found in (at.ttft_s, at.tpot_s) if (found.interval or (0.0, 0.0))[1] == inf
     ]
-    said = ["(95 % intervals; ?: so short a trace sets no upper end)" if open_end else "(95 % intervals)"]
-    return [*said, "", *lines]
+    said = "95 % intervals"
+    if open_end:
+        said += "; ?: so short a trace sets no upper end"
+    if any(NEAR_SATURATION <= at.load < 1 for at in _shown(plan)):
+        said += f"; too narrow from load {load(NEAR_SATURATION)} on, where queues outlast the trace (docs/capacity.md)"
+    return [f"({said})", "", *lines]
 
 
 def _duration(found: Measured) -> str:
