@@ -178,6 +178,7 @@ def responses(draw: st.DrawFn) -> bytes:
     st.lists(st.tuples(st.integers(0, 300), CHANGES), max_size=2),
     st.sampled_from([b"GET", b"HEAD", b"POST"]),
 )
+@example([b"HTTP/1.1 099 What\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", OK], [], b"HEAD")
 def test_what_reaches_a_client_is_one_answer_to_each_request(
     bench: Bench, parts: list[bytes], changes: list[tuple[int, bytes | None]], method: bytes
 ) -> None:

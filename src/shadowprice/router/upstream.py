@@ -141,6 +141,8 @@ class Upstream(asyncio.Protocol):
             return
         self.status = self.parser.get_status_code()
         if self.status < 200:  # an interim response: the real one follows
+            if self.status < 100:  # which could have a body
+                raise ValueError(f"status {self.status}; expected 100 to 999")
             return
         self.head_complete = True
         self.overhead_bytes = 0

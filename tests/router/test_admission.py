@@ -1,0 +1,250 @@
+"""Caps hold, what waits is served in the order of its policy, and what cannot wait is told so."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from shadowprice.router.server import Server
+from tests.router.live import RawClient, Response, ask, post, routed, run, streamed, until
+from tests.router.scripted_worker import (
+    DONE,
+    LAST_CHUNK,
+    STREAM_HEAD,
+    TOKEN,
+    Answer,
+    Call,
+    ScriptedWorker,
+    answers,
+    chunk,
+    completion,
+    resets_after,
+    scripted,
+    streams,
+)
+
+CAPPED = {"prefetch": 0}
+
+
+def named(name: str, priority: int = 0, tenant: str = "") -> bytes:
+    """A plain request that the worker can tell from others."""
+    body = b'{"prompt":"%b","priority":%d,"user":"%b"}' % (name.encode(), priority, tenant.encode())
+    return post(body)
+
+
+def when_told(turns: asyncio.Semaphore) -> Answer:
+    """Answers one request for each release."""
+
+    async def answer(call: Call) -> None:
+        await turns.acquire()
+        await call.send(completion(10, 10))
+
+    return answer
+
+
+async def queued(server: Server, requests: list[bytes]) -> list["asyncio.Task[Response]"]:
+    """Send these one after another, each once the one before waits or is at its worker."""
+    tasks = []
+    for request in requests:
+        known = len(server.router.dispatcher.waiting) + len(server.router.active)
+        tasks.append(asyncio.ensure_future(ask(server, request)))
+        await until(lambda known=known: len(server.router.dispatcher.waiting) + len(server.router.active) > known)
+    return tasks
+
+
+async def served_in_turn(
+    worker: ScriptedWorker, turns: asyncio.Semaphore, tasks: list["asyncio.Task[Response]"]
+) -> list[bytes]:
+    """Let the worker answer one at a time; the prompts in the order in which they came to it."""
+    for done in range(1, len(tasks) + 1):
+        turns.release()
+        await until(lambda done=done: sum(task.done() for task in tasks) == done)
+    assert {task.result().status for task in tasks} == {200}
+    return [call.body.split(b'"')[3] for call in worker.calls]
+
+
+@pytest.mark.parametrize("policy", ["bf_io", "round_robin", "power_of_two"])
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_worker_never_has_more_requests_than_it_may(policy: str, broken: bool) -> None:
+    async def work() -> None:
+        async with (
+            scripted(streams(8, gap_s=0.001)) as a,
+            scripted(streams(8, gap_s=0.001)) as b,
+            scripted(resets_after(b"") if broken else streams(8)) as c,
+            routed(a, b, c, policy=policy, max_num_seqs=3, **CAPPED) as server,
+        ):
+            got = await asyncio.gather(*(ask(server, streamed()) for _ in range(80)))
+            assert all(one.status == 200 and one.whole for one in got)
+            assert max(worker.most_running for worker in (a, b, c)) <= 3
+            assert a.most_running == b.most_running == 3
+
+    run(work())
+
+
+def test_all_requests_together_are_never_more_than_they_may_be() -> None:
+    running, most = [0], [0]
+
+    async def counted(call: Call) -> None:
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        await streams(10, gap_s=0.002)(call)
+        running[0] -= 1
+
+    async def work() -> None:
+        limits: dict[str, Any] = {"max_concurrent_requests": 8}
+        async with scripted(counted) as a, scripted(counted) as b, routed(a, b, **limits, **CAPPED) as server:
+            got = await asyncio.gather(*(ask(server, streamed()) for _ in range(64)))
+            assert all(one.status == 200 and one.body.count(b"data: {") == 10 for one in got)
+            assert most[0] == 8
+
+    run(work())
+
+
+def test_kv_tokens_stay_under_their_cap_and_what_is_too_large_goes_to_an_empty_worker() -> None:
+    def tokens(call: Call) -> int:
+        return call.body.count(b",")  # one before each of the ids but the first, and one after the list
+
+    worst = [0]
+
+    async def counted(call: Call) -> None:
+        others = [tokens(other) for other in worker_of[0].running]
+        worst[0] = max(worst[0], sum(others) if len(others) > 1 else 0)
+        await streams(5, gap_s=0.002)(call)
+
+    worker_of: list[ScriptedWorker] = []
+
+    async def work() -> None:
+        async with scripted(counted) as worker, routed(worker, max_kv_tokens=100) as server:
+            worker_of.append(worker)
+            sizes = [30] * 20 + [150] * 2 + [45] * 10
+            requests = [post(b'{"prompt":[%b],"stream":true}' % b",".join([b"1"] * size)) for size in sizes]
+            got = await asyncio.gather(*(ask(server, request) for request in requests))
+            assert all(one.status == 200 and one.whole for one in got)
+            assert 60 <= worst[0] <= 100
+
+    run(work())
+
+
+def test_kv_capacity_is_read_from_the_workers_metrics() -> None:
+    text = b'vllm:cache_config_info{block_size="16",num_gpu_blocks="5",engine="0"} 1.0\n'
+
+    async def work() -> None:
+        async with scripted(streams(5, gap_s=0.002)) as worker:
+            worker.metrics = answers(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text))
+            async with routed(worker) as server:
+                await until(lambda: server.router.workers[0].kv_capacity_tokens == 80)
+                body = b'{"prompt":[%b],"stream":true}' % b",".join([b"1"] * 35)
+                got = await asyncio.gather(*(ask(server, post(body)) for _ in range(10)))
+                assert all(one.whole for one in got) and worker.most_running == 2
+
+    run(work())
+
+
+def test_a_full_queue_and_a_long_wait_are_429_with_the_time_to_come_back() -> None:
+    async def work() -> None:
+        turns = asyncio.Semaphore(0)
+        limits: dict[str, Any] = {"max_num_seqs": 1, "queue_size": 2, "queue_timeout_s": 0.5}
+        async with scripted(when_told(turns)) as worker, routed(worker, **limits, **CAPPED) as server:
+            tasks = await queued(server, [named("a"), named("b"), named("c")])
+            full = await ask(server, named("d"))
+            assert full.status == 429 and 1 <= int(full.values(b"retry-after")[0]) <= 60
+            late = await asyncio.gather(*tasks[1:])
+            assert {one.status for one in late} == {429} and late[0].values(b"retry-after")
+            assert full.values(b"connection") == []  # the client may use its connection again
+            refused = server.router.statistics.refused
+            assert (refused["queue_full"], refused["queue_timeout"]) == (1, 2)
+            turns.release()
+            assert (await tasks[0]).status == 200 and len(worker.calls) == 1
+
+    run(work())
+
+
+def test_urgent_requests_go_first_and_the_least_urgent_is_refused() -> None:
+    async def work() -> None:
+        turns = asyncio.Semaphore(0)
+        limits: dict[str, Any] = {"max_num_seqs": 1, "queue_size": 4, "scheduling_policy": "priority"}
+        async with scripted(when_told(turns)) as worker, routed(worker, **limits, **CAPPED) as server:
+            tasks = await queued(
+                server, [named("first"), named("p5", 5), named("p1", 1), named("p9", 9), named("p3", 3)]
+            )
+            more = asyncio.ensure_future(ask(server, named("p0", 0)))
+            assert (await tasks.pop(3)).status == 429
+            assert await served_in_turn(worker, turns, [*tasks, more]) == [b"first", b"p0", b"p1", b"p3", b"p5"]
+
+    run(work())
+
+
+def test_who_has_waited_long_enough_goes_before_the_urgent() -> None:
+    async def work() -> None:
+        turns = asyncio.Semaphore(0)
+        limits: dict[str, Any] = {"max_num_seqs": 1, "scheduling_policy": "priority", "max_wait_s": 0.3}
+        async with scripted(when_told(turns)) as worker, routed(worker, **limits, **CAPPED) as server:
+            tasks = await queued(server, [named("first"), named("patient", 9)])
+            await asyncio.sleep(0.35)
+            tasks += await queued(server, [named("urgent", 0)])
+            assert await served_in_turn(worker, turns, tasks) == [b"first", b"patient", b"urgent"]
+
+    run(work())
+
+
+def test_two_tenants_share_however_much_one_of_them_asks() -> None:
+    async def work() -> None:
+        turns = asyncio.Semaphore(0)
+        limits: dict[str, Any] = {"max_num_seqs": 1, "scheduling_policy": "vtc"}
+        async with scripted(when_told(turns)) as worker, routed(worker, **limits, **CAPPED) as server:
+            requests = [named(f"greedy{i}", tenant="greedy") for i in range(12)]
+            requests += [named(f"modest{i}", tenant="modest") for i in range(4)]
+            tasks = await queued(server, requests)
+            order = await served_in_turn(worker, turns, tasks)
+            assert [name[:6] for name in order[1:9]].count(b"modest") == 4  # half of what was served while both waited
+
+    run(work())
+
+
+def test_nobody_is_passed_over_for_ever() -> None:
+    async def work() -> None:
+        turns = asyncio.Semaphore(0)
+        limits: dict[str, Any] = {"max_num_seqs": 1, "policy": "bf_io", "queue_size": 1000, "pool": 8}
+        async with scripted(when_told(turns)) as worker, routed(worker, **limits, **CAPPED) as server:
+            tasks = await queued(server, [named("x"), named("L" * 4000), *(named(f"s{i}") for i in range(150))])
+            order = await served_in_turn(worker, turns, tasks)
+            most = server.router.dispatcher.policy.rules.most_passes
+            assert order.index(b"L" * 4000) <= most + 1
+
+    run(work())
+
+
+def test_a_queue_ends_when_its_worker_comes_back() -> None:
+    async def work() -> None:
+        async with scripted(streams(3)) as worker, routed(worker) as server:
+            await worker.kill()
+            await until(lambda: not server.router.healthy)
+            waiting = asyncio.ensure_future(ask(server, streamed()))
+            health = await ask(server, b"GET /health HTTP/1.1\r\nHost: r\r\n\r\n")
+            assert health.status == 503
+            await worker.start()
+            got = await waiting
+            assert got.status == 200 and got.whole
+
+    run(work())
+
+
+def test_without_any_worker_the_answer_is_503() -> None:
+    async def work() -> None:
+        async with routed() as server:
+            client = await RawClient.to(server)
+            await client.send(streamed())
+            got = await client.response()
+            assert got.status == 503 and got.values(b"retry-after")
+
+    run(work())
+
+
+def test_one_worker_that_streams_counts_its_event_stream_only() -> None:
+    async def work() -> None:
+        body = STREAM_HEAD + chunk(TOKEN * 4) + chunk(DONE) + LAST_CHUNK
+        async with scripted(answers(body)) as worker, routed(worker) as server:
+            await ask(server, streamed())
+            assert server.router.workers[0].generated_tokens_total == 4
+
+    run(work())
