@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shadowprice.router.body import Asked
@@ -45,6 +45,7 @@ def chat(tokens: int, *, compact: bool, usage: bool) -> bytes:
 
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, 8), st.booleans(), st.booleans(), st.lists(st.integers(1, 400), max_size=60))
+@example(0, True, True, [1, 1, 92])  # between the choices and the usage of the last event
 def test_tokens_are_counted_whatever_the_cuts(tokens: int, compact: bool, usage: bool, cuts: list[int]) -> None:
     generated = [0]
     router: Any = SimpleNamespace(flights=SimpleNamespace(generated=generated))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 EVENT = b"\ndata: {"  # at the beginning of a line: a token may say the same
 TAIL = 512  # bytes kept of a stream: what is looked for may lie across two reads
 NO_TOKEN = re.compile(rb'"role": ?"assistant", ?"content": ?(?:""|null)')  # of a chat's first event: only who speaks
-NO_CHOICE = re.compile(rb'"choices": ?\[\]')  # of the last event, which holds only the usage
+NO_CHOICE = re.compile(rb'"choices": ?\[\], ?"usage":')  # of the last event, which holds only the usage
 STALE_S = 1.0  # an idle connection that turns out to be closed does so at once; later, the worker broke it
 DONE = re.compile(rb"^data: ?\[DONE\]|^event: (?:response\.completed|message_stop)", re.MULTILINE)
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
