@@ -23,8 +23,6 @@ from tests.router.scripted_worker import (
     streams,
 )
 
-CAPPED = {"prefetch": 0}
-
 
 def named(name: str, priority: int = 0, tenant: str = "") -> bytes:
     """A plain request that the worker can tell from others."""
@@ -71,7 +69,7 @@ def test_a_worker_never_has_more_requests_than_it_may(policy: str, broken: bool)
             scripted(streams(8, gap_s=0.001)) as a,
             scripted(streams(8, gap_s=0.001)) as b,
             scripted(resets_after(b"") if broken else streams(8)) as c,
-            routed(a, b, c, policy=policy, max_num_seqs=3, **CAPPED) as server,
+            routed(a, b, c, policy=policy, max_num_seqs=3) as server,
         ):
             got = await asyncio.gather(*(ask(server, streamed()) for _ in range(80)))
             assert all(one.status == 200 and one.whole for one in got)
@@ -92,7 +90,7 @@ def test_all_requests_together_are_never_more_than_they_may_be() -> None:
 
     async def work() -> None:
         limits: dict[str, Any] = {"max_concurrent_requests": 8}
-        async with scripted(counted) as a, scripted(counted) as b, routed(a, b, **limits, **CAPPED) as server:
+        async with scripted(counted) as a, scripted(counted) as b, routed(a, b, **limits) as server:
             got = await asyncio.gather(*(ask(server, streamed()) for _ in range(64)))
             assert all(one.status == 200 and one.body.count(b"data: {") == 10 for one in got)
             assert most[0] == 8
@@ -144,7 +142,7 @@ def test_a_full_queue_and_a_long_wait_are_429_with_the_time_to_come_back() -> No
     async def work() -> None:
         turns = asyncio.Semaphore(0)
         limits: dict[str, Any] = {"max_num_seqs": 1, "queue_size": 2, "queue_timeout_s": 0.5}
-        async with scripted(when_told(turns)) as worker, routed(worker, **limits, **CAPPED) as server:
+        async with scripted(when_told(turns)) as worker, routed(worker, **limits) as server:
             tasks = await queued(server, [named("a"), named("b"), named("c")])
             full = await ask(server, named("d"))
             assert full.status == 429 and 1 <= int(full.values(b"retry-after")[0]) <= 60
@@ -163,7 +161,7 @@ def test_urgent_requests_go_first_and_the_least_urgent_is_refused() -> None:
     async def work() -> None:
         turns = asyncio.Semaphore(0)
         limits: dict[str, Any] = {"max_num_seqs": 1, "queue_size": 4, "scheduling_policy": "priority"}
-        async with scripted(when_told(turns)) as worker, routed(worker, **limits, **CAPPED) as server:
+        async with scripted(when_told(turns)) as worker, routed(worker, **limits) as server:
             tasks = await queued(
                 server, [named("first"), named("p5", 5), named("p1", 1), named("p9", 9), named("p3", 3)]
             )
@@ -178,7 +176,7 @@ def test_who_has_waited_long_enough_goes_before_the_urgent() -> None:
     async def work() -> None:
         turns = asyncio.Semaphore(0)
         limits: dict[str, Any] = {"max_num_seqs": 1, "scheduling_policy": "priority", "max_wait_s": 0.3}
-        async with scripted(when_told(turns)) as worker, routed(worker, **limits, **CAPPED) as server:
+        async with scripted(when_told(turns)) as worker, routed(worker, **limits) as server:
             tasks = await queued(server, [named("first"), named("patient", 9)])
             await asyncio.sleep(0.35)
             tasks += await queued(server, [named("urgent", 0)])
@@ -191,7 +189,7 @@ def test_two_tenants_share_however_much_one_of_them_asks() -> None:
     async def work() -> None:
         turns = asyncio.Semaphore(0)
         limits: dict[str, Any] = {"max_num_seqs": 1, "scheduling_policy": "vtc"}
-        async with scripted(when_told(turns)) as worker, routed(worker, **limits, **CAPPED) as server:
+        async with scripted(when_told(turns)) as worker, routed(worker, **limits) as server:
             requests = [named(f"greedy{i}", tenant="greedy") for i in range(12)]
             requests += [named(f"modest{i}", tenant="modest") for i in range(4)]
             tasks = await queued(server, requests)
@@ -205,7 +203,7 @@ def test_nobody_is_passed_over_for_ever() -> None:
     async def work() -> None:
         turns = asyncio.Semaphore(0)
         limits: dict[str, Any] = {"max_num_seqs": 1, "policy": "bf_io", "queue_size": 1000, "pool": 8}
-        async with scripted(when_told(turns)) as worker, routed(worker, **limits, **CAPPED) as server:
+        async with scripted(when_told(turns)) as worker, routed(worker, **limits) as server:
             tasks = await queued(server, [named("x"), named("L" * 4000), *(named(f"s{i}") for i in range(150))])
             order = await served_in_turn(worker, turns, tasks)
             most = server.router.dispatcher.policy.rules.most_passes
