@@ -19,9 +19,10 @@ from router.programs import ROOT, BenchError, Row, free_ports, options, running,
 
 BENCH_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 OURS = "ours"
+# the peers as modules: a script keeps the path of the environment in which it was installed
 COMMANDS: dict[str, list[str]] = {
     OURS: [str(Path(sys.executable).parent / "shadowprice"), "route"],
-    "vllm-router": [str(BENCH_PYTHON.parent / "vllm-router")],
+    "vllm-router": [str(BENCH_PYTHON), "-m", "vllm_router.launch_router"],
     "sglang-router": [str(BENCH_PYTHON), "-m", "sglang_router.launch_router"],
     "smg": [str(BENCH_PYTHON), "-m", "smg", "launch"],  # its script `smg` is overwritten by sglang-router's
 }

@@ -4,6 +4,7 @@ import hashlib
 import re
 
 import msgspec
+import xxhash
 
 SIZED = frozenset(
     f"/v1/{name}"
@@ -63,10 +64,10 @@ def read_body(body: bytes) -> Asked:
 def prefix_blocks(prompt: memoryview) -> tuple[int, ...]:
     """Hashes of the leading blocks of PREFIX_BYTES; equal hashes mean equal prompts up to there."""
     blocks = []
-    chain = hashlib.blake2b(digest_size=8)
+    chain = 0
     for start in range(0, min(len(prompt), MOST_BLOCKS * PREFIX_BYTES) - PREFIX_BYTES + 1, PREFIX_BYTES):
-        chain.update(prompt[start : start + PREFIX_BYTES])
-        blocks.append(int.from_bytes(chain.digest(), "little") >> 1)  # fits a signed 64-bit integer
+        chain = xxhash.xxh3_64_intdigest(prompt[start : start + PREFIX_BYTES], chain)
+        blocks.append(chain >> 1)  # fits a signed 64-bit integer
     return tuple(blocks)
 
 

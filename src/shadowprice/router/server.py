@@ -148,7 +148,10 @@ class Server:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            tick(self.router, self.router.clock())
+            try:
+                tick(self.router, self.router.clock())
+            except Exception as error:  # the clock goes on, whatever one request did
+                self.loop.call_exception_handler({"message": "the router's clock stumbled", "exception": error})
 
     async def _each_second(self) -> None:
         seconds = 0

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from shadowprice.router.head import error_response
+from shadowprice.router.live_worker import EJECTED, PROBING
 
 if TYPE_CHECKING:
     from shadowprice.router.exchange import Exchange
@@ -33,7 +34,9 @@ def _watch(router: "Router", exchange: "Exchange", now_s: float) -> None:
     if exchange.head_sent:
         silent_s = 0.0 if exchange.client.paused else now_s - exchange.last_s
     else:  # it may be long in the worker's queue: as long as the worker lives
-        silent_s = now_s - max(exchange.sent_s, worker.last_sign_s)
+        # but for one that is being tried again: only the request itself can show that it is well
+        lives = worker.state not in (PROBING, EJECTED)
+        silent_s = now_s - (max(exchange.sent_s, worker.last_sign_s) if lives else exchange.sent_s)
         if exchange.row >= 0 and worker.step_time_s and not exchange.asked.stream:
             _guess_progress(router, exchange, now_s)
     if silent_s > limit_s:
