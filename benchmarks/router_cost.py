@@ -24,7 +24,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from router.contestants import Running, present, router
+from router.contestants import SHADOW, Running, present, router
 from router.placement import cores
 from router.programs import BenchError, Row, cpu_s, hold, load, mock_workers, resident_bytes
 
@@ -32,6 +32,7 @@ REFERENCE = "vllm-router round_robin"
 OURS = "ours bf_io"
 CONTESTANTS = (
     OURS,
+    OURS + SHADOW,
     "ours round_robin",
     REFERENCE,
     "vllm-router power_of_two",

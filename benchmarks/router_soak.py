@@ -191,7 +191,9 @@ def print_row(row: Row, console: Console) -> None:
 
 def main(
     minutes: Annotated[float, typer.Option(min=0.25, help="How long.")] = 30,
-    routers: Annotated[str, typer.Option(help="Which, separated by commas, one after the other.")] = "ours bf_io",
+    routers: Annotated[
+        str, typer.Option(help="Which, separated by commas, one after the other.")
+    ] = "ours bf_io+shadow",
     seed: Annotated[int, typer.Option(help="Seed of the faults.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

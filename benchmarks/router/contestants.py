@@ -19,6 +19,7 @@ from router.programs import ROOT, BenchError, Row, free_ports, options, running,
 
 BENCH_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 OURS = "ours"
+SHADOW = "+shadow"  # after a policy of ours: with every policy scored on the live trace, which no peer does
 # the peers as modules: a script keeps the path of the environment in which it was installed
 COMMANDS: dict[str, list[str]] = {
     OURS: [str(Path(sys.executable).parent / "shadowprice"), "route"],
@@ -74,6 +75,10 @@ def missing(name: str) -> str | None:
 def command(name: str, urls: Sequence[str], port: int, prometheus_port: int, **settings: Any) -> list[str]:
     """The contestant's command line before these workers; settings: more options, the same for all routers."""
     router, policy = split(name)
+    if router == OURS and policy.endswith(SHADOW):
+        policy = policy.removesuffix(SHADOW)
+    elif router == OURS:
+        settings = {"no_shadow": True, **settings}
     given = {"policy": policy, "host": "127.0.0.1", "port": port, "prometheus_port": prometheus_port, **settings}
     return [*COMMANDS[router], "--worker-urls", *urls, *options(given), *QUIET[router]]
 

@@ -119,9 +119,13 @@ def test_memory_that_grows_and_a_router_that_ends_are_seen() -> None:
 
 
 def test_contestants_are_named_by_router_and_policy() -> None:
-    line = contestants.command("vllm-router power_of_two", ["http://a:1", "http://b:2"], 5, 6, queue_size=4)
-    assert line[1:4] == ["--worker-urls", "http://a:1", "http://b:2"]
-    assert " ".join(line[4:14]) == "--policy power_of_two --host 127.0.0.1 --port 5 --prometheus-port 6 --queue-size 4"
+    line = " ".join(contestants.command("vllm-router power_of_two", ["http://a:1", "http://b:2"], 5, 6, queue_size=4))
+    flags = "--policy power_of_two --host 127.0.0.1 --port 5 --prometheus-port 6 --queue-size 4"
+    assert f"vllm_router.launch_router --worker-urls http://a:1 http://b:2 {flags}" in line
+    for name, alone in (("ours bf_io", True), ("ours bf_io+shadow", False)):
+        words = contestants.command(name, ["http://a:1"], 5, 6)
+        assert words[words.index("--policy") + 1] == "bf_io"
+        assert ("--no-shadow" in words) == alone
     for wrong in ("nginx round_robin", "ours", ""):
         with pytest.raises(BenchError, match="expected a router"):
             contestants.split(wrong)

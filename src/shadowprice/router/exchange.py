@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from shadowprice.router.router import Router
 
 EVENT = b"\ndata: {"  # at the beginning of a line: a token may say the same
+FIRST = EVENT[1:]
+WHOLE = b"\n\n"  # ends an event: nothing that is looked for goes on behind it
+USAGE = b'"usage":'
 TAIL = 512  # bytes kept of a stream: what is looked for may lie across two reads
 NO_TOKEN = re.compile(rb'"role": ?"assistant", ?"content": ?(?:""|null)')  # of a chat's first event: only who speaks
 NO_CHOICE = re.compile(rb'"choices": ?\[\], ?"usage":')  # of the last event, which holds only the usage
@@ -198,22 +201,27 @@ class Exchange:
             if self.plain_bytes <= LARGEST_WITH_USAGE:
                 self.plain += body
             return
+        data = body[0] if len(body) == 1 else b"".join(body)
         before = self.tail
-        text = before + (body[0] if len(body) == 1 else b"".join(body))
+        if before is WHOLE and self.generated > 1 and upstream.framed and data.endswith(WHOLE) and USAGE not in data:
+            self._generated(data.count(EVENT) + data.startswith(FIRST), now_s)  # whole events, as nearly always
+            return
+        text = before + data
         tokens = text.count(EVENT, max(len(before) - len(EVENT) + 1, 0))
-        self.tail = text[-TAIL:]
+        self.tail = WHOLE if text.endswith(WHOLE) else text[-TAIL:]
         if self.generated <= 1:
             tokens -= _ends_after(len(before), NO_TOKEN, text)
         if not upstream.framed and DONE.search(text):
             self.done = True
-        if b'"usage":' in text:
+        if USAGE in text:
             tokens -= _ends_after(len(before), NO_CHOICE, text)
             self.usage = usage_of(text) or self.usage
-        if tokens:
-            self._generated(tokens, now_s)
+        self._generated(tokens, now_s)
 
     def _generated(self, tokens: int, now_s: float) -> None:
         """So many more tokens; -1 when an event whose beginning came before turns out to hold none."""
+        if not tokens:
+            return
         worker = self.worker
         if self.generated and worker is not None and tokens > 0:
             if worker.metronome is self:
