@@ -61,7 +61,11 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def router(servers: list[VllmServer], record: Path) -> Iterator[RouterProcess]:
     urls = [f"--worker-urls={server.address}" for server in servers]
-    process = RouterProcess(record.parent, *urls, f"--max-num-seqs={SLOTS}", f"--record={record}", "--no-lockstep")
+    limits = [
+        f"--max-num-seqs={SLOTS}",
+        "--health-check-timeout-secs=10",
+    ]  # two engines on two cores are slow, not dead
+    process = RouterProcess(record.parent, *urls, *limits, f"--record={record}", "--no-lockstep")
     try:
         process.wait_until_up(2)
         yield process
