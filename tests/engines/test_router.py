@@ -102,7 +102,8 @@ def test_every_policy_gives_the_answers_of_the_servers(
     generated = sum(server.metric("generation_tokens_total") for server in servers) - before
     assert generated == sum(question.output_tokens for question in ASKED)
     shares = [router.worker(server.address)["requests_total"] - n for server, n in zip(servers, shares, strict=True)]
-    assert sum(shares) == len(ASKED) and min(shares) > len(ASKED) / 10
+    # more are asked at once than one worker may have; how many more each then takes is a matter of its speed
+    assert sum(shares) == len(ASKED) and min(shares) >= SLOTS
     rows = rows_of(record, policy)
     assert all(row["status"] == 200 and row["stop"] == "finished" for row in rows)
     for question, answer, row in zip(ASKED, direct, rows, strict=True):
@@ -204,17 +205,21 @@ def test_metrics_of_the_servers_give_memory_and_load_of_others(
     assert {worker["kv_capacity_tokens"] for worker in router.workers()} == {capacity}
     router.use("least_kv")
     long = {"model": "tiny", "prompt": [7] * 100, "max_tokens": 800, "ignore_eos": True, "temperature": 0}
-    others = [
-        threading.Thread(target=requests.post, args=(f"{servers[0].address}/v1/completions",), kwargs={"json": long})
-        for _ in range(6)
-    ]
+    enough = threading.Event()
+
+    def keep_asking() -> None:
+        while not enough.is_set():
+            requests.post(f"{servers[0].address}/v1/completions", json=long)
+
+    others = [threading.Thread(target=keep_asking) for _ in range(6)]
     for other in others:
         other.start()
     try:
         end = time.monotonic() + 20
-        while time.monotonic() < end and router.worker(servers[0].address)["waiting"] < len(others):
-            time.sleep(0.1)
         busy = router.worker(servers[0].address)
+        while time.monotonic() < end and busy["waiting"] < len(others):
+            time.sleep(0.1)
+            busy = router.worker(servers[0].address)
         assert busy["waiting"] == len(others) and busy["kv_tokens"] >= 6 * 100
         before = [router.worker(server.address)["requests_total"] for server in servers]
         short = {"model": "tiny", "prompt": "x", "max_tokens": 2}
@@ -223,6 +228,7 @@ def test_metrics_of_the_servers_give_memory_and_load_of_others(
         after = [router.worker(server.address)["requests_total"] for server in servers]
         assert [b - a for a, b in zip(before, after, strict=True)] == [0, 5]
     finally:
+        enough.set()
         for other in others:
             other.join()
     end = time.monotonic() + 10
