@@ -26,7 +26,7 @@ from shadowprice.scheduling.policies import Ranked
 from shadowprice.scheduling.surface import FloatArray, IntArray
 from shadowprice.simulate import _engine_state as kernel
 from shadowprice.simulate._disaggregated_kernel import send, serve_pool
-from shadowprice.simulate.engine import request_table, require_fit, rules_of
+from shadowprice.simulate.engine import Latencies, request_table, require_fit, rules_of
 from shadowprice.workload.trace import Trace
 
 FirstToken = Literal["prefill", "decode"]
@@ -49,7 +49,7 @@ class PoolRun:
 
 
 @dataclass(frozen=True)
-class PoolsRun:
+class PoolsRun(Latencies):
     """What a run did, per request: first_token_s, finish_s [s]; and each pool's part.
 
     prefill: None when the workers do both. ready_s: when the KV had reached the decode pool, its requests' rows only
@@ -64,23 +64,6 @@ class PoolsRun:
     decoded: IntArray
     ready_s: FloatArray
     peak_between_tokens: int
-
-    @property
-    def ttft_s(self) -> FloatArray:
-        """Arrival to first token [s]."""
-        return self.first_token_s - self.trace.arrival_s
-
-    @property
-    def e2e_s(self) -> FloatArray:
-        """Arrival to last token [s]."""
-        return self.finish_s - self.trace.arrival_s
-
-    @property
-    def tpot_s(self) -> FloatArray:
-        """Mean time per output token after the first [s]; NaN for requests of one token."""
-        decodes = self.trace.output_tokens - 1
-        spent_s = self.finish_s - self.first_token_s
-        return np.divide(spent_s, decodes, out=np.full(len(decodes), np.nan), where=decodes > 0)
 
 
 def simulate_together(trace: Trace, worker: Worker, workers: int, policy: Ranked) -> PoolsRun:

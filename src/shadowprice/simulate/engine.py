@@ -39,24 +39,12 @@ class Series:
     step_s: FloatArray
 
 
-@dataclass(frozen=True)
-class EngineRun:
-    """What a run did: per request scheduled_s (first admission), first_token_s, finish_s [s] and preemptions; totals.
-
-    busy_s: time in steps. mean_running and mean_kv_tokens: averages over busy time.
-    """
+class Latencies:
+    """What follows from a run's `trace`, `first_token_s` and `finish_s` [s], whatever served it."""
 
     trace: Trace
-    scheduled_s: FloatArray
     first_token_s: FloatArray
     finish_s: FloatArray
-    preemptions: IntArray
-    steps: int
-    busy_s: float
-    mean_running: float
-    mean_kv_tokens: float
-    peak_kv_tokens: int
-    series: Series
 
     @property
     def ttft_s(self) -> FloatArray:
@@ -75,6 +63,26 @@ class EngineRun:
         return np.divide(
             self.finish_s - self.first_token_s, decodes, out=np.full(len(decodes), np.nan), where=decodes > 0
         )
+
+
+@dataclass(frozen=True)
+class EngineRun(Latencies):
+    """What a run did: per request scheduled_s (first admission), first_token_s, finish_s [s] and preemptions; totals.
+
+    busy_s: time in steps. mean_running and mean_kv_tokens: averages over busy time.
+    """
+
+    trace: Trace
+    scheduled_s: FloatArray
+    first_token_s: FloatArray
+    finish_s: FloatArray
+    preemptions: IntArray
+    steps: int
+    busy_s: float
+    mean_running: float
+    mean_kv_tokens: float
+    peak_kv_tokens: int
+    series: Series
 
 
 def simulate(
