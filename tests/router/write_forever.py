@@ -1,9 +1,13 @@
-"""Records made-up requests until it is killed: python write_forever.py PATH FIRST ROWS_PER_FLUSH BLOCKS.
+"""Records made-up requests until it is killed: python write_forever.py PATH FIRST ROWS_PER_FLUSH BLOCKS [ROOM].
 
 Says on stdout, after each flush, how many rows it has written so far. Request k arrives at k s with k + 1 tokens.
+With ROOM, the kernel kills it in the write that would make the journal more than so many bytes longer.
 """
 
+import resource
+import signal
 import sys
+from pathlib import Path
 
 from shadowprice.router.record import FinishedRequest, Recorder
 
@@ -28,9 +32,18 @@ def request(k: int, blocks: int) -> FinishedRequest:
     )
 
 
+def die_beyond(journal: Path, room: int) -> None:
+    """The write that finds no more room is cut short there, and the next one is the end of this process."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (journal.stat().st_size + room, resource.RLIM_INFINITY))
+
+
 def main() -> None:
-    path, first, rows, blocks = sys.argv[1], *(int(value) for value in sys.argv[2:])
+    path, first, rows, blocks, *room = sys.argv[1], *(int(value) for value in sys.argv[2:])
     recorder = Recorder(path)
+    if room:
+        die_beyond(recorder.journal, room[0])
     print("ready", flush=True)
     k = first
     while True:
