@@ -125,6 +125,7 @@ class Bench:
         while self.router.penalties:
             self.router.flights.free(self.router.penalties.popleft()[1])
         assert not len(self.router.flights) and not self.router.active and worker.in_flight == 0
+        assert client.busy or self.router.held_bytes == 0
 
 
 def requests_in(data: bytes) -> tuple[list[tuple[Asked, Fields]], str | None]:

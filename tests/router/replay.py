@@ -162,6 +162,7 @@ class ReplayControl:
             "kv_capacity_tokens": CAPACITY_TOKENS,
             "slots": SLOTS,
             "step_time_s": 0.020 + 1e-7 * max(kv),
+            "speed": 1.0 + 0.1 * g,
             "requests_total": int(begun.sum()),
             "errors_total": 0,
             "retries_total": 0,

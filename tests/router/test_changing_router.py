@@ -200,6 +200,35 @@ def test_sigterm_lets_streams_finish_and_a_second_one_does_not(second_signal: bo
     run(work())
 
 
+def test_a_request_that_is_still_being_sent_when_the_router_ends_is_refused_and_not_cut() -> None:
+    async def work() -> None:
+        go = asyncio.Event()
+        async with scripted(held(go)) as worker:
+            process, router = await started("--worker-urls", worker.url)
+            try:
+                streaming, uploading, idle = [await RawClient.to(router) for _ in range(3)]
+                await streaming.send(streamed())
+                await streaming.reader.readuntil(TOKEN)
+                request = post(b'{"prompt":"%b"}' % (b"a" * 5000))
+                await uploading.send(request[:1000])
+                await asyncio.sleep(0.2)  # it has come
+                process.send_signal(signal.SIGTERM)
+                assert await idle.ended() == b""  # it has heard it
+                await uploading.send(request[1000:])
+                refused = await uploading.response()
+                assert refused.status == 503 and b"shutting down" in refused.body
+                assert (refused.values(b"retry-after"), refused.values(b"connection")) == ([b"1"], [b"close"])
+                assert await uploading.ended() == b""
+                go.set()
+                assert (await streaming.ended()).endswith(LAST_CHUNK)
+                assert await process.wait() == 0
+            finally:
+                if process.returncode is None:
+                    process.kill()
+
+    run(work())
+
+
 def test_a_router_that_is_killed_and_started_again_learns_what_runs_from_the_workers() -> None:
     text = b"vllm:num_requests_running 7\nvllm:kv_cache_usage_perc 0.5\n"
     text += b'vllm:cache_config_info{block_size="16",num_gpu_blocks="100"} 1.0\n'

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shadowprice.router.body import Asked
+from shadowprice.router.body import Asked, read_body
 from shadowprice.router.exchange import Exchange
-from shadowprice.router.prompt_size import PromptSize
+from shadowprice.router.prompt_size import PRIOR_BYTES_PER_TOKEN, PromptSize
 from tests.router.live import GET, RawClient, ask, nothing_left, post, routed, run, streamed, until
 from tests.router.scripted_worker import (
     DONE,
@@ -29,6 +29,7 @@ from tests.router.scripted_worker import (
     whole,
 )
 
+NO_TEXT = memoryview(b"")
 ROLE = {"index": 0, "delta": {"role": "assistant", "content": ""}}
 SAYS = 'it says "usage": {"prompt_tokens": 9} and data: { and [DONE]'
 
@@ -68,11 +69,11 @@ def test_a_prompt_is_sized_by_its_ids_or_by_bytes_at_the_ratio_that_usage_taught
     async def work() -> None:
         async with scripted(answers(completion(prompt_tokens=1000))) as worker, routed(worker) as server:
             size = server.router.prompt_size
-            assert size.tokens(Asked(memoryview(b"x" * 400), 0, False, 0, "")) == 100
+            assert size.tokens(Asked(400, False, 0, False, 0, ""), NO_TEXT) == 100
             for _ in range(80):
                 assert (await ask(server, post(b'{"prompt":"%b"}' % (b"a" * 1998)))).status == 200
             assert size.bytes_per_token == pytest.approx(2.0, rel=0.1)
-            assert size.tokens(Asked(memoryview(b"x" * 400), 7, False, 0, "")) == 7
+            assert size.tokens(Asked(400, False, 7, False, 0, ""), NO_TEXT) == 7
             total = server.router.workers[0]
             assert (total.prompt_tokens_total, total.generated_tokens_total) == (80_000, 240)
 
@@ -82,11 +83,30 @@ def test_a_prompt_is_sized_by_its_ids_or_by_bytes_at_the_ratio_that_usage_taught
 def test_ids_do_not_teach_and_a_learned_ratio_stays_finite() -> None:
     size = PromptSize(None)
     before = size.bytes_per_token
-    size.learn(Asked(memoryview(b"[1,2]"), 2, False, 0, ""), 2)
-    size.learn(Asked(memoryview(b""), 0, False, 0, ""), 50)
+    size.learn(Asked(5, False, 2, False, 0, ""), 2)
+    size.learn(Asked(0, False, 0, False, 0, ""), 50)
     assert size.bytes_per_token == before
-    size.learn(Asked(memoryview(b"x"), 0, False, 0, ""), 10**12)
-    assert size.tokens(Asked(memoryview(b"x" * 10**6), 0, False, 0, "")) >= 1
+    size.learn(Asked(1, False, 0, False, 0, ""), 10**12)
+    assert size.tokens(Asked(10**6, False, 0, False, 0, ""), NO_TEXT) >= 1
+
+
+def test_images_in_a_prompt_are_no_text_and_teach_nothing() -> None:
+    picture = b'{"type":"image_url","image_url":{"url":"data:image/png;base64,%b"}}' % (b"iVBORw0K" * 50_000)
+    words = b'{"type":"text","text":"what is this?"}'
+    body = b'{"messages":[{"role":"user","content":[%b,%b,%b]}],"stream":true}' % (picture, words, picture)
+    asked, prompt = read_body(body)
+    assert asked.embeds and asked.stream and len(prompt) > 800_000
+    assert 150 < asked.text_bytes < 300
+    size = PromptSize(None)
+    assert size.tokens(asked, prompt) < 100
+    size.learn(asked, 2000)  # most of them of the pictures
+    assert size.bytes_per_token == PRIOR_BYTES_PER_TOKEN
+
+
+@pytest.mark.parametrize("body", [b'{"prompt":";base64,', b'{"prompt":"a","image":";base64,AAAA"}', b'[";base64,"]'])
+def test_what_is_embedded_anywhere_else_makes_no_size_negative(body: bytes) -> None:
+    asked, prompt = read_body(body)
+    assert asked.text_bytes >= 0 and PromptSize(None).tokens(asked, prompt) >= 1
 
 
 def test_the_load_of_a_worker_follows_its_streams() -> None:

@@ -76,6 +76,7 @@ def test_samples_are_the_values_of_the_snapshot(snapshot: dict[str, Any]) -> Non
         ("kv_cache_tokens", "kv_tokens"),
         ("kv_cache_capacity_tokens", "kv_capacity_tokens"),
         ("worker_step_time_seconds", "step_time_s"),
+        ("worker_speed_ratio", "speed"),
         ("worker_requests", "requests_total"),
         ("generation_tokens", "generated_tokens_total"),
         ("prompt_tokens", "prompt_tokens_total"),

@@ -13,7 +13,7 @@ import pytest
 
 from shadowprice.errors import RouterError
 from shadowprice.fleet import StepTime
-from shadowprice.router.shadow_runner import ShadowRunner, ShadowSetting
+from shadowprice.router.shadow_runner import LONGEST_S, ShadowRunner, ShadowSetting
 from shadowprice.routing.policies import POLICIES
 from tests.router.finished_requests import chat, finished
 
@@ -96,6 +96,20 @@ def test_a_killed_process_is_replaced_and_the_last_result_stays(runner: ShadowRu
     assert runner.process_id != first
 
 
+def test_an_evaluation_that_hangs_is_ended_and_tried_again(runner: ShadowRunner) -> None:
+    for row in finished(chat(100)):
+        runner.add(row)
+    runner.tick(LOCKSTEP, 0.0)
+    hung = runner.process_id
+    os.kill(hung, signal.SIGSTOP)
+    runner.tick(LOCKSTEP, LONGEST_S)
+    assert runner.process_id == hung
+    runner.tick(LOCKSTEP, LONGEST_S + 1)
+    assert "nothing came of an evaluation" in runner.to_json()["last_error"] and not alive(hung)
+    until(lambda: runner.evaluations_total == 1, lambda: runner.tick(LOCKSTEP, LONGEST_S + 20))
+    assert (runner.crashes_total, runner.last_error) == (1, "")
+
+
 def test_an_evaluation_that_fails_is_said_and_tried_again(runner: ShadowRunner) -> None:
     for row in finished(chat(100)):
         runner.add(row)
@@ -118,9 +132,9 @@ def alive(pid: int) -> bool:
 
 PARENT = """
 import time
-from shadowprice.router.shadow_runner import ShadowRunner
+from shadowprice.router.shadow_runner import LONGEST_S, ShadowRunner
 from tests.router.finished_requests import chat, finished
-from tests.router.test_shadow_runner import LOCKSTEP
+from tests.router.test_shadow_runner import LONGEST_S, LOCKSTEP
 if __name__ == "__main__":
     runner = ShadowRunner(needed=50)
     for row in finished(chat(100)): runner.add(row)

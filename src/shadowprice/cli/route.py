@@ -73,6 +73,9 @@ def route(
     queue_size: Annotated[int, _option("Most requests that wait here; beyond it 429.", LIMITS)] = 4096,
     queue_timeout_secs: Annotated[float, _option("Longest wait here; beyond it 429.", LIMITS)] = 60.0,
     max_payload_size: Annotated[int, _option("Largest body of a request in bytes.", LIMITS)] = 512 << 20,
+    max_buffered_size: Annotated[
+        int, _option("Most bytes of all bodies whose answers have not begun; beyond it 503.", LIMITS)
+    ] = 4 << 30,
     max_retries: Annotated[int, _option("Other workers tried, before the first byte of an answer.", FAILURE)] = 3,
     progress_timeout_secs: Annotated[float, _option("Longest silence of a worker towards a request.", FAILURE)] = 60.0,
     request_timeout_secs: Annotated[float, _option("Longest time for a request.", FAILURE)] = 1800.0,
@@ -137,6 +140,7 @@ def route(
             queue_timeout_s=queue_timeout_secs,
             pool=pool,
             max_payload_size=max_payload_size,
+            max_buffered_size=max_buffered_size,
             connect_timeout_s=connect_timeout_secs,
             progress_timeout_s=progress_timeout_secs,
             request_timeout_s=request_timeout_secs,

@@ -14,6 +14,7 @@ WITHOUT_OUTPUT = frozenset(("/v1/embeddings", "/v1/rerank", "/v1/score", "/pooli
 PREFIX_BYTES = 2048  # of prompt text in one block, about 512 tokens
 MOST_BLOCKS = 64
 MOST_PRIORITY = 2**31 - 1
+EMBEDDED = b";base64,"  # of an image or a sound, up to the string's end: no text, and not counted as such
 PROMPT_TOKENS = re.compile(rb'"(?:prompt|input)_tokens": ?(\d{1,12})')
 COMPLETION_TOKENS = re.compile(rb'"(?:completion|output)_tokens": ?(\d{1,12})')
 
@@ -35,30 +36,45 @@ _decode = msgspec.json.Decoder(_Body).decode
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False):
-    """prompt: the prompt as it stands in the body. token_ids: how many it has where it is given as ids, else 0."""
+    """text_bytes: of the prompt as it stands in the body, without what is embedded in it. token_ids: 0 if not ids."""
 
-    prompt: memoryview
+    text_bytes: int
+    embeds: bool
     token_ids: int
     stream: bool
     priority: int
     user: str
 
 
-NOTHING = Asked(memoryview(b""), 0, False, 0, "")
+NOTHING = Asked(0, False, 0, False, 0, "")
 
 
-def read_body(body: bytes) -> Asked:
-    """What is asked for; a body that is not a JSON object counts as all prompt, and is the worker's to refuse."""
+def read_body(body: bytes) -> tuple[Asked, memoryview]:
+    """What is asked for, and the prompt as it stands in the body.
+
+    A body that is not a JSON object counts as all prompt, and is the worker's to refuse.
+    """
     try:
         found = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Asked(memoryview(body), 0, False, 0, "")
+        return Asked(len(body), False, 0, False, 0, ""), memoryview(body)
     prompt = memoryview(found.prompt or found.messages or found.input or found.text or found.input_ids)
     priority = min(max(found.priority, -MOST_PRIORITY), MOST_PRIORITY) if isinstance(found.priority, int) else 0
     user = found.user if isinstance(found.user, str) else ""
     head = bytes(prompt[:16])
     ids = bytes(prompt).count(b",") + 1 if head.startswith(b"[") and head[1:].lstrip(b" [\n")[:1].isdigit() else 0
-    return Asked(prompt, ids, found.stream is True, priority, user)
+    embedded = _embedded_bytes(body)
+    text_bytes = max(len(prompt) - embedded, 0)
+    return Asked(text_bytes, embedded > 0, ids, found.stream is True, priority, user), prompt
+
+
+def _embedded_bytes(body: bytes) -> int:
+    total, start = 0, body.find(EMBEDDED)
+    while start >= 0:
+        end = body.find(b'"', start)
+        total += end - start
+        start = body.find(EMBEDDED, end)
+    return total
 
 
 def prefix_blocks(prompt: memoryview) -> tuple[int, ...]:

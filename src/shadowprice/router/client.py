@@ -18,7 +18,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 MOST_PIPELINED = 16
 SMALL_PIECE = 1024  # bytes: smaller pieces of a body are put together at once, an object for each would outweigh them
 LINGER_S = 2.0  # for what a refused client still sends: closed earlier, it would be reset and lose the answer
-REFUSALS = {401: "unauthorized", 408: "too_slow", 413: "too_large", 431: "too_large"}
+REFUSALS = {401: "unauthorized", 408: "too_slow", 413: "too_large", 431: "too_large", 503: "bodies_full"}
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 seconds
 
 
@@ -35,6 +35,7 @@ class Client(asyncio.Protocol):
         self.closing = False
         self.deaf = False  # what comes now is no request: the last one has come
         self.paused = False
+        self.held_bytes = self.answering_bytes = 0  # of the router's: all of this client's, and the current request's
         self._new_request()
 
     def _new_request(self) -> None:
@@ -95,6 +96,8 @@ class Client(asyncio.Protocol):
         self.closing = self.deaf = True
         self.waiting.clear()
         self.router.clients.discard(self)
+        self._hold(-self.held_bytes)
+        self.answering_bytes = 0
         if self.exchange is not None:
             exchange, self.exchange = self.exchange, None
             exchange.client_gone()
@@ -175,7 +178,10 @@ class Client(asyncio.Protocol):
         self.overhead_bytes = 0
         if self.body_bytes > self.settings.max_payload_size:
             self._too_large()
+        elif self.router.held_bytes + len(body) > self.router.most_held_bytes:
+            self.refusal = self.refusal or (503, "the router holds as many bodies as it may (--max-buffered-size)")
         elif self.refusal is None:
+            self._hold(len(body))
             if len(body) < SMALL_PIECE and self.body:
                 if type(self.body[-1]) is not bytearray:
                     self.body.append(bytearray())
@@ -212,6 +218,20 @@ class Client(asyncio.Protocol):
     def _too_large(self) -> None:
         self.refusal = self.refusal or (413, f"the body has over {self.settings.max_payload_size} bytes")
 
+    def _hold(self, more_bytes: int) -> None:
+        self.held_bytes += more_bytes
+        self.router.held_bytes += more_bytes
+
+    def let_go_of_body(self) -> None:
+        """The current request's body is needed no more."""
+        self._hold(-self.answering_bytes)
+        self.answering_bytes = 0
+
+    @property
+    def busy(self) -> bool:
+        """Is a request coming, waiting or being answered."""
+        return not self.closing and bool(self.exchange is not None or self.waiting or self.begun_s)
+
     # answers
 
     def next(self) -> None:
@@ -220,6 +240,7 @@ class Client(asyncio.Protocol):
             request = self.waiting.popleft()
             if len(self.waiting) == MOST_PIPELINED - 1:
                 self.transport.resume_reading()
+            self.answering_bytes = len(request.body or b"")
             self.router.handle(self, request)
         if self.exchange is None and not self.waiting and not self.closing:
             self._rest()
@@ -236,6 +257,7 @@ class Client(asyncio.Protocol):
     def answered(self, *, keep_alive: bool) -> None:
         """The answer to the current request is written."""
         self.exchange = None
+        self.let_go_of_body()
         if keep_alive and not self.router.draining:
             if self.begun_s:  # the next one has begun: its time runs from here
                 self.begun_s = self.router.clock()
@@ -269,7 +291,8 @@ class Client(asyncio.Protocol):
     def _refuse(self, status: int, message: str) -> None:
         """Answer what is no proper request, and hear no more."""
         self.router.count_refusal(REFUSALS.get(status, "malformed"))
-        self.transport.write(error_response(status, message, keep_alive=False))
+        extra = b"Retry-After: 1\r\n" if status == 503 else b""
+        self.transport.write(error_response(status, message, keep_alive=False, extra=extra))
         if self.transport.can_write_eof():
             self.closing = self.deaf = True
             self.transport.write_eof()

@@ -131,6 +131,7 @@ class Dispatcher:
             waiting_tokens_now,
             np.array(slots, np.int64),
             active=active,
+            speed=self.router.speeds(),
             finished_tokens=self._finished(),
             open=None if all(opened) else np.array(opened, np.bool_),
         )

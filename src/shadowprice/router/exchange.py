@@ -92,6 +92,11 @@ class Exchange:
         """As in vLLM: smaller is more urgent."""
         return self.asked.priority
 
+    @property
+    def keeps_alive(self) -> bool:
+        """May another request follow on the client's connection: not where the end of the answer is its end."""
+        return self.request.keep_alive and (self.framing is CHUNKED or not self.framing)
+
     # to the worker
 
     def start(self, worker: LiveWorker, now_s: float) -> None:
@@ -173,6 +178,8 @@ class Exchange:
         """The answer's head as it goes to the client."""
         self.head_sent = True
         self.first_s = now_s
+        self.request.body = None  # it will not be sent again
+        self.client.let_go_of_body()
         self.status = status = upstream.status
         self.framing = b""
         bodiless = upstream.only_head or status in BODILESS
@@ -180,7 +187,7 @@ class Exchange:
             self.framing = CHUNKED if self.request.chunks_allowed else b"Connection: close\r\n"
         self.event_stream = upstream.content_type.lower().startswith(b"text/event-stream")
         lines = end_to_end(upstream.headers, upstream.connection, OF_NO_CONTENT if status == 204 else HOP_BY_HOP)
-        keep_alive = self.request.keep_alive and (self.framing is CHUNKED or not self.framing)
+        keep_alive = self.keeps_alive and not self.router.draining
         framing = self.framing if self.framing is CHUNKED else b""
         if keep_alive and not self.request.chunks_allowed:
             framing += b"Connection: keep-alive\r\n"
@@ -235,10 +242,10 @@ class Exchange:
             self.router.flights.generated[self.row] = self.generated
 
     def _complete(self, now_s: float) -> None:
-        upstream, request = self.upstream, self.request
+        upstream = self.upstream
         assert upstream is not None
         ends_whole = upstream.framed or not (self.event_stream and self.counts) or self.done
-        keep_alive = request.keep_alive and (self.framing is CHUNKED or not self.framing)
+        keep_alive = self.keeps_alive
         if self.client.paused:
             self.resume()
         upstream.release()

@@ -1,6 +1,6 @@
-"""The step time of the workers, learned from the gaps between streamed tokens."""
+"""The step time of the workers and how fast each is, learned from the gaps between streamed tokens."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -8,9 +8,38 @@ from shadowprice.fleet.step_time import StepTime
 
 FEW = 32  # steps
 PRIOR = StepTime(0.02, 0.0, 1e-7, 0.0)
+ROUNDS = 8
+ALIKE = 1.2  # fastest over slowest: less may be the noise of what else they do
+
+Step = tuple[int, int, float]  # running requests, KV tokens, seconds
 
 
-def fit_steps(steps: Iterable[tuple[int, int, float]]) -> StepTime:
+def fit_workers(steps: Sequence[Sequence[Step]]) -> tuple[StepTime, list[float]]:
+    """Step time of a worker of speed 1, and each worker's speed (mean 1), from the steps of workers side by side.
+
+    By turns: a step time is fitted to the steps as a worker of speed 1 would have made them, then each worker's speed
+    is the median of that step time over its own. All have speed 1 where they are nearly alike, as has one of which too
+    little is known. Only for workers that do not wait for one another: behind a barrier all take the slowest's time.
+    """
+    speeds = np.ones(len(steps))
+    known = [g for g, of_one in enumerate(steps) if len(of_one) >= FEW]
+    model = fit_steps(step for of_one in steps for step in of_one)
+    for _ in range(ROUNDS if len(known) > 1 else 0):
+        speeds[known] = [_speed(steps[g], model) for g in known]
+        speeds[known] /= speeds[known].mean()
+        model = fit_steps(
+            (b, kv, s * v) for of_one, v in zip(steps, speeds.tolist(), strict=True) for b, kv, s in of_one
+        )
+    if speeds.max(initial=1.0) <= ALIKE * speeds.min(initial=1.0):
+        return fit_steps(step for of_one in steps for step in of_one), [1.0] * len(steps)
+    return model, speeds.tolist()
+
+
+def _speed(steps: Sequence[Step], model: StepTime) -> float:
+    return float(np.median([model.seconds(b, kv, 0) / s for b, kv, s in steps if s > 0]))
+
+
+def fit_steps(steps: Iterable[Step]) -> StepTime:
     """c + a*B + b*KV from (running, KV tokens, seconds) of steps: least squares, none negative; PRIOR of too few.
 
     Gaps in which a step was held up (a prefill, a pause of the network) lie above the line; the slowest tenth is left

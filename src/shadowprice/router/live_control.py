@@ -104,6 +104,7 @@ class LiveControl:
             "kv_capacity_tokens": worker.kv_capacity_tokens,
             "slots": self.router.settings.max_num_seqs,
             "step_time_s": worker.step_time_s,
+            "speed": worker.speed,
         } | {name: getattr(worker, name) for name in COUNTED}
 
     def _prices(self) -> dict[str, float | None]:

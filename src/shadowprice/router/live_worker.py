@@ -44,6 +44,7 @@ class LiveWorker:
         self.kv_capacity_tokens: int | None = None
         self.foreign_kv_tokens = self.foreign_requests = 0  # reported by the worker, beyond what is counted here
         self.step_time_s: float | None = None
+        self.speed = 1.0  # relative to the others
         self.steps: deque[tuple[int, int, float]] = deque(maxlen=512)
         self.metronome: object | None = None  # the exchange whose tokens tell the step time
         self.load = (0, 0)  # requests and KV tokens when last surveyed

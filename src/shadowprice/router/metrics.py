@@ -51,6 +51,7 @@ WORKER_GAUGES: tuple[Row, ...] = (
     ("kv_capacity_tokens", "kv_cache_capacity_tokens", "Tokens that fit into the worker's KV cache."),
     ("slots", "worker_slots", "Requests that the worker runs at once at most."),
     ("step_time_s", "worker_step_time_seconds", "Time of one step of the worker, learned online."),
+    ("speed", "worker_speed_ratio", "Speed of the worker relative to the others, learned online; 1 where alike."),
 )
 WORKER_COUNTERS: tuple[Row, ...] = (
     ("requests_total", "worker_requests", "Requests sent to the worker."),

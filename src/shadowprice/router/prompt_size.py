@@ -26,19 +26,19 @@ class PromptSize:
         """Tokens of a block of PREFIX_BYTES."""
         return max(round(PREFIX_BYTES / self.bytes_per_token), 1)
 
-    def tokens(self, asked: Asked) -> int:
-        """At least 1."""
+    def tokens(self, asked: Asked, prompt: memoryview) -> int:
+        """At least 1. What is embedded in the prompt counts when the worker has told its tokens."""
         if asked.token_ids:
             return asked.token_ids
-        if self._tokenizer is not None:
-            return max(len(self._tokenizer.encode(bytes(asked.prompt).decode("utf-8", "replace")).ids), 1)
-        return max(int(len(asked.prompt) * self._tokens / self._bytes), 1)
+        if self._tokenizer is not None and not asked.embeds:
+            return max(len(self._tokenizer.encode(bytes(prompt).decode("utf-8", "replace")).ids), 1)
+        return max(int(asked.text_bytes * self._tokens / self._bytes), 1)
 
     def learn(self, asked: Asked, prompt_tokens: int) -> None:
         """The worker counted so many tokens in this prompt."""
-        if asked.token_ids or not len(asked.prompt):
+        if asked.token_ids or asked.embeds or not asked.text_bytes:
             return
-        self._bytes += len(asked.prompt)
+        self._bytes += asked.text_bytes
         self._tokens += prompt_tokens
         if self._tokens > MOST_TOKENS_REMEMBERED:
             self._bytes /= 2

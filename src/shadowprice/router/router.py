@@ -7,6 +7,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+import numpy as np
+
 from shadowprice.errors import RouterError
 from shadowprice.fleet.step_time import StepTime
 from shadowprice.fleet.worker import Worker
@@ -22,7 +24,7 @@ from shadowprice.router.request import Request
 from shadowprice.router.settings import Settings
 from shadowprice.router.statistics import Statistics
 from shadowprice.router.upstream import Upstream
-from shadowprice.routing.surface import Active
+from shadowprice.routing.surface import Active, FloatArray
 
 BUSY_S = 0.5  # a worker that answered 429 or 503 is left alone for so long
 PENALTY_S = 2.0  # a failed request counts as load for so long: who fails fast must not look idle
@@ -47,6 +49,9 @@ class Router:
         self.dispatcher = Dispatcher(self)
         self.draining = False
         self.in_flight = 0  # of those that compute something
+        self.held_bytes = 0  # of bodies that have come and may still have to be sent
+        self.most_held_bytes = -(-settings.max_buffered_size // settings.processes)
+        self.keeps_prefixes = False  # does anybody hear of them when a request has ended
         self.penalties: deque[tuple[float, int]] = deque()
         self.when_ended: list[Ended] = []  # recorder, access log, shadow evaluation
         self.own_answers: dict[str, OwnAnswer] = {"/health": self._health}
@@ -76,6 +81,13 @@ class Router:
         self.flights.remove_worker(worker.index)
         for index, other in enumerate(self.workers):
             other.index = index
+
+    def speeds(self) -> FloatArray | None:
+        """Of the workers, relative to one another; None where they are alike, or nobody knows."""
+        if self.settings.lockstep:
+            return None
+        speeds = [worker.speed for worker in self.workers]
+        return None if min(speeds) == max(speeds) else np.array(speeds)
 
     def survey(self) -> tuple[Active, list[list[int]]]:
         """`Flights.survey`, and what the workers last reported beyond it."""
@@ -115,8 +127,8 @@ class Router:
         """How much is asked for, and by whom."""
         request = exchange.request
         exchange.counts = True
-        exchange.asked = asked = read_body(request.body or b"")
-        exchange.prompt_tokens = self.prompt_size.tokens(asked)
+        exchange.asked, prompt = read_body(request.body or b"")
+        exchange.prompt_tokens = self.prompt_size.tokens(exchange.asked, prompt)
         session = tenant = b""
         for name, value in request.headers:
             lower = name.lower()
@@ -124,11 +136,11 @@ class Router:
                 session = value
             elif lower == b"x-tenant-id" or (lower == b"authorization" and not tenant and len(self._keys) > 1):
                 tenant = value
-        user = asked.user.encode()
+        user = exchange.asked.user.encode()
         exchange.session = key_of(session or user) if session or user else -1
         exchange.tenant = key_of(tenant or user) if tenant or user else -1
-        if self.dispatcher.uses_prefixes or self.settings.record or self.settings.shadow:
-            exchange.prefix = prefix_blocks(asked.prompt)
+        if self.keeps_prefixes or self.dispatcher.uses_prefixes:
+            exchange.prefix = prefix_blocks(prompt)
 
     @property
     def block_tokens(self) -> int:
@@ -259,7 +271,7 @@ class Router:
         """Answer that it is not served now."""
         self.count_refusal(reason)
         exchange.status = status
-        client, keep_alive = exchange.client, exchange.request.keep_alive
+        client, keep_alive = exchange.client, exchange.request.keep_alive and not self.draining
         self.ended(exchange, self.clock(), "refused")
         extra = b"Retry-After: %d\r\n" % retry_after_s
         client.respond(error_response(status, message, keep_alive=keep_alive, extra=extra), keep_alive=keep_alive)

@@ -25,7 +25,7 @@ from shadowprice.router.exchange import Exchange
 from shadowprice.router.family import Family, Member, shared_blocks
 from shadowprice.router.flight import Flights, block_numbers
 from shadowprice.router.health import watch_endpoint
-from shadowprice.router.learn_step import fit_steps
+from shadowprice.router.learn_step import fit_steps, fit_workers
 from shadowprice.router.listen import bound, tls
 from shadowprice.router.live_control import LiveControl
 from shadowprice.router.live_worker import DRAINING, UP, ranks_of
@@ -81,6 +81,7 @@ class Server:
             self.run(asked.follow())
         if self.recorder is not None or self.shadow is not None or self.member is not None:
             self.router.when_ended.append(self._account)
+            self.router.keeps_prefixes = True
         if self.access_log is not None:
             self.router.when_ended.append(self.access_log.add)
         if self.tracer is not None:
@@ -173,9 +174,16 @@ class Server:
 
     def _learn(self) -> None:
         workers = self.router.workers
+        steps = [list(worker.steps) for worker in workers]
+        if self.settings.lockstep:
+            step_time = fit_steps(step for of_one in steps for step in of_one)
+        else:
+            step_time, speeds = fit_workers(steps)
+            for worker, speed in zip(workers, speeds, strict=True):
+                worker.speed = speed
         capacities = [worker.kv_capacity_tokens for worker in workers if worker.kv_capacity_tokens]
         self.router.model = Worker(
-            fit_steps(step for worker in workers for step in worker.steps),
+            step_time,
             max_num_seqs=self.settings.max_num_seqs or DEFAULT_SLOTS,
             kv_tokens=self.settings.max_kv_tokens or min(capacities, default=self.router.model.kv_tokens),
         )
@@ -232,11 +240,11 @@ class Server:
         if self._listener is not None:
             self._listener.close()
         for client in list(self.router.clients):
-            if client.exchange is None and not client.waiting:
+            if not client.busy:
                 client.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.drain_timeout_s):
-                while any(client.exchange is not None for client in self.router.clients):
+                while any(client.busy for client in self.router.clients):
                     await asyncio.sleep(0.05)
 
     async def stop(self) -> None:

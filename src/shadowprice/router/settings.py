@@ -18,8 +18,9 @@ class Settings:
     X-data-parallel-rank. max_num_seqs, max_kv_tokens: caps per worker on requests and on KV tokens in flight; what is
     beyond them waits in the router's queue. max_kv_tokens None takes the size that the worker's metrics tell, 0 is no
     cap. max_concurrent_requests: cap on all requests in flight. queue_size: most requests that wait; queue_timeout_s:
-    longest wait. processes: on one port, see `family.py`. prefill_kv_tokens: of bf_io and priced_holes, what
-    recomputing a prompt token costs, in KV tokens read by a step; above 0 they weigh cached prefixes against balance.
+    longest wait. max_buffered_size: most bytes of all bodies together whose answers have not begun. processes: on one
+    port, see `family.py`. prefill_kv_tokens: of bf_io and priced_holes, what recomputing a prompt token costs, in KV
+    tokens read by a step; above 0 they weigh cached prefixes against balance.
     progress_timeout_s: longest silence of a worker towards a request. All times in seconds.
     Raises RouterError when a value is impossible.
     """
@@ -46,6 +47,7 @@ class Settings:
     queue_timeout_s: float = 60.0
     pool: int = 64
     max_payload_size: int = 512 * MEBIBYTE
+    max_buffered_size: int = 4096 * MEBIBYTE
     max_header_size: int = 64 * 1024
     header_timeout_s: float = 10.0
     idle_timeout_s: float = 75.0
@@ -107,6 +109,7 @@ _LEAST: dict[str, float] = {
     "max_wait_s": 0,
     "pool": 1,
     "max_payload_size": 1,
+    "max_buffered_size": 1,
     "max_header_size": 256,
     "header_timeout_s": 0.1,
     "idle_timeout_s": 0.1,

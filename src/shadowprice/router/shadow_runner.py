@@ -24,6 +24,7 @@ from shadowprice.routing.policies import POLICIES
 KEPT = 2000  # requests
 NEEDED = 100  # requests: fewer say nothing about a P99, or about balance
 EVERY_S = 30.0
+LONGEST_S = 600.0  # of an evaluation, which takes a second or two on an idle core
 BLOCK_SIZE = Worker.block_size
 
 
@@ -65,7 +66,7 @@ class ShadowRunner:
         self._recent: deque[FinishedRequest] = deque(maxlen=kept)
         self._result: dict[str, Any] | None = None
         self._running: Future[dict[str, Any]] | None = None
-        self._due_s = 0.0
+        self._due_s = self._begun_s = 0.0
         self._executor: ProcessPoolExecutor | None = None
         self._process: BaseProcess | None = None
 
@@ -82,13 +83,16 @@ class ShadowRunner:
         now_s: of any clock that does not go back.
         """
         if self._running is not None:
-            if not self._running.done():
+            if self._running.done():
+                self._take(self._running)
+                self._running = None
+            elif now_s - self._begun_s <= LONGEST_S:
                 return
-            self._take(self._running)
-            self._running = None
+            else:
+                self._crashed(RuntimeError(f"nothing came of an evaluation in {LONGEST_S:.0f} s"))
         if len(self._recent) < self.needed or now_s < self._due_s:
             return
-        self._due_s = now_s + self.every_s
+        self._begun_s, self._due_s = now_s, now_s + self.every_s
         try:
             self._running = self._started().submit(_score, list(self._recent), setting, self.policies)
         except (BrokenProcessPool, OSError, RuntimeError) as error:  # it died while idle, or no process can be had
@@ -133,7 +137,7 @@ class ShadowRunner:
 
     def _crashed(self, error: Exception) -> None:
         self.crashes_total += 1
-        self.last_error = f"the evaluating process died: {error}"
+        self.last_error = f"the evaluating process died or was ended: {error}"
         self.close()
 
     def _started(self) -> ProcessPoolExecutor:
