@@ -7,6 +7,8 @@ Refusal is decided here alone.
 """
 
 import math
+import sys
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 UNBOUNDED = 1 << 40
 NO_WORKER_WAIT_S = 5.0
 LOOK_AGAIN_S = 0.005
+COMPILING_S = 3.0  # loading takes less
+COMPILING = "compiling the decision kernels, once after each installation: about half a minute"
 
 
 class Dispatcher:
@@ -40,7 +44,10 @@ class Dispatcher:
         self.queue_size = -(-self.settings.queue_size // self.settings.processes)
 
     def warm_up(self) -> None:
-        """Decide once before there is traffic: the first decision loads or compiles the kernels."""
+        """Decide once before there is traffic: the first decision loads the kernels, or compiles them and says so."""
+        notice = threading.Timer(COMPILING_S, print, [COMPILING], {"file": sys.stderr, "flush": True})
+        notice.daemon = True
+        notice.start()
         workers = max(len(self.router.workers), 1)
         self.router.flights.survey(workers)
         none = np.zeros(workers, np.int64)
@@ -48,6 +55,7 @@ class Dispatcher:
         request = Pending(np.zeros(1), np.ones(1, np.int64), np.full(1, -1, np.int64))
         for name in {self.policy.name, "random"}:  # who draws is compiled apart
             make_policy(name, self.settings).assign(request, view, 0.0)
+        notice.cancel()
 
     def submit(self, exchange: Exchange) -> None:
         """Give it a worker, in this turn of the event loop if there is room."""
