@@ -1,88 +1,19 @@
 """The dashboard in a real Chromium, against the real admin port and a run of the simulator."""
 
 import threading
-from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.router.browser import Served, chromium, complaints, contrasts, look_as, needs_chromium, overlaps, requested
+from tests.router.browser import complaints, contrasts, look_as, needs_chromium, overlaps
+from tests.router.dashboard_page import WAIT_S, Serve, digits, open_page, state, table, text, texts, until
 from tests.router.replay import WORKERS, ReplayControl, evaluated
 
 pytestmark = needs_chromium
-KEY = "correct-horse"
 DASH = "\N{EN DASH}"
-HOSTILE = "http://x/<img src=x onerror=document.title='owned'>\"'><script>document.title='owned'</script>"
-WAIT_S = 40
-Serve = Callable[..., Served]
-
-
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    with chromium(tmp_path_factory.mktemp("profile")) as driver:
-        yield driver
-
-
-@pytest.fixture
-def browser(opened: webdriver.Chrome) -> webdriver.Chrome:
-    """The browser at an empty page, its logs read."""
-    opened.get("about:blank")
-    look_as(opened, 1280, 800)
-    requested(opened)
-    complaints(opened)
-    return opened
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    running: list[Served] = []
-
-    def start(control: ReplayControl, **how: Any) -> Served:
-        running.append(Served(control, **how))
-        return running[-1]
-
-    yield start
-    for served in running:
-        served.stop()
-
-
-def state(browser: webdriver.Chrome) -> str:
-    return str(browser.execute_script("return document.body.dataset.state"))
-
-
-def until(browser: webdriver.Chrome, true: Callable[[], Any]) -> None:
-    WebDriverWait(browser, WAIT_S, 0.1).until(lambda _: true())
-
-
-def open_page(browser: webdriver.Chrome, served: Served, reaches: str = "ready") -> None:
-    browser.get(served.url)
-    until(browser, lambda: state(browser) == reaches)
-
-
-def text(browser: webdriver.Chrome, selector: str) -> str:
-    return str(browser.execute_script("return document.querySelector(arguments[0]).textContent", selector))
-
-
-def texts(browser: webdriver.Chrome, selector: str) -> list[str]:
-    script = "return [...document.querySelectorAll(arguments[0])].map((node) => node.textContent)"
-    return list(browser.execute_script(script, selector))
-
-
-def table(browser: webdriver.Chrome, name: str) -> list[list[str]]:
-    script = """
-        const rows = [...document.getElementById(arguments[0]).tBodies[0].rows];
-        return rows.map((row) => [...row.cells].map((cell) => cell.textContent));
-    """
-    return list(browser.execute_script(script, name))
-
-
-def digits(shown: str) -> int:
-    return int(shown.replace(",", "").removesuffix(" tok"))
 
 
 def test_numbers_shown_are_those_of_the_snapshot(
@@ -116,18 +47,6 @@ def test_numbers_shown_are_those_of_the_snapshot(
     assert [digits(shown) for shown in heat] == [worker["kv_tokens"] for worker in snapshot["workers"]]
 
 
-def test_nothing_leaves_loopback_and_the_console_is_silent(browser: webdriver.Chrome, serve: Serve) -> None:
-    served = serve(ReplayControl(moving=True))
-    open_page(browser, served)
-    first = text(browser, "#fresh")
-    until(browser, lambda: text(browser, "#fresh") != first)
-    asked = [address for address in requested(browser) if not address.startswith(("about:", "data:"))]
-    assert len(asked) > 10
-    assert {urlsplit(address).netloc for address in asked} == {f"127.0.0.1:{served.port}"}
-    assert any("/history?after=" in address for address in asked)
-    assert complaints(browser) == []
-
-
 def test_samples_that_come_join_those_held(browser: webdriver.Chrome, serve: Serve) -> None:
     control = ReplayControl(moving=True, second=30)
     open_page(browser, serve(control))
@@ -136,45 +55,6 @@ def test_samples_that_come_join_those_held(browser: webdriver.Chrome, serve: Ser
     script = "return document.querySelectorAll('svg.chart path')[0].getAttribute('d')"
     until(browser, lambda: browser.execute_script(script).count("L") >= spent + 2)
     assert browser.execute_script(script).count("M") == 1
-
-
-def test_the_page_may_not_speak_to_others(browser: webdriver.Chrome, serve: Serve, replayed: ReplayControl) -> None:
-    """The policy of the page holds against code that got into it: no inline script, no other origin, be it loopback."""
-    here, there = serve(replayed), serve(replayed)
-    open_page(browser, here)
-    script = """
-        const done = arguments[1], kinds = [];
-        addEventListener("securitypolicyviolation", (event) => kinds.push(event.effectiveDirective));
-        const inline = document.createElement("script");
-        inline.textContent = "document.title = 'owned'";
-        document.head.append(inline);
-        const image = new Image();
-        image.src = arguments[0] + "page/icon.svg";
-        fetch(arguments[0] + "health").then(() => done("reached"), () => setTimeout(() => done(kinds.sort()), 300));
-    """
-    refused = browser.execute_async_script(script, there.url)
-    assert refused == ["connect-src", "img-src", "script-src-elem"]
-    assert "owned" not in browser.title
-    assert there.seen == []
-    assert "/stats" in here.seen
-
-
-def test_hostile_names_are_text(browser: webdriver.Chrome, serve: Serve, replayed: ReplayControl) -> None:
-    replayed.names[0] = HOSTILE
-    replayed.states[1] = "ejected"
-    replayed.evaluation = evaluated(replayed)
-    replayed.policy = replayed.evaluation["rows"][0]["policy"] = replayed.evaluation["model"] = HOSTILE
-    open_page(browser, serve(replayed))
-    assert table(browser, "workers")[0][0] == HOSTILE
-    assert text(browser, "#policy") == HOSTILE
-    until(browser, lambda: HOSTILE in text(browser, "#shadow-note"))
-    assert table(browser, "shadow")[0][0] == HOSTILE
-    assert texts(browser, ".heat .names .row")[0] == HOSTILE
-    assert browser.find_elements(By.CSS_SELECTOR, "img, body script") == []
-    assert not browser.title.startswith("owned")
-    width, room = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
-    assert width <= room
-    assert complaints(browser) == []
 
 
 def test_every_policy_stands_beside_the_active_one(
@@ -233,27 +113,6 @@ def test_a_router_that_has_seen_nothing(browser: webdriver.Chrome, serve: Serve,
     assert set(texts(browser, "#charts .now b")) == {DASH}
     assert "NaN" not in browser.find_element(By.TAG_NAME, "body").get_attribute("innerHTML")
     assert complaints(browser) == []
-
-
-def test_the_key_is_asked_for_kept_in_the_tab_and_forgotten(
-    browser: webdriver.Chrome, serve: Serve, replayed: ReplayControl
-) -> None:
-    open_page(browser, serve(replayed, admin_key=KEY), reaches="locked")
-    assert not browser.find_element(By.ID, "content").is_displayed()
-    field = browser.find_element(By.ID, "key")
-    assert field.get_attribute("type") == "password"
-    field.send_keys("wrong", Keys.ENTER)
-    until(browser, lambda: "not the admin key" in text(browser, "#key-problem"))
-    field.send_keys(KEY, Keys.ENTER)
-    until(browser, lambda: state(browser) == "ready")
-    assert text(browser, "#policy") == "bf_io"
-    assert browser.execute_script("return [localStorage.length, document.cookie, sessionStorage.length]") == [0, "", 1]
-    assert not any(KEY in address for address in requested(browser))
-    browser.refresh()
-    until(browser, lambda: state(browser) == "ready")
-    browser.find_element(By.ID, "forget").click()
-    until(browser, lambda: state(browser) == "locked")
-    assert browser.execute_script("return sessionStorage.length") == 0
 
 
 def test_the_page_says_when_the_router_does_not_answer(

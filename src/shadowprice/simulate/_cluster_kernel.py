@@ -7,16 +7,11 @@ from numba import njit
 from shadowprice.routing._decide_kernel import decide
 from shadowprice.routing._learn_kernel import note_end
 from shadowprice.routing._tables import JOINT
-from shadowprice.simulate._engine_kernel import (
-    admit,
-    advance,
-    pull_arrivals,
-    release,
-    run_step,
-    schedule_running,
-    step_seconds,
-)
+from shadowprice.simulate._engine_kernel import advance
+from shadowprice.simulate._engine_queue_kernel import pull_arrivals
+from shadowprice.simulate._engine_schedule_kernel import admit, schedule_running
 from shadowprice.simulate._engine_state import FINISHED
+from shadowprice.simulate._engine_step_kernel import release, run_step, step_seconds
 
 NO_RANKING = np.zeros(0, np.int64)
 
