@@ -113,7 +113,7 @@ def route(
     shadow: Annotated[bool, _option("Score every policy on the live trace beside the active one.", OUTPUT)] = True,
 ) -> None:
     """Route OpenAI requests to vLLM or SGLang workers: a reverse proxy with the policies that the audit measured."""
-    from shadowprice.router.server import run
+    from shadowprice.router.process import run
     from shadowprice.router.settings import Settings
 
     run(

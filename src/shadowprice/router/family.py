@@ -208,7 +208,7 @@ class Member:
 
 def _run_child(settings: Settings, memory_name: str, own: int, connection: Connection) -> None:
     """A further process of the router."""
-    from shadowprice.router.server import run_member
+    from shadowprice.router.process import run_member
 
     memory = SharedMemory(memory_name)
     run_member(settings, shared_blocks(memory, settings.processes), own, connection)
