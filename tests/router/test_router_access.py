@@ -50,6 +50,26 @@ def test_only_a_key_lets_in_and_the_worker_sees_its_own() -> None:
     run(work())
 
 
+def test_a_browser_may_ask_without_a_key_whether_it_may_ask_and_no_more() -> None:
+    async def work() -> None:
+        allowed = whole(b"", "204 No Content", b"Access-Control-Allow-Origin: *\r\n").replace(
+            b"Content-Length: 0\r\n", b""
+        )
+        async with scripted(answers(allowed)) as worker, routed(worker, api_keys=KEYS) as server:
+            plain = GET.replace(b"GET", b"OPTIONS")
+            fields = b"Host: r\r\nOrigin: http://chat.example\r\nAccess-Control-Request-Method: POST\r\n"
+            preflight = plain.replace(b"Host: r\r\n", fields)
+            got = await ask(server, preflight)
+            assert (got.status, got.values(b"access-control-allow-origin")) == (204, [b"*"])
+            post_instead = preflight.replace(b"OPTIONS", b"POST")
+            with_body = preflight.replace(b"\r\n\r\n", b"\r\nContent-Length: 1\r\n\r\na")
+            for request in (plain, post_instead, with_body, preflight.replace(b"OPTIONS", b"GET")):
+                assert (await ask(server, request)).status == 401
+            assert len(worker.calls) == 1
+
+    run(work())
+
+
 def test_the_open_paths_are_these_and_no_other_spelling_of_them() -> None:
     async def work() -> None:
         async with scripted(answers(whole(b"ok"))) as worker, routed(worker, api_keys=KEYS) as server:

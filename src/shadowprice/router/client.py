@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httptools
 
 from shadowprice.router.head import Headers, error_response
-from shadowprice.router.request import Request, framing_again, origin_form
+from shadowprice.router.request import Request, framing_again, is_preflight, origin_form
 
 if TYPE_CHECKING:
     from shadowprice.router.router import Router
@@ -164,7 +164,8 @@ class Client(asyncio.Protocol):
                 self.refusal = self.refusal or (400, "the request target is neither a path nor a URL")
             else:
                 self.target, self.headers = changed
-        self.refusal = self.refusal or self.router.unauthorized(self.headers, self.target)
+        if not (method == b"OPTIONS" and not self.has_body and is_preflight(self.headers)):
+            self.refusal = self.refusal or self.router.unauthorized(self.headers, self.target)
 
     def _older_or_newer(self, version: str) -> None:
         self.expects_continue = False

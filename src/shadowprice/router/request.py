@@ -38,6 +38,11 @@ def origin_form(method: bytes, target: bytes, headers: Headers) -> tuple[bytes, 
     return path if path.startswith(b"/") else b"/" + path, [(b"Host", absolute[1]), *others]
 
 
+def is_preflight(headers: Headers) -> bool:
+    """Is this OPTIONS request a browser's question before another one: it never carries a key (Fetch standard)."""
+    return any(name.lower() == b"access-control-request-method" for name, _ in headers)
+
+
 def framing_again(method: bytes, version: str, content_length: bytes, keep_alive: bool) -> bytes:
     """A head that tells a new parser where the body ends, and offers no upgrade; content_length empty: in chunks."""
     length = b"Content-Length: " + content_length if content_length else b"Transfer-Encoding: chunked"
