@@ -58,6 +58,9 @@ def route(
             "Of bf_io and priced_holes: cost of recomputing a prompt token, in KV tokens; 0: balance only.", POLICY
         ),
     ] = 0.0,
+    most_passes: Annotated[
+        int, _option("Of bf_io and priced_holes: most younger requests that leave the queue before one.", POLICY)
+    ] = 300,
     tokenizer: Annotated[
         str | None, _option("A tokenizer.json, to count prompt tokens; else bytes per token are learned.", POLICY)
     ] = None,
@@ -153,6 +156,7 @@ def route(
             access_log=access_log,
             otlp_traces_endpoint=otlp_traces_endpoint,
             prefill_kv_tokens=prefill_kv_tokens,
+            most_passes=most_passes,
             worker_file=worker_file,
             tokenizer=tokenizer,
             shadow=shadow,

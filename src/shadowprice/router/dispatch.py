@@ -144,10 +144,11 @@ class Dispatcher:
             open=None if all(opened) else np.array(opened, np.bool_),
         )
         answer = self.policy.assign(self._pending(offered, may_wait=may_wait), view, now_s).tolist()
-        sent = 0
+        sent, left = 0, []
         for exchange, g in zip(offered, answer, strict=True):
             if g < 0 or sent >= budget or (exchange.prompt_tokens > free[g] and count[g] > 0):
-                exchange.passes += sent  # what is too large for the rest of a worker may still go to an empty one
+                exchange.passes -= sent  # what is too large for the rest of a worker may still go to an empty one
+                left.append(exchange)
                 continue
             free[g] -= exchange.prompt_tokens
             count[g] += 1
@@ -155,6 +156,8 @@ class Dispatcher:
             del self.waiting[exchange]
             self.order.note_start(exchange)
             self.router.start(exchange, self.router.workers[g], now_s)
+        for exchange in left:
+            exchange.passes += sent  # in all: by those behind it
         return sent
 
     def _pending(self, offered: list[Exchange], *, may_wait: bool) -> Pending:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from shadowprice.errors import PolicyError, RouterError
-from shadowprice.routing.policies import POLICIES, BuiltIn
+from shadowprice.routing.policies import MOST_PASSES, POLICIES, BuiltIn
 
 MEBIBYTE = 1 << 20
 WEIGHS_PREFIXES = ("bf_io", "priced_holes")
@@ -20,7 +20,8 @@ class Settings:
     cap. max_concurrent_requests: cap on all requests in flight. queue_size: most requests that wait; queue_timeout_s:
     longest wait. max_buffered_size: most bytes of all bodies together whose answers have not begun. processes: on one
     port, see `family.py`. prefill_kv_tokens: of bf_io and priced_holes, what recomputing a prompt token costs, in KV
-    tokens read by a step; above 0 they weigh cached prefixes against balance.
+    tokens read by a step; above 0 they weigh cached prefixes against balance. most_passes: of the same two, how many
+    younger requests may leave the router's queue before one.
     progress_timeout_s: longest silence of a worker towards a request. All times in seconds.
     Raises RouterError when a value is impossible.
     """
@@ -64,6 +65,7 @@ class Settings:
     access_log: str | None = None
     otlp_traces_endpoint: str | None = None
     prefill_kv_tokens: float = 0.0
+    most_passes: int = MOST_PASSES
     worker_file: str | None = None
     tokenizer: str | None = None
     shadow: bool = True
@@ -95,7 +97,7 @@ class Settings:
 def make_policy(name: str, settings: Settings) -> BuiltIn:
     """The routing policy of that name, with the parameters that are set."""
     if name in WEIGHS_PREFIXES:
-        return POLICIES[name](prefill_kv_tokens=settings.prefill_kv_tokens)
+        return POLICIES[name](prefill_kv_tokens=settings.prefill_kv_tokens, most_passes=settings.most_passes)
     return POLICIES[name]()
 
 
@@ -123,6 +125,7 @@ _LEAST: dict[str, float] = {
     "drain_timeout_s": 0,
     "processes": 1,
     "prefill_kv_tokens": 0,
+    "most_passes": 0,
 }
 
 
