@@ -123,6 +123,27 @@ def test_kv_tokens_stay_under_their_cap_and_what_is_too_large_goes_to_an_empty_w
     run(work())
 
 
+@pytest.mark.parametrize("policy", ["bf_io", "least_kv", "round_robin"])
+def test_small_requests_do_not_keep_a_large_one_from_kv_memory_for_ever(policy: str) -> None:
+    """One small request ends at a time, and what waits takes its place, long before there is memory for the large."""
+
+    def of_tokens(tokens: int) -> bytes:
+        return post(b'{"prompt":[%b]}' % b",".join([b"1"] * tokens))
+
+    async def work() -> None:
+        turns = asyncio.Semaphore(0)
+        limits: dict[str, Any] = {"max_kv_tokens": 100, "policy": policy, "most_passes": 10, "queue_size": 1000}
+        async with scripted(when_told(turns)) as worker, routed(worker, **limits) as server:
+            tasks = await queued(server, [of_tokens(20)] * 5 + [of_tokens(90)] + [of_tokens(20)] * 40)
+            for done in range(1, len(tasks) + 1):
+                turns.release()
+                await until(lambda done=done: sum(task.done() for task in tasks) == done)
+            sizes = [call.body.count(b"1") for call in worker.calls]
+            assert sizes.index(90) == 5 + 10 and len(sizes) == len(tasks)
+
+    run(work())
+
+
 def test_kv_capacity_is_read_from_the_workers_metrics() -> None:
     text = b'vllm:cache_config_info{block_size="16",num_gpu_blocks="5",engine="0"} 1.0\n'
 

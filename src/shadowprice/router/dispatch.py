@@ -126,6 +126,7 @@ class Dispatcher:
         free = self._free_kv(kv_tokens, waiting_tokens)
         smallest = min([exchange.prompt_tokens for exchange in offered]) or 1
         rooms = [self._rooms(g, count[g], free[g] // smallest) if opened[g] else 0 for g in range(len(opened))]
+        offered = self._not_starving(offered, rooms, count, free)
         if not any(rooms):
             return 0
         least = min([room for room, is_open in zip(rooms, opened, strict=True) if is_open])
@@ -159,6 +160,26 @@ class Dispatcher:
         for exchange in left:
             exchange.passes += sent  # in all: by those behind it
         return sent
+
+    def _not_starving(
+        self, offered: list[Exchange], rooms: list[int], count: list[int], free: list[int]
+    ) -> list[Exchange]:
+        """What is to be placed now: all, or only the one that small ones would keep from ever finding enough KV memory.
+
+        Once it was passed over most_passes times it goes where it fits; while that is nowhere, the worker with the most
+        free memory takes nobody else (its place in `rooms` becomes 0).
+        """
+        for exchange in offered:
+            if exchange.passes >= self.settings.most_passes:
+                able = [g for g, room in enumerate(rooms) if room > 0]
+                fits = [g for g in able if exchange.prompt_tokens <= free[g] or count[g] == 0]
+                if fits and len(fits) < len(able):
+                    rooms[:] = [room if g in fits else 0 for g, room in enumerate(rooms)]
+                    return [exchange]
+                if able and not fits:
+                    rooms[max(able, key=free.__getitem__)] = 0
+                    return offered
+        return offered
 
     def _pending(self, offered: list[Exchange], *, may_wait: bool) -> Pending:
         by_session = self.policy.name == "consistent_hash"
