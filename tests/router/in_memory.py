@@ -125,7 +125,8 @@ class Bench:
         while self.router.penalties:
             self.router.flights.free(self.router.penalties.popleft()[1])
         assert not len(self.router.flights) and not self.router.active and worker.in_flight == 0
-        assert client.busy or self.router.held_bytes == 0
+        assert self.router.held_bytes == sum(one.held_bytes for one in self.router.clients)
+        assert all(one.held_bytes == 0 for one in self.router.clients if not (one.busy or one.closing))
 
 
 def requests_in(data: bytes) -> tuple[list[tuple[Asked, Fields]], str | None]:
