@@ -99,13 +99,21 @@ def _read_fast(path: Path, block: Block, header: list[str], columns: list[Column
     )
     read = arrow_csv.ReadOptions(column_names=header, block_size=4 << 20)
     try:
-        rows = arrow_csv.read_csv(pa.BufferReader(block.data), read_options=read, convert_options=convert)
+        rows = arrow_csv.read_csv(pa.BufferReader(_copied(block.data)), read_options=read, convert_options=convert)
         if rows.num_rows != lines:
             return None
         values = {column.name: _from_arrow(column, rows[column.name].combine_chunks()) for column in columns}
     except (pa.ArrowException, UnicodeDecodeError):
         return None
     return Table(path, values, block.first_line + np.arange(lines), skip)
+
+
+def _copied(data: bytes) -> pa.Buffer:
+    """In memory of Arrow's: its threads may drop these bytes after the reading, and dropping Python's takes the
+    interpreter, which aborts a process that has just ended."""
+    copy = pa.allocate_buffer(len(data))
+    np.frombuffer(copy, np.uint8)[:] = np.frombuffer(data, np.uint8)
+    return copy
 
 
 def _is_utf8(data: bytes) -> bool:
