@@ -1,10 +1,13 @@
 """Caps hold, what waits is served in the order of its policy, and what cannot wait is told so."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from shadowprice.fleet import StepTime, Worker
+from shadowprice.router.queue_order import TENANTS, QueueOrder
 from shadowprice.router.server import Server
 from tests.router.live import RawClient, Response, ask, post, routed, run, streamed, until
 from tests.router.scripted_worker import (
@@ -218,6 +221,45 @@ def test_two_tenants_share_however_much_one_of_them_asks() -> None:
             assert [name[:6] for name in order[1:9]].count(b"modest") == 4  # half of what was served while both waited
 
     run(work())
+
+
+def test_what_a_tenant_had_while_nobody_else_asked_is_not_held_against_it() -> None:
+    async def work() -> None:
+        turns = asyncio.Semaphore(20)
+        limits: dict[str, Any] = {"max_num_seqs": 1, "scheduling_policy": "vtc"}
+        async with scripted(when_told(turns)) as worker, routed(worker, **limits) as server:
+            for _ in range(20):
+                await ask(server, named("alone", tenant="first"))
+            worker.calls.clear()
+            requests = [named(f"first{i}", tenant="first") for i in range(9)]
+            requests += [named(f"later{i}", tenant="later") for i in range(8)]
+            tasks = await queued(server, requests)
+            order = await served_in_turn(worker, turns, tasks)
+            assert [name[:5] for name in order[1:9]].count(b"later") in (4, 5)
+
+    run(work())
+
+
+def test_tenants_by_the_thousand_are_forgotten_when_they_are_gone() -> None:
+    order = QueueOrder("vtc", 30.0)
+    model = Worker(StepTime(0.02, 0.0, 1e-7, 0.0))
+    for tenant in range(3 * TENANTS):
+        one = SimpleNamespace(arrival_s=float(tenant), prompt_tokens=100, tenant=tenant, priority=0)
+        assert order.ordered([one], model, float(tenant)) == [one]
+        order.note_start(one)
+        order.note_end(one, 50)
+        if order.crowded:
+            order.forget({tenant})
+        assert len(order._tenants) <= 2 * TENANTS
+    left = order.ordered(
+        [
+            SimpleNamespace(arrival_s=1e6 + k, prompt_tokens=100, tenant=tenant, priority=0)
+            for k, tenant in enumerate([3 * TENANTS - 1, 0])
+        ],
+        model,
+        1e6,
+    )
+    assert [one.tenant for one in left] == [0, 3 * TENANTS - 1]  # who came last is still known
 
 
 @pytest.mark.parametrize("most", [0, 20, 60])

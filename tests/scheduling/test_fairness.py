@@ -112,6 +112,47 @@ def test_a_tenant_given_nothing_need_not_be_listed(seed: int) -> None:
         given[tenants[order[0]], 1] += rng.integers(0, 20)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_forgetting_those_who_are_gone_changes_no_decision(seed: int) -> None:
+    """Tenants come, go and come back; one of two equal policies forgets whom it may, again and again."""
+    rng = np.random.default_rng(seed)
+    remembers, forgets = vtc(), vtc()
+    given = np.zeros((40, 2), np.int64)
+    codes = np.arange(40)
+    known = served()
+    for _ in range(120):
+        n = int(rng.integers(1, 12))
+        first = int(rng.integers(0, 37))
+        tenants = np.sort(rng.integers(first, first + 4, n))
+        waiting = queue(rng.integers(1, 50, n).tolist(), tenants.tolist())
+        order = remembers.order(waiting, NOBODY, at(0, Served(codes, *given.T)))
+        assert forgets.order(waiting, NOBODY, at(0, known)).tolist() == order.tolist()
+        more = np.zeros((40, 2), np.int64)
+        for i in order[: rng.integers(0, n + 1)]:
+            more[tenants[i], 0] += waiting.prompt_tokens[i]
+        more[tenants[order[0]], 1] += rng.integers(0, 20)
+        given += more
+        counts = {
+            int(t): (p, o) for t, p, o in zip(known.tenant, known.prompt_tokens, known.output_tokens, strict=True)
+        }
+        for t in np.flatnonzero(more.any(axis=1)).tolist():
+            p, o = counts.get(t, (0, 0))
+            counts[t] = (p + more[t, 0], o + more[t, 1])
+        known = served(*((t, p, o) for t, (p, o) in counts.items()))
+        if rng.random() < 0.5:
+            known = forgets.forget(known, np.unique(tenants), 40)
+    assert len(known.tenant) < len(np.flatnonzero(given.any(axis=1)))
+
+
+def test_beyond_the_most_the_absent_with_the_smallest_counters_are_forgotten() -> None:
+    policy = vtc(w_out=1)
+    policy.order(queue([10], [1]), NOBODY, at(0, served()))
+    given = served(*((t, 10 * t, 0) for t in range(1, 9)))
+    left = policy.forget(given, np.array([2]), 4)
+    assert left.tenant.tolist() == [1, 2, 7, 8]  # 1 waited last, 2 is present
+    assert left.prompt_tokens.tolist() == [10, 20, 70, 80]
+
+
 def test_a_flood_of_one_tenant_does_not_delay_the_other() -> None:
     """300 requests of a tenant at once, then one a second of another: fair service hardly notices the flood."""
     flood, steady = 300, 20

@@ -105,7 +105,7 @@ class Dispatcher:
     def _offered(self, now_s: float) -> list[Exchange]:
         """The head of the queue, in the scheduling policy's order."""
         waiting = list(self.waiting)
-        if len(waiting) > 1 and not self.order.in_order_of_arrival:
+        if self.order.needs_all or (len(waiting) > 1 and not self.order.in_order_of_arrival):
             waiting = self.order.ordered(waiting, self.router.model, now_s)
         return waiting[: self.settings.pool]
 
@@ -155,7 +155,8 @@ class Dispatcher:
             count[g] += 1
             sent += 1
             del self.waiting[exchange]
-            self.order.note_start(exchange)
+            if not exchange.sent_s:  # else it was counted when it was sent before
+                self.order.note_start(exchange)
             self.router.start(exchange, self.router.workers[g], now_s)
         for exchange in left:
             exchange.passes += sent  # in all: by those behind it
@@ -230,7 +231,9 @@ class Dispatcher:
     # refusal: the only place where a request that could be served is turned away
 
     def expire(self, now_s: float) -> None:
-        """Refuse what has waited too long."""
+        """Refuse what has waited too long; forget tenants that are no more."""
+        if self.order.crowded:
+            self.order.forget({exchange.tenant for exchange in [*self.router.active, *self.waiting]})
         opened = any(worker.open_at(now_s) for worker in self.router.workers)
         for exchange in list(self.waiting):
             waited_s = now_s - exchange.arrival_s

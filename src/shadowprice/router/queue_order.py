@@ -1,6 +1,5 @@
 """The order of the router's queue, by a policy of `scheduling/`."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
@@ -14,6 +13,7 @@ from shadowprice.scheduling.policies import POLICIES, Gate, Ranked
 from shadowprice.scheduling.surface import Requests, SchedulingPolicy, Served, WorkerState
 
 PRIOR_OUTPUT, MEMORY = 256.0, 0.01  # tokens; weight of a new output in the mean
+TENANTS = 1024  # remembered, beside those that wait or run
 
 
 class Waiting(Protocol):
@@ -46,28 +46,41 @@ class QueueOrder:
         self.name = name
         self.policy = policy
         self.in_order_of_arrival = name == "fcfs"
+        self.needs_all = name == "vtc"  # is every decision to be shown to it, though one request waits alone
         self.mean_output = PRIOR_OUTPUT
         self._by_tenant = name == "vtc"
-        self._prompts: Counter[int] = Counter()
-        self._outputs: Counter[int] = Counter()
+        self._tenants = np.zeros(0, np.int64)  # ascending
+        self._given = np.zeros((2, 0), np.int64)  # prompt and output tokens of each
 
     def note_start(self, request: Waiting) -> None:
         """It is no longer waiting."""
         if self._by_tenant:
-            self._prompts[request.tenant] += request.prompt_tokens
+            self._give(request.tenant, 0, request.prompt_tokens)
 
     def note_end(self, request: Waiting, output_tokens: int) -> None:
         """It made so many tokens: what its tenant was given, and the forecast for others, follow."""
         self.mean_output += MEMORY * (output_tokens - self.mean_output)
         if self._by_tenant:
-            self._outputs[request.tenant] += output_tokens
+            self._give(request.tenant, 1, output_tokens)
 
-    def _served(self) -> Served | None:
-        if not self._by_tenant:
-            return None
-        tenants = sorted(self._prompts)
-        given = [[self._prompts[tenant] for tenant in tenants], [self._outputs[tenant] for tenant in tenants]]
-        return Served(np.array(tenants, np.int64), np.array(given[0], np.int64), np.array(given[1], np.int64))
+    def _give(self, tenant: int, which: int, tokens: int) -> None:
+        place = int(np.searchsorted(self._tenants, tenant))
+        if place == len(self._tenants) or self._tenants[place] != tenant:
+            self._tenants = np.insert(self._tenants, place, tenant)
+            self._given = np.insert(self._given, place, 0, axis=1)
+        self._given[which, place] += tokens
+
+    @property
+    def crowded(self) -> bool:
+        """Are there so many tenants that it is time to `forget`."""
+        return len(self._tenants) > 2 * TENANTS
+
+    def forget(self, present: set[int]) -> None:
+        """Forget the tenants that matter least to the order; present: those that wait or run."""
+        assert isinstance(self.policy, VirtualTokenCounter)
+        served = Served(self._tenants, *self._given)
+        left = self.policy.forget(served, np.array(sorted(present), np.int64), TENANTS)
+        self._tenants, self._given = left.tenant, np.array([left.prompt_tokens, left.output_tokens])
 
     def ordered(self, waiting: Sequence[W], model: Worker, now_s: float) -> list[W]:
         """All of the waiting, best first."""
@@ -84,5 +97,6 @@ class QueueOrder:
         )
         empty = np.zeros(0, np.int64)
         none = Requests(np.zeros(0), empty, empty, empty, empty, empty)
-        first = self.policy.order(requests, none, WorkerState(model, now_s, model.kv_tokens, self._served())).tolist()
+        served = Served(self._tenants, *self._given) if self._by_tenant else None
+        first = self.policy.order(requests, none, WorkerState(model, now_s, model.kv_tokens, served)).tolist()
         return [waiting[i] for i in first]

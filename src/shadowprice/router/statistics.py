@@ -124,6 +124,8 @@ class Statistics:
 
     def give(self) -> list[Ended]:
         """What ended since the last call, for another process's statistics."""
+        while len(self._ends) > 2 * RATE_WINDOW_S:
+            del self._ends[min(self._ends)]
         unsorted, self._unsorted = self._unsorted, []
         return unsorted
 
@@ -134,8 +136,6 @@ class Statistics:
 
     def histograms(self) -> dict[str, Histogram]:
         """Of all requests since start; sorted in here, not while a request waits."""
-        while len(self._ends) > 2 * RATE_WINDOW_S:
-            del self._ends[min(self._ends)]
         unsorted = self.give()
         if unsorted:
             for histogram, values in zip(self._histograms.values(), np.array(unsorted).T, strict=True):

@@ -87,6 +87,25 @@ class VirtualTokenCounter:
         start[late] = -inf  # the late first, and these as all equals in order of arrival
         return np.argsort(start, kind="stable")
 
+    def forget(self, served: Served, present: IntArray, most: int) -> Served:
+        """Forget the tenants that make no difference any more; what is left of `served` is to be given from now on.
+
+        present: codes of the tenants that wait or run. Forgotten is who is neither, did not wait at the last decision,
+        and has a counter of at most the floor. That changes no decision: the floor never falls, so on its return such a
+        tenant is lifted to the floor of then, whether its counter is known or starts at nothing. If more than `most`
+        are left, absent ones follow, the smallest counter first: on their return it is as if they had never come.
+        """
+        memory = self._memory
+        prompts, outputs = _of_known(memory, served)
+        counters = self.w_in * prompts + self.w_out * outputs + memory.tenants["lift"]
+        needed = np.isin(memory.codes, present) | (memory.tenants["waited"] > 0)
+        kept = needed | (counters > memory.floor)
+        absent = np.flatnonzero(kept & ~needed)
+        over = max(int(kept.sum()) - most, 0)
+        kept[absent[np.argsort(counters[absent], kind="stable")[:over]]] = False
+        memory.codes, memory.tenants = memory.codes[kept], memory.tenants[kept]
+        return Served(memory.codes, prompts[kept], outputs[kept])
+
     def _starts(self, waiting: Requests, tenant: IntArray, served: Served) -> FloatArray:
         """The counter of each request's tenant when its turn comes, those of its tenant before it admitted."""
         memory = self._memory
