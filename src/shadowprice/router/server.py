@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gc
 import signal
-import sys
 from collections.abc import Coroutine
 from multiprocessing.connection import Connection
 from multiprocessing.shared_memory import SharedMemory
@@ -34,6 +33,7 @@ from shadowprice.router.router import Router
 from shadowprice.router.scrape import watch_metrics
 from shadowprice.router.settings import Settings
 from shadowprice.router.shadow_runner import ShadowRunner, ShadowSetting
+from shadowprice.router.terminal import States, greet
 from shadowprice.router.tracing import Tracer
 from shadowprice.router.watch import TICK_S, tick
 from shadowprice.router.worker_file import WorkerFile
@@ -68,6 +68,7 @@ class Server:
         self.stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._watched: set[str] = set()
+        self._states = States()
         self._listener: asyncio.Server | None = None
         self._admin: web.AppRunner | None = None
 
@@ -160,6 +161,7 @@ class Server:
             seconds += 1
             if self.member is None:
                 self.control.sample()
+                self._states.tell(self.router.workers)
             else:
                 self.member.report()
             if seconds % LEARN_EVERY == 0:
@@ -273,7 +275,7 @@ async def serve(settings: Settings, flights: Flights | None = None, first: Conne
         for signum in (signal.SIGTERM, signal.SIGINT):
             server.loop.add_signal_handler(signum, server.stopping.set)
         if first is None:
-            _greet(server)
+            greet(server)
         await server.stopping.wait()
         server.stopping.clear()
         drained, second = server.loop.create_task(server.drain()), server.loop.create_task(server.stopping.wait())
@@ -282,22 +284,6 @@ async def serve(settings: Settings, flights: Flights | None = None, first: Conne
         second.cancel()
     finally:
         await server.stop()
-
-
-def _greet(server: Server) -> None:
-    settings = server.settings
-    scheme = "http" if settings.ssl_certfile is None else "https"
-    lines = [
-        f"serving    {scheme}://{settings.host}:{server.port}, {len(server.router.workers)} workers, "
-        f"policy {server.router.dispatcher.policy.name}"
-        + (f", {settings.processes} processes" if settings.processes > 1 else ""),
-        f"dashboard  http://{settings.prometheus_host}:{server.admin_port}/ (metrics: /metrics)",
-    ]
-    if server.recorder is not None:
-        lines += [f"recording  {settings.record}", *server.recorder.notes]
-    if not server.router.workers:
-        lines.append("no worker yet: add one with POST /workers on the dashboard's port, or in --worker-file")
-    print("\n".join(lines), file=sys.stderr, flush=True)
 
 
 def run(settings: Settings) -> None:
