@@ -96,3 +96,11 @@ def test_progress_sees_every_decision_and_load() -> None:
 
     audit(small_trace(), small_fleet(), LOADS, progress=progress)
     assert seen == [(decision, load) for load in LOADS for decision in under_test.DECISIONS]
+
+
+def test_only_the_row_that_bounds_the_wait_has_a_sentence_of_its_own() -> None:
+    """The others' last rows have nothing to say that today's did not."""
+    said = str(audit(small_trace(), small_fleet(2), [0.9]))
+    assert "max wait" in said.rpartition("decision: capacity")[0]
+    for policy in ("priced_holes", "mc_benchmark"):
+        assert f"   {policy}: " not in said

@@ -63,7 +63,8 @@ def test_fit_prints_errors_limits_and_notes(shadowprice: Callable[..., Done], lo
     [
         ("", "empty"),
         ('{"input_toks": 3, "output_toks": 4, "arrival_time": 1.0}\n', "missing required field"),
-        ("TIMESTAMP,ContextTokens\n", "expected one per line"),
+        ("TIMESTAMP,ContextTokens\n", "not a measured log; expected a JSON object per line with input_toks"),
+        ('{"timestamp": 1, "input_length": 3}\n', "not a measured log"),
     ],
 )
 def test_bad_log_ends_with_one_clear_line(

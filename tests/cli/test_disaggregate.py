@@ -50,6 +50,8 @@ def test_an_impossible_slo_is_exit_code_1_with_the_reason(trace: str) -> None:
         (["--scheduling", "fcsf"], "did you mean 'fcfs'"),
         (["--fleet", "nothing.toml"], "neither a file nor a preset"),
         (["--backend", "spark", "--workers", "2"], "accepted: loky, ray, dask"),
+        (["--map", "map.foo"], "a name that ends in .svg"),
+        (["--map", "nowhere/map.svg"], "no directory nowhere"),
     ],
 )
 def test_bad_options_are_named(trace: str, arguments: list[str], message: str) -> None:

@@ -62,11 +62,26 @@ def test_a_short_trace_is_exit_code_1_and_says_so(tmp_path: Path) -> None:
         (["--backend", "spark", "--ttft-p99", "1"], "accepted: loky, ray, dask"),
         (["--ttft-p99", "-1"], "a number of seconds > 0"),
         (["--fleet", "nothing.toml"], "neither a file nor a preset"),
+        (["--rate", "0"], "--rate is 0; expected a number of requests per second > 0"),
+        (["--autoscale", "--period", "1000"], "at least four periods of 1000 s"),
+        (["--fleet", "llama-3.1-8b-h100", "--fleet", "llama-3.1-8b-l40s"], "expected usd_per_hour under [gpu]"),
+        (["--fleet", "llama-3.1-8b-h100", "--fleet", "llama-3.1-8b-l40s", "--autoscale"], "expected one --fleet"),
+        (["--fleet", "llama-3.1-8b-h100", "--fleet", "llama-3.1-8b-l40s", "--routing", "random"], "expected one --fl"),
     ],
 )
 def test_bad_options_are_named(trace: str, arguments: list[str], message: str) -> None:
     result = ask(trace, *arguments)
     assert message in str(result.exception)
+
+
+def test_units_stand_in_the_heads_and_policies_may_have_hyphens(trace: str) -> None:
+    result = ask(trace, "--scheduling", "priced-work", "--routing", "least-kv")
+    assert result.exit_code == 0 and "p99 TTFT [s]" in result.stdout and "p99 TPOT [ms]" in result.stdout
+
+
+def test_an_empty_name_is_no_trace_and_a_negative_seed_no_seed(trace: str) -> None:
+    assert "the name of the trace is empty" in str(ask("").exception)
+    assert ask(trace, "--seed", "-1").exit_code == 2
 
 
 def test_autoscale_and_mix_are_printed(trace: str) -> None:

@@ -70,8 +70,19 @@ def test_make_follows_the_seed(tmp_path):
 
 def test_make_without_options_writes_10000_requests_here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert "10000 requests" in run("make", "azure-code-like").stdout
+    assert "10,000 requests" in run("make", "azure-code-like").stdout
     assert (tmp_path / "azure-code-like.csv").exists()
+
+
+def test_a_rate_of_zero_is_not_the_default_rate(tmp_path):
+    result = run("make", "azure-code-like", "--rate", 0, "-o", tmp_path / "a.csv")
+    assert "the rate is 0.0 requests/s; expected a number > 0" in str(result.exception)
+
+
+def test_a_trace_keeps_the_dots_of_its_file(azure):
+    name = azure.with_name("day.llama-3.1-8B.csv")
+    azure.rename(name)
+    assert json.loads(run("describe", name, "--skip-bad-rows", "--json").stdout)["name"] == "day.llama-3.1-8B"
 
 
 def test_list_names_presets_and_public_traces():
@@ -82,8 +93,8 @@ def test_list_names_presets_and_public_traces():
 
 
 def test_unknown_presets_are_errors_that_list_the_known():
-    result = run("make", "nothing")
-    assert result.exit_code != 0 and "azure-conv-like" in str(result.exception)
+    result = run("make", "azure-conv-lik")
+    assert "did you mean 'azure-conv-like'? accepted: " in str(result.exception)
 
 
 def test_help_has_examples_and_does_not_load_the_library():

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from shadowprice.cli import app
-from shadowprice.errors import ExpertError
+from shadowprice.errors import ExpertError, ShadowpriceError
 from shadowprice.experts import (
     Placement,
     certify_experts,
@@ -76,6 +76,16 @@ def test_a_written_placement_is_the_next_budgets_start(routing: Path, tmp_path: 
         ask(str(routing), *size, "--before", str(files[0]))
 
 
+def test_what_cannot_be_written_is_said_before_the_search(routing: Path, tmp_path: Path) -> None:
+    for option, name, said in (
+        ("-o", "p.foo", "ends in .json, .npy, .npz"),
+        ("-o", "nowhere/p.json", "no directory"),
+        ("--plot", "p.foo", "ends in .svg"),
+    ):
+        with pytest.raises(ShadowpriceError, match=said):
+            ask(str(routing), "--effort", "1000", option, str(tmp_path / name))
+
+
 def test_sglang_form_is_the_map_alone_with_a_row_for_every_layer_of_the_model(tmp_path: Path) -> None:
     placement = Placement(np.array([[0, 1, 1, 2], [2, 1, 0, 0]]), 2, 3)
     write_placement(placement, np.array([1, 3]), tmp_path / "p.json")
@@ -101,7 +111,7 @@ def test_files_that_are_no_placement_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ExpertError, match="cannot be written"):
         write_placement(contiguous(1, 2, 2, 2), np.array([0]), tmp_path / "nowhere" / "p.json")
     (tmp_path / "bad.json").write_text("{}")
-    with pytest.raises(ExpertError, match=r"bad\.json: no placement can be read"):
+    with pytest.raises(ExpertError, match=r"bad\.json: not a placement"):
         read_placement(tmp_path / "bad.json", 2, 2, np.array([0]))
     (tmp_path / "short.json").write_text('{"physical_to_logical_map": [[0, 1]]}')
     with pytest.raises(ExpertError, match="1 layers; the loads have layer 4"):

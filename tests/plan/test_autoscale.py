@@ -75,5 +75,8 @@ def test_a_request_goes_to_a_worker_that_serves_when_it_arrives(day: Trace) -> N
 def test_too_short_a_trace_or_no_period_is_refused(day: Trace) -> None:
     with pytest.raises(TraceError, match="at least four periods"):
         autoscale(day, h100(), Targets(1.0), fcfs(), period_s=600.0)
-    with pytest.raises(TraceError, match="at least four periods"):
-        autoscale(day, h100(), Targets(1.0), fcfs(), period_s=0.0)
+    for period_s in (0.0, float("nan")):
+        with pytest.raises(TraceError, match=r"the period is .* s; expected a number > 0"):
+            autoscale(day, h100(), Targets(1.0), fcfs(), period_s=period_s)
+    with pytest.raises(TraceError, match="the provisioning delay is -1 s"):
+        autoscale(day, h100(), Targets(1.0), fcfs(), delay_s=-1.0)

@@ -45,6 +45,21 @@ def always_dies(case: int) -> int:
     return case
 
 
+def is_blocked(case: int) -> bool:
+    """Whether an interrupt of the terminal passes this process by."""
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_an_interrupt_is_for_the_process_that_started_the_sweep() -> None:
+    assert all(sweep(is_blocked, list(range(6)), jobs=2))
+    assert not is_blocked(0)
+
+
+def test_no_jobs_is_an_error() -> None:
+    with pytest.raises(ShadowpriceError, match="jobs is 0; expected -1 for all cores, or 1 and more"):
+        sweep(is_blocked, [1, 2], jobs=0)
+
+
 def test_results_are_the_same_here_and_in_processes() -> None:
     assert sweep(served_by(), SIZES, jobs=2) == sweep(served_by(), SIZES, jobs=1)
 

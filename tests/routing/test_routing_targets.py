@@ -134,7 +134,8 @@ def test_bench_routing_says_what_is_wrong(tmp_path: Path) -> None:
     small = tmp_path / "small.csv"
     small.write_text("arrival_s,prompt_tokens,output_tokens\n0,5,5\n1,5,5\n")
     for args, message in (
-        (["azure-conv-like", "--policies", "magic"], "magic: no such routing policy"),
+        (["azure-conv-like", "--policies", "magic"], "unknown routing policy 'magic'"),
+        (["azure-conv-like", "--policies", "least-kv,priced-hole"], "did you mean 'priced_holes'"),
         ([str(small), "--workers", "8"], "too few requests for 8 workers"),
     ):
         result = CliRunner().invoke(app, ["bench", "routing", *args])

@@ -43,5 +43,5 @@ def test_events_out_of_order_are_bad_rows(tmp_path):
 def test_a_file_of_another_form_is_an_error(tmp_path):
     path = tmp_path / "log.jsonl"
     path.write_text('{"a": 1}\n')
-    with pytest.raises(TraceError, match=r":1: .*input_toks"):
+    with pytest.raises(TraceError, match=r"log\.jsonl: not a measured log; expected .*input_toks"):
         read_measured(path)

@@ -32,6 +32,12 @@ class Finding:
         """The case's load, None without a case or a rate."""
         return None if self.case is None else self.case.load
 
+    @property
+    def aside(self) -> Certificate | None:
+        """The last row of scheduling bounds the wait: worth a sentence where it is neither today's nor the best."""
+        last = self.certificates[-1]
+        return last if self.decision == "scheduling" and last.policy not in (self.today, self.best) else None
+
     def of(self, policy: str) -> Certificate:
         """The certificate of one policy."""
         return next(certificate for certificate in self.certificates if certificate.policy == policy)

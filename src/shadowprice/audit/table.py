@@ -103,9 +103,8 @@ def _row(finding: Finding, certificate: Certificate) -> list[str]:
 
 
 def _sentences(finding: Finding) -> list[Text]:
-    """What to change, said of today's policy; and the remark on a last row that is neither today's nor the best."""
+    """What to change, said of today's policy; and what the row that bounds the wait costs."""
     sentences = [Text(f"-> {finding.of(finding.today).advice}", style="bold")]
-    last = finding.certificates[-1]
-    if last.policy not in (finding.today, finding.best):
-        sentences.append(Text(f"   {last.policy}: {last.advice}"))
+    if finding.aside is not None:
+        sentences.append(Text(f"   {finding.aside.policy}: {finding.aside.advice}"))
     return sentences

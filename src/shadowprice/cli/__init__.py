@@ -1,9 +1,11 @@
 """The command line: one thin file per verb."""
 
 import sys
+from typing import Annotated, NoReturn
 
 import typer
 
+from shadowprice import __version__
 from shadowprice.cli.audit import EPILOG, audit
 from shadowprice.cli.bench import bench_app
 from shadowprice.cli.disaggregate import EPILOG as DISAGGREGATE_EPILOG
@@ -11,6 +13,7 @@ from shadowprice.cli.disaggregate import disaggregate
 from shadowprice.cli.experts import EPILOG as EXPERTS_EPILOG
 from shadowprice.cli.experts import experts
 from shadowprice.cli.fleet import fleet_app
+from shadowprice.cli.help import Grouped
 from shadowprice.cli.plan import EPILOG as PLAN_EPILOG
 from shadowprice.cli.plan import plan
 from shadowprice.cli.route import EPILOG as ROUTE_EPILOG
@@ -18,26 +21,71 @@ from shadowprice.cli.route import route
 from shadowprice.cli.trace import trace_app
 from shadowprice.errors import ShadowpriceError
 
+INTERRUPTED = 130  # as shells call what Ctrl-C ended
+NOWHERE_TO_COMPILE = (
+    "no folder for compiled kernels: neither the package's own nor the home's cache can be written; set "
+    "NUMBA_CACHE_DIR to a folder that can"
+)
+
 app = typer.Typer(
     name="shadowprice",
-    help="Decide how an LLM fleet serves, and prove how good the decision is.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # its tables cut long flags off, and read `[s]` as markup
 )
-app.command("audit", epilog=EPILOG)(audit)
-app.command("disaggregate", epilog=DISAGGREGATE_EPILOG)(disaggregate)
-app.command("experts", epilog=EXPERTS_EPILOG)(experts)
-app.command("plan", epilog=PLAN_EPILOG)(plan)
-app.command("route", epilog=ROUTE_EPILOG)(route)
+app.command("audit", epilog=EPILOG, short_help="What each decision costs, and the bound that none can beat.")(audit)
+app.command("disaggregate", epilog=DISAGGREGATE_EPILOG, short_help="Prefill and decode together or apart.")(
+    disaggregate
+)
+app.command("experts", epilog=EXPERTS_EPILOG, short_help="Where MoE experts should live, and what that is worth.")(
+    experts
+)
+app.command("plan", epilog=PLAN_EPILOG, short_help="How many workers, stable and within latency targets.")(plan)
+app.command("route", epilog=ROUTE_EPILOG, cls=Grouped, short_help="The live router before vLLM or SGLang workers.")(
+    route
+)
 app.add_typer(bench_app, name="bench")
 app.add_typer(fleet_app, name="fleet")
 app.add_typer(trace_app, name="trace")
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"shadowprice {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Decide how an LLM fleet serves, and prove how good the decision is."""
+
+
 def main() -> None:
-    """Run the command line; bad input ends with one clear line and exit code 2."""
+    """Run the command line. Bad input ends with one clear line and exit code 2, Ctrl-C with exit code 130."""
     try:
         app()
-    except ShadowpriceError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            print("interrupted", file=sys.stderr)
+        raise
+    except (ShadowpriceError, OSError) as error:
+        _end(f"error: {error}", 2)
+    except KeyboardInterrupt:
+        _end("interrupted", INTERRUPTED)
+    except SystemError as error:
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        _end("interrupted", INTERRUPTED)  # in a compiled kernel
+    except RuntimeError as error:
+        if "no locator available" not in str(error):
+            raise
+        _end(f"error: {NOWHERE_TO_COMPILE}", 2)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(code)

@@ -26,14 +26,11 @@ EXPERT_GPUS = 8  # where the fleet has only one
 
 EPILOG = """Examples:
 
+\b
 shadowprice audit
-
 shadowprice audit requests.csv --fleet fleet.toml
-
 shadowprice audit azure-2023-conv --load 0.7,0.9,1.0,1.2 --report page.html
-
 shadowprice audit requests.csv --predict noisy:0.5 --max-wait 60 --json
-
 shadowprice audit requests.csv --fleet fleet.toml --experts routing.npz --expert-gpus 16
 
 Exit codes: 0 done; 1 done, and the fleet is overloaded by the trace as it runs; 2 bad input."""
@@ -46,7 +43,7 @@ def _loads(text: str | None) -> list[float] | None:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise typer.BadParameter(
-            f"{text!r}; expected numbers with commas between them, for example 0.7,0.9,1.0"
+            f"{text!r}; expected numbers with commas between them, for example 0.7,0.9,1.0", param_hint="--load"
         ) from None
 
 
@@ -70,7 +67,9 @@ def audit(
     ] = None,
     ttft: Annotated[
         float | None,
-        typer.Option(help="Limit on the time to the first token [s]: certifies disaggregation, too, of 2 workers on."),
+        typer.Option(
+            help="Limit on the time to the first token [s]: with several workers, certify disaggregation too."
+        ),
     ] = None,
     tpot: Annotated[float | None, typer.Option(help="Limit on the time per further token [s], likewise.")] = None,
     predict: Annotated[
@@ -106,15 +105,17 @@ def audit(
 
     from shadowprice.audit import audit as run_audit
     from shadowprice.audit.forecast import forecast
+    from shadowprice.cli.output import check_writable, show
     from shadowprice.disaggregation import Slo
     from shadowprice.fleet import read_fleet
 
+    check_writable(report)
     loads = _loads(load)
     if trace is None and loads is None:
         loads = [BUILT_IN_LOAD]
     what_serves = read_fleet(fleet)
     rng = np.random.default_rng(seed)
-    what_arrives = _trace(trace or BUILT_IN_TRACE, rng, seed, skip_bad_rows=skip_bad_rows)
+    what_arrives = _trace(BUILT_IN_TRACE if trace is None else trace, rng, seed, skip_bad_rows=skip_bad_rows)
     if predict is not None:
         what_arrives = forecast(what_arrives, predict, rng)
     on_experts = None if experts is None else _experts(experts, rng, expert_gpus, redundant, what_serves, seed)
@@ -133,9 +134,7 @@ def audit(
     if as_json:
         print(json.dumps(result.to_json(), allow_nan=False))
     else:
-        from rich.console import Console
-
-        Console(highlight=False).print(result)
+        show(result)
     if report is not None:
         from shadowprice.report import write_page
 

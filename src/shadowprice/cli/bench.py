@@ -20,6 +20,15 @@ bench_app = typer.Typer(name="bench", help="Measure policies side by side on you
 PAPER_SAVING = "arXiv 2601.17855 reports 28 % less energy for BF-IO, in its own experiments under this power model"
 PRESET_REQUESTS = 20_000
 
+EPILOG = """Examples:
+
+\b
+shadowprice bench routing azure-2023-conv
+shadowprice bench routing requests.csv mooncake.jsonl --workers 8,16,64 --json > rows.json
+shadowprice bench routing reasoning-like --workers 16 --slots 128 --load 0.8 --policies least_kv,priced_holes
+
+Exit codes: 0 done; 2 bad input."""
+
 
 @bench_app.callback()
 def bench() -> None:
@@ -32,15 +41,13 @@ def _counts(text: str) -> list[int]:
     except ValueError:
         counts = []
     if not counts or min(counts) < 1:
-        raise typer.BadParameter(f"{text!r}; expected whole numbers >= 1 with commas between them: 8,16,64")
+        raise typer.BadParameter(
+            f"{text!r}; expected whole numbers >= 1 with commas between them: 8,16,64", param_hint="--workers"
+        )
     return counts
 
 
-@bench_app.command(
-    epilog="Examples:\n\nshadowprice bench routing azure-2023-conv\n\n"
-    "shadowprice bench routing requests.csv mooncake.jsonl --workers 8,16,64 --json > rows.json\n\n"
-    "shadowprice bench routing reasoning-like --workers 16 --slots 128 --load 0.8 --policies least_kv,priced_holes"
-)
+@bench_app.command(epilog=EPILOG)
 def routing(
     traces: Annotated[
         list[str], typer.Argument(help="Trace files, public traces or presets (shadowprice trace list).")
@@ -67,14 +74,15 @@ def routing(
     regimes: slots bind (a central queue that never empties) and immediate dispatch. docs/routing.md explains both.
     """
     from shadowprice.errors import PolicyError
+    from shadowprice.fleet.names import did_you_mean
     from shadowprice.routing.policies import POLICIES
     from shadowprice.simulate.routing_study import Setting, study
 
     counts = _counts(workers)
-    names = list(POLICIES) if policies is None else [name.strip() for name in policies.split(",")]
+    names = list(POLICIES) if policies is None else [name.strip().replace("-", "_") for name in policies.split(",")]
     unknown = [name for name in names if name not in POLICIES]
     if unknown:
-        raise PolicyError(f"{unknown[0]}: no such routing policy; known: {', '.join(POLICIES)}")
+        raise PolicyError(f"unknown routing policy {unknown[0]!r}; {did_you_mean(unknown[0], POLICIES)}")
     loaded = [_trace(name, seed, skip_bad_rows=skip_bad_rows) for name in traces]
     total = 2 * len(loaded) * len(counts) * len(names)
     rows = _with_progress(study(loaded, counts, slots=slots, policies=names, setting=Setting(load, pool)), total)
@@ -105,15 +113,14 @@ def _with_progress(rows: "Iterable[Row]", total: int) -> "list[Row]":
 
 
 def _print(rows: "list[Row]") -> None:
-    from rich.console import Console
+    from shadowprice.cli.output import show
 
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
     cells: dict[tuple[str, int, str], list[Row]] = {}
     for row in rows:
         cells.setdefault((row.trace, row.workers, row.regime), []).append(row)
     for cell in cells.values():
-        console.print(_table(cell), "", sep="\n")
-    console.print(f"Energy: 100 W idle, 400 W at the highest token rate, exponent 0.7. {PAPER_SAVING}.")
+        show(_table(cell), "")
+    show(f"Energy: 100 W idle, 400 W at the highest token rate, exponent 0.7. {PAPER_SAVING}.")
 
 
 def _table(rows: "list[Row]") -> "Table":
@@ -123,10 +130,10 @@ def _table(rows: "list[Row]") -> "Table":
     base = next((row for row in rows if row.policy == "least_kv"), first)
     title = f"{first.trace}: {first.workers} workers of {first.slots} slots, {first.regime}"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column("policy")
+    table.add_column("policy", no_wrap=True)
     heads = ("idle", "imbalance", "tokens/s", "TPOT", "TTFT p99", "J/token", f"energy vs {base.policy}", "time / bound")
     for head in (*heads, "most passed over"):
-        table.add_column(head, justify="right")
+        table.add_column(head, justify="right", no_wrap=True)
     for row in rows:
         energy = row.energy_j_per_token / base.energy_j_per_token - 1
         passes = f"{row.passes} (bound {row.most_passes})" if row.most_passes is not None else f"{row.passes}"

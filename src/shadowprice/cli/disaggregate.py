@@ -21,10 +21,9 @@ GIGA = 1e9
 
 EPILOG = """Examples:
 
+\b
 shadowprice disaggregate requests.csv --fleet fleet.toml --ttft 0.5 --tpot 0.025
-
 shadowprice disaggregate azure-2023-conv --fleet llama-3.1-70b-h100-tp4 --workers 8 --ttft 1 --tpot 0.05 --json
-
 shadowprice disaggregate requests.csv --ttft 0.2 --tpot 0.015 --kv-bandwidth 25 --layerwise --map map.svg
 
 Exit codes: 0 done; 1 done, and the answer is no (no design serves within the limits, or the trace is too short to
@@ -69,7 +68,7 @@ def disaggregate(
     skip_bad_rows: Annotated[
         bool, typer.Option("--skip-bad-rows", help="Drop and count rows that cannot be used.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of the preset, and of arrivals in coarse steps.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the preset, and of arrivals in coarse steps.")] = 0,
     jobs: Annotated[int, typer.Option(help="Processes that simulate at once; -1 for all cores.")] = -1,
     backend: Annotated[str, typer.Option(help="Where they run: loky (here), ray or dask (your cluster).")] = "loky",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
@@ -80,16 +79,19 @@ def disaggregate(
     they do not. The bound holds for any scheduling of these workers.
     """
     from shadowprice.audit.case import drop_oversized as drop
+    from shadowprice.cli.output import PLOTS, check_writable, show
     from shadowprice.cli.plan import read_scheduling, read_what_arrives
     from shadowprice.disaggregation import Slo
     from shadowprice.fleet import read_fleet
     from shadowprice.plan.pools import plan_pools
 
+    check_writable(map_path, PLOTS)
     serves = read_fleet(fleet)
     slo = Slo(ttft, tpot, attainment)
     count = workers if workers is not None else (serves.workers if serves.workers > 1 else WORKERS)
     link = _link(serves, kv_bandwidth, kv_latency, kv_bytes_per_token, layerwise=layerwise)
-    arrives = read_what_arrives(trace or BUILT_IN_TRACE, seed, None, skip_bad_rows=skip_bad_rows)
+    name = BUILT_IN_TRACE if trace is None else trace
+    arrives = read_what_arrives(name, seed, None, skip_bad_rows=skip_bad_rows)
     if drop_oversized:
         arrives, _ = drop(arrives, serves)
     with _bar("comparing designs") as tick:
@@ -117,9 +119,7 @@ def disaggregate(
     if as_json:
         print(json.dumps(document, allow_nan=False))
     else:
-        from rich.console import Console
-
-        Console(highlight=False).print(found)
+        show(found)
     if not found.answered:
         raise typer.Exit(1)
 

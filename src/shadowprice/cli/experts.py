@@ -13,17 +13,15 @@ if TYPE_CHECKING:
     from shadowprice.experts import Budget, Comparison, ExpertLoads, Routing
 
 MADE_UP = ("zipf", "dirichlet")
+PLACEMENTS = (".json", ".npy", ".npz")
 
 EPILOG = """Examples:
 
+\b
 shadowprice experts routing.npz --gpus 8 --redundant 8
-
 shadowprice experts expert_distribution_recorder_1.pt --gpus 16 --redundant 32 -o sglang.json
-
 shadowprice experts answers.jsonl --num-experts 256 --dispatch optimal -o vllm.npy -o sglang.json
-
 shadowprice experts counts.csv --before sglang.json --move-budget 4 -o next.json
-
 shadowprice experts dirichlet --gpus 32 --redundant 32 --json
 
 Exit codes: 0 done; 2 bad input."""
@@ -76,8 +74,12 @@ def experts(
     """
     import numpy as np
 
+    from shadowprice.cli.output import PLOTS, check_writable
     from shadowprice.experts import compare, slots_for, write_placement
 
+    for path in output or []:
+        check_writable(path, PLACEMENTS)
+    check_writable(plot, PLOTS)
     rng = np.random.default_rng(seed)
     known = recorded(loads, rng, num_experts, model)
     slots = slots_for(known.experts, redundant, gpus)
@@ -132,15 +134,15 @@ def _budget(
 
 
 def _print(found: "Comparison", gpus: int, slots: int, dispatch: str, copies: int | None, written: list[Path]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    judged, console = found.judged, Console(highlight=False)
-    console.print(
+    from shadowprice.cli.output import show
+
+    judged = found.judged
+    print(
         f"{judged.name}: {judged.layers} layers, {judged.experts} experts in {slots} slots on {gpus} GPUs, judged on "
-        f"{judged.batches} batches",
-        markup=False, soft_wrap=True,
-    )  # fmt: skip
+        f"{judged.batches} batches"
+    )
     table = Table("placement", "split over replicas", box=None, pad_edge=False)
     for name in ("largest / mean", "above the bound"):
         table.add_column(name, justify="right")
@@ -148,17 +150,17 @@ def _print(found: "Comparison", gpus: int, slots: int, dispatch: str, copies: in
         gap = row.max_over_mean / row.bound - 1
         table.add_row(row.placement, row.dispatch, f"{row.max_over_mean:.3f}", f"{gap:.1%}")
     table.add_row("any", "any: bound", f"{found.rows[0].bound:.3f}", "")
-    console.print("", table, "", sep="\n")
+    show("", table, "")
     for other in found.baselines:
         effect = "does not change the output"
         if other.changes_output:
             effect = f"CHANGES THE OUTPUT: {other.dropped_share:.1%} of the router's choices dropped"
             effect += f", {other.added_share:.1%} added" if other.added_share else ""
-        console.print(f"{other.baseline}: {other.max_over_mean:.3f}; {effect}", markup=False, soft_wrap=True)
-    console.print(f"search: {found.seconds:.2f} s of CPU time for two placements", markup=False)
+        print(f"{other.baseline}: {other.max_over_mean:.3f}; {effect}")
+    print(f"search: {found.seconds:.2f} s of CPU time for two placements")
     for note in found.notes:
-        console.print(f"note: {note}", markup=False, soft_wrap=True)
+        print(f"note: {note}")
     if copies is not None:
-        console.print(f"expert weights to copy, all layers: {copies}", markup=False)
+        print(f"expert weights to copy, all layers: {copies}")
     for path in written:
-        console.print(f"{path}: placement for the {dispatch} split", markup=False, soft_wrap=True)
+        print(f"{path}: placement for the {dispatch} split")

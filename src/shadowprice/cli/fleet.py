@@ -6,23 +6,27 @@ from typing import Annotated, Any
 
 import typer
 
+from shadowprice.cli.fleet_fit import EPILOG as FIT_EPILOG
 from shadowprice.cli.fleet_fit import fit
 
 fleet_app = typer.Typer(
     help="Describe the fleet that serves: GPU, model, limits and step time.",
     no_args_is_help=True,
-    rich_markup_mode=None,
 )
+
+MAKE_EPILOG = """Examples:
+
+\b
+shadowprice fleet make --gpu H100 --model llama-3.1-8b -o fleet.toml
+shadowprice fleet make --gpu A100-80GB --model ./config.json --tensor-parallel-size 4 --workers 3 -o fleet.toml
+shadowprice fleet make --gpu H200 --model llama-3.1-70b --tensor-parallel-size 4 --step-time measured"""
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 
-@fleet_app.command("list")
+@fleet_app.command("list", epilog="Example: shadowprice fleet list")
 def list_known(as_json: Json = False) -> None:
-    """List fleet presets, GPUs and models.
-
-    Example: shadowprice fleet list
-    """
+    """List fleet presets, GPUs and models."""
     from shadowprice.cli.fleet_tables import print_known
     from shadowprice.fleet import GPUS, MODELS, PRESETS
 
@@ -32,15 +36,12 @@ def list_known(as_json: Json = False) -> None:
         print_known()
 
 
-@fleet_app.command("show")
+@fleet_app.command("show", epilog="Example: shadowprice fleet show llama-3.1-8b-h100")
 def show(
     fleet: Annotated[str, typer.Argument(metavar="FLEET", help="A fleet file (TOML) or the name of a preset.")],
     as_json: Json = False,
 ) -> None:
-    """Show what a fleet holds and how fast it steps, and where each number came from.
-
-    Example: shadowprice fleet show llama-3.1-8b-h100
-    """
+    """Show what a fleet holds and how fast it steps, and where each number came from."""
     from shadowprice.cli.fleet_tables import print_fleet
     from shadowprice.fleet import read_fleet
     from shadowprice.fleet.describe import describe
@@ -52,7 +53,7 @@ def show(
         print_fleet(description)
 
 
-@fleet_app.command("make")
+@fleet_app.command("make", epilog=MAKE_EPILOG)
 def make(
     gpu: Annotated[str, typer.Option(help="Name of a GPU (shadowprice fleet list).")],
     model: Annotated[str, typer.Option(help="Name of a model, or a Hugging Face config.json (file or folder).")],
@@ -78,20 +79,11 @@ def make(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a fleet file from a GPU and a model.
-
-    Examples:
-
-    shadowprice fleet make --gpu H100 --model llama-3.1-8b -o fleet.toml
-
-    shadowprice fleet make --gpu A100-80GB --model ./config.json --tensor-parallel-size 4 --workers 3 -o fleet.toml
-
-    shadowprice fleet make --gpu H200 --model llama-3.1-70b --tensor-parallel-size 4 --step-time measured
-    """
+    """Make a fleet file from a GPU and a model."""
     from shadowprice.fleet.describe import describe
     from shadowprice.fleet.files import fleet_from, fleet_toml, write_fleet
 
-    is_path = Path(model).exists()
+    is_path = Path(model).exists() or model.startswith((".", "/")) or model.endswith(".json")
     document: dict[str, Any] = {
         "name": name,
         "workers": workers,
@@ -127,4 +119,4 @@ def _said(document: dict[str, Any]) -> dict[str, Any]:
     return {k: _said(v) if isinstance(v, dict) else v for k, v in document.items() if v is not None}
 
 
-fleet_app.command("fit")(fit)
+fleet_app.command("fit", epilog=FIT_EPILOG)(fit)

@@ -7,6 +7,12 @@ from typing import Annotated
 
 import typer
 
+EPILOG = """Examples:
+
+\b
+shadowprice fleet fit log.jsonl -o fleet.toml
+shadowprice fleet fit log.jsonl --kv-tokens 262144 --max-num-seqs 256 --halves --json"""
+
 
 def fit(
     log: Annotated[
@@ -38,12 +44,6 @@ def fit(
     """Fit step time and limits to a measured log, replay the log, and print how far the replay is off.
 
     Limits that are not given are inferred from the log where it shows them.
-
-    Examples:
-
-    shadowprice fleet fit log.jsonl -o fleet.toml
-
-    shadowprice fleet fit log.jsonl --kv-tokens 262144 --max-num-seqs 256 --halves --json
     """
     from dataclasses import replace
 
@@ -51,9 +51,11 @@ def fit(
 
     from shadowprice.calibrate import Given, with_unseen_half
     from shadowprice.calibrate import fit as fit_log
+    from shadowprice.cli.output import check_writable
     from shadowprice.fleet import write_fleet
     from shadowprice.workload import read_measured
 
+    check_writable(output)
     given = Given(max_num_seqs, max_num_batched_tokens, kv_tokens, block_size, async_scheduling)
     measured = read_measured(log, skip_bad_rows=skip_bad_rows)
     with Console(stderr=True, quiet=not sys.stderr.isatty()).status("replaying") as status:

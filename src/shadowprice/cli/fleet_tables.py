@@ -3,17 +3,16 @@
 from typing import Any
 
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
+from shadowprice.cli.output import show
 from shadowprice.fleet import GPUS, MODELS, PRESETS
 from shadowprice.fleet.gpus import GIB
 
 
 def print_known() -> None:
     """The presets, GPUs and models that a fleet file can name."""
-    console = Console()
-    console.print("Fleet presets:", ", ".join(PRESETS), "\n", highlight=False)
+    show(f"Fleet presets: {', '.join(PRESETS)}", "")
     gpus = _table("GPU", "memory GiB", "TB/s", "bf16 TFLOP/s", "fp8 TFLOP/s", "peak W")
     for gpu in GPUS.values():
         fp8 = f"{gpu.fp8_flops_per_s / 1e12:,.0f}" if gpu.fp8_flops_per_s else "-"
@@ -24,22 +23,19 @@ def print_known() -> None:
         sizes = (model.parameters / 1e9, model.active_parameters / 1e9, model.weight_bytes() / GIB)
         kv_kib = model.kv_bytes_per_token() / 1024
         models.add_row(model.name, *(f"{size:.2f}" for size in sizes), model.dtype, f"{kv_kib:.1f}")
-    console.print(gpus, models)
+    show(gpus, models)
 
 
 def print_fleet(fleet: dict[str, Any]) -> None:
     """What `describe` says of a fleet."""
-    console = Console(highlight=False)
     gpu, model = fleet["gpu"], fleet["model"]
     parts = (
         f"{_plural(fleet['workers'], 'worker')} on {_plural(fleet['gpus_per_worker'], gpu['name'] if gpu else 'GPU')}"
     )
-    console.print(
-        f"[bold]{fleet['name']}[/bold]: {parts}" + (f" each, {model['name']} in {model['dtype']}" if model else "")
-    )
-    console.print(_numbers(fleet))
+    show(f"{fleet['name']}: {parts}" + (f" each, {model['name']} in {model['dtype']}" if model else ""))
+    show(_numbers(fleet))
     seconds = fleet["step_time"]
-    console.print(
+    show(
         f"Step time = {seconds['fixed_s'] * 1e3:.4g} ms + {seconds['per_sequence_s'] * 1e6:.4g} us x sequences + "
         f"{seconds['per_kv_token_s'] * 1e9:.4g} ns x KV tokens + {seconds['per_prefill_token_s'] * 1e6:.4g} us x "
         f"prefill tokens ({seconds['note']}), for example:"
@@ -48,7 +44,7 @@ def print_fleet(fleet: dict[str, Any]) -> None:
     for step in fleet["steps"]:
         cells = (f"{step['sequences']:,}", f"{step['kv_tokens']:,}", f"{step['prefill_tokens']:,}")
         steps.add_row(*cells, f"{step['step_time_s'] * 1e3:.2f}", f"{step['tokens_per_s']:,.0f}")
-    console.print(steps)
+    show(steps)
 
 
 def _numbers(fleet: dict[str, Any]) -> Table:

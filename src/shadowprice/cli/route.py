@@ -7,12 +7,10 @@ import typer
 
 EPILOG = """Examples:
 
+\b
 shadowprice route --worker-urls http://gpu1:8000 http://gpu2:8000
-
 shadowprice route --worker-urls http://node:8000 --intra-node-data-parallel-size 8 --max-num-seqs 256
-
 shadowprice route --worker-urls http://gpu1:8000 http://gpu2:8000 --host 0.0.0.0 --api-key KEY --record trace.parquet
-
 shadowprice route --worker-file workers.txt --policy priced_holes --scheduling-policy vtc --max-num-seqs 128
 
 Then point clients at http://HOST:PORT/v1 and a browser at the dashboard. docs/router.md explains every flag."""
@@ -27,7 +25,7 @@ def _option(help_text: str, panel: str, **more: Any) -> Any:
 
 def route(
     more_urls: Annotated[
-        list[str] | None, typer.Argument(metavar="[URL]...", help="More worker URLs, after --worker-urls.")
+        list[str] | None, typer.Argument(metavar="URL", help="More worker URLs, after --worker-urls.")
     ] = None,
     worker_urls: Annotated[
         list[str] | None, _option("http://host:port of each worker; http://host:port@2 for rank 2 of one.", WORKERS)

@@ -12,18 +12,20 @@ trace_app = typer.Typer(
     name="trace", help="Look at a trace, make one, list what is known by name.", no_args_is_help=True
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 DEFAULT_REQUESTS = 10_000
 
 
 @trace_app.command(
-    epilog="Examples:\n\nshadowprice trace describe requests.csv\n\n"
-    "shadowprice trace describe azure-2023-conv --json\n\nshadowprice trace describe log.jsonl.gz --skip-bad-rows"
+    epilog="Examples:\n\n\b\nshadowprice trace describe requests.csv\n"
+    "shadowprice trace describe azure-2023-conv --json\nshadowprice trace describe log.jsonl.gz --skip-bad-rows"
 )
 def describe(
     file: Annotated[str, typer.Argument(help="A trace file, or the name of a public trace (shadowprice trace list).")],
     as_json: Json = False,
-    skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count rows that cannot be used.")] = False,
+    skip_bad_rows: Annotated[
+        bool, typer.Option("--skip-bad-rows", help="Drop and count rows that cannot be used.")
+    ] = False,
     spread_buckets: Annotated[
         bool, typer.Option(help="Spread arrivals inside coarse time steps, or keep them as bursts.")
     ] = True,
@@ -44,11 +46,11 @@ def describe(
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, text in statistics.rows():
         table.add_row(name, text)
-    Console().print(table, markup=False)
+    Console(markup=False).print(table)
 
 
 @trace_app.command(
-    epilog="Examples:\n\nshadowprice trace make azure-conv-like\n\n"
+    epilog="Examples:\n\n\b\nshadowprice trace make azure-conv-like\n"
     "shadowprice trace make reasoning-like --duration 600 --rate 4 --seed 7 -o day.parquet"
 )
 def make(
@@ -66,11 +68,12 @@ def make(
     import numpy as np
 
     from shadowprice.errors import TraceError
+    from shadowprice.fleet.names import did_you_mean
     from shadowprice.workload import PRESETS, write_trace
     from shadowprice.workload import describe as statistics_of
 
     if preset not in PRESETS:
-        raise TraceError(f"{preset}: no such preset; known: {', '.join(PRESETS)}")
+        raise TraceError(f"unknown preset {preset!r}; {did_you_mean(preset, PRESETS)}")
     if requests is None and duration is None:
         requests = DEFAULT_REQUESTS
     rng = np.random.default_rng(seed)
@@ -80,7 +83,7 @@ def make(
     if as_json:
         print(json.dumps({"file": str(path)} | statistics_of(trace).to_json()))
     else:
-        print(f"{path}: {len(trace)} requests, {trace.rate_per_s:.3f} per second")
+        print(f"{path}: {len(trace):,} requests, {trace.rate_per_s:.3f} per second")
 
 
 @trace_app.command("list", epilog="Example: shadowprice trace list --json")

@@ -61,8 +61,10 @@ def read_placement(path: Path, gpus: int, experts: int, layer_ids: IntArray) -> 
                 found[arrays["layer_ids"]] = arrays["expert_of_slot"]
         else:
             found, layer_ids = np.load(path, allow_pickle=False), np.arange(len(layer_ids))
+    except OSError as error:
+        raise ExpertError(f"{path}: cannot be read: {error.strerror or error}") from error
     except Exception as error:  # json and numpy raise many kinds for a damaged file
-        raise ExpertError(f"{path}: no placement can be read ({type(error).__name__}: {error})") from error
+        raise ExpertError(f"{path}: not a placement; expected a file that -o wrote: .json, .npy or .npz") from error
     if not isinstance(found, np.ndarray) or found.ndim != 2 or found.dtype.kind not in "iu":
         raise ExpertError(f"{path}: expected expert ids [layers, slots]")
     if len(found) <= layer_ids.max():

@@ -100,11 +100,7 @@ def autoscale(
     A request goes to the worker with the least charged work left among those that serve; a worker that is let go
     finishes what it has. Raises TraceError for a period or delay without meaning, or a trace of less than four periods.
     """
-    if not (period_s > 0 and delay_s >= 0 and trace.span_s >= 4 * period_s):
-        raise TraceError(
-            f"{trace.name}: spans {trace.span_s:g} s; expected at least four periods of {period_s:g} s each, and a "
-            f"provisioning delay >= 0 (it is {delay_s:g} s)"
-        )
+    check_periods(trace, period_s, delay_s)
     charge_s = charges_s(trace, fleet.worker)
 
     def cheapest(name: str, tries: Iterator[tuple[float, FloatArray, IntArray, IntArray]]) -> Scaled:
@@ -123,6 +119,18 @@ def autoscale(
         reactive=cheapest("reactive", _reactive(trace, charge_s, delay_s)),
         planned=cheapest("planned", _planned(trace, charge_s, period_s)),
     )
+
+
+def check_periods(trace: Trace, period_s: float, delay_s: float) -> None:
+    """Raise TraceError for a period or delay [s] without meaning, or a trace of less than four periods."""
+    if not 0 < period_s < np.inf:
+        raise TraceError(f"the period is {period_s:g} s; expected a number > 0")
+    if not 0 <= delay_s < np.inf:
+        raise TraceError(f"the provisioning delay is {delay_s:g} s; expected a number >= 0")
+    if trace.span_s < 4 * period_s:
+        raise TraceError(
+            f"{trace.name}: spans {trace.span_s:g} s; expected at least four periods of {period_s:g} s each"
+        )
 
 
 def _fixed(trace: Trace, charge_s: FloatArray) -> Iterator[tuple[float, FloatArray, IntArray, IntArray]]:

@@ -218,6 +218,7 @@ def _dealt(trace: Trace, charge_s: FloatArray, workers: int) -> IntArray:
 def _price(fleet: Fleet) -> float:
     if fleet.gpu is None or fleet.gpu.usd_per_hour is None:
         raise FleetError(
-            f"{fleet.name}: gpu.usd_per_hour is not known; expected the price of a GPU to mix kinds by cost"
+            f"{fleet.name}: the price of its GPU is not known; expected usd_per_hour under [gpu] in the fleet file, to "
+            "mix kinds by cost"
         )
     return fleet.gpu.usd_per_hour * fleet.gpus_per_worker

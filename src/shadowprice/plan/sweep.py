@@ -1,11 +1,14 @@
 """Many simulations at once: the same function on many cases, on the local cores or on a cluster."""
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
+from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 import joblib  # type: ignore[import-untyped]
+from joblib.externals.loky.backend import resource_tracker as loky_tracker  # type: ignore[import-untyped]
 from joblib.externals.loky.process_executor import TerminatedWorkerError  # type: ignore[import-untyped]
 
 from shadowprice.errors import ShadowpriceError
@@ -35,6 +38,8 @@ def sweep(
     after each batch how many cases are finished.
     Raises ShadowpriceError for a backend that is unknown or not installed, and when processes die again and again.
     """
+    if jobs == 0 or jobs < -1:
+        raise ShadowpriceError(f"jobs is {jobs}; expected -1 for all cores, or 1 and more")
     results: list[Result] = []
     if jobs == 1 or len(cases) < 2:
         for case in cases:
@@ -42,11 +47,24 @@ def sweep(
             done(len(results))
         return results
     with _backend(backend) as deaths:
+        if backend == "loky":
+            _start_processes(jobs)
         size = BATCH * joblib.effective_n_jobs(jobs)
         for first in range(0, len(cases), size):
             results += _survive(function, cases[first : first + size], jobs, deaths)
             done(len(results))
     return results
+
+
+def _start_processes(jobs: int) -> None:
+    """Start them with SIGINT blocked, for as long as they live: Ctrl-C is for this process, which then ends them."""
+    for tracker in (resource_tracker, loky_tracker):  # what starts them unblocks it
+        tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        joblib.Parallel(n_jobs=jobs)(joblib.delayed(abs)(k) for k in range(joblib.effective_n_jobs(jobs)))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _survive(

@@ -83,7 +83,7 @@ def _sizes(plan: Plan) -> RenderableType:
     money = known is not None and known.cost_per_mtok.value is not None
     power = known is not None and known.energy_j_per_token.value is not None
     for head in (*heads, *(["$/Mtok"] if money else []), *(["J/tok"] if power else [])):
-        table.add_column(head, justify="right", no_wrap=True)
+        table.add_column(Text(head), justify="right", no_wrap=True)  # as text: [s] is no markup
     for at in _shown(plan):
         row = [
             f"{at.workers:,}",

@@ -42,7 +42,6 @@ def write_page(audit: Audit, path: str | Path) -> None:
 
 
 def _block(finding: Finding, name: str) -> dict[str, Any]:
-    last = finding.certificates[-1]
     of_decision = BY_DECISION.get(finding.decision, ()) if finding.load is not None or finding.gpu_loads else ()
     plots = _plots((*CERTIFICATES, *of_decision), finding, name)
     return {
@@ -50,7 +49,7 @@ def _block(finding: Finding, name: str) -> dict[str, Any]:
         "finding": finding,
         "title": load_line(finding),
         "today": finding.of(finding.today),
-        "aside": None if last.policy in (finding.today, finding.best) else last,
+        "aside": finding.aside,
         "rows": [_row(finding, certificate.policy) for certificate in finding.certificates],
         "certificate_plots": plots,
         "served_plots": _plots(SERVED, finding, name) if finding.served else [],

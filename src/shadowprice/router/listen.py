@@ -31,6 +31,7 @@ def tls(settings: Settings) -> ssl.SSLContext:
     try:
         context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile)
     except (OSError, ssl.SSLError) as error:
-        files = f"--ssl-certfile {settings.ssl_certfile} --ssl-keyfile {settings.ssl_keyfile}"
+        key = "" if settings.ssl_keyfile is None else f" --ssl-keyfile {settings.ssl_keyfile}"
+        files = f"--ssl-certfile {settings.ssl_certfile}{key}"
         raise RouterError(f"{files}: {error}; expected a certificate and its key, PEM") from error
     return context

@@ -10,6 +10,7 @@ import numpy as np
 
 import shadowprice
 from shadowprice.errors import PolicyError, RouterError
+from shadowprice.fleet.names import did_you_mean
 from shadowprice.router.family import COUNTED, Report
 from shadowprice.router.live_worker import DRAINING, PROBING, UP, LiveWorker
 from shadowprice.router.settings import make_policy
@@ -194,7 +195,7 @@ class LiveControl:
         """Another routing policy from the next decision on. Raises PolicyError."""
         known = name.replace("-", "_")
         if known not in POLICIES:
-            raise PolicyError(f"policy {name!r}: no such routing policy; expected one of {', '.join(POLICIES)}")
+            raise PolicyError(f"policy {name!r}: no such routing policy; {did_you_mean(name, POLICIES)}")
         self.router.dispatcher.policy = make_policy(known, self.router.settings)
         self._tell("set_policy", name=name)
 

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from shadowprice.errors import PolicyError
+from shadowprice.fleet.names import did_you_mean
 from shadowprice.fleet.worker import Worker
 from shadowprice.scheduling.fairness import VirtualTokenCounter
 from shadowprice.scheduling.policies import POLICIES, Gate, Ranked
@@ -37,7 +38,7 @@ class QueueOrder:
 
     def __init__(self, name: str, max_wait_s: float) -> None:
         if name not in POLICIES:
-            raise PolicyError(f"--scheduling-policy is {name!r}; expected one of {', '.join(POLICIES)}")
+            raise PolicyError(f"--scheduling-policy is {name!r}; {did_you_mean(name, POLICIES)}")
         policy: SchedulingPolicy = POLICIES[name]()
         if isinstance(policy, Ranked):
             policy = replace(policy, gate=Gate.OPTIMISTIC, max_wait_s=max_wait_s)

@@ -30,6 +30,7 @@ from shadowprice.router.router import Router
 from shadowprice.router.scrape import watch_metrics
 from shadowprice.router.settings import Settings
 from shadowprice.router.shadow_runner import ShadowRunner, ShadowSetting
+from shadowprice.router.terminal import States
 from shadowprice.router.tracing import Tracer
 from shadowprice.router.watch import TICK_S, tick
 from shadowprice.router.worker_file import WorkerFile
@@ -64,6 +65,7 @@ class Server:
         self.stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._watched: set[str] = set()
+        self._states = States()
         self._listener: asyncio.Server | None = None
         self._admin: web.AppRunner | None = None
 
@@ -157,6 +159,7 @@ class Server:
             seconds += 1
             if self.member is None:
                 self.control.sample()
+                self._states.tell(self.router.workers)
             else:
                 self.member.report()
             if seconds % LEARN_EVERY == 0:

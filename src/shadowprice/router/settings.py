@@ -1,12 +1,16 @@
 """What can be set about the router, checked in one place."""
 
+import math
+import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from shadowprice.errors import PolicyError, RouterError
+from shadowprice.fleet.names import did_you_mean
 from shadowprice.routing.policies import MOST_PASSES, POLICIES, BuiltIn
 
 MEBIBYTE = 1 << 20
+PATH = re.compile(r"/[!-~]*")
 WEIGHS_PREFIXES = ("bf_io", "priced_holes")
 
 
@@ -74,24 +78,35 @@ class Settings:
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise RouterError(
-                    f"--{name.replace('_', '-').removesuffix('-s')} is {value}; expected at least {least}"
-                )
+            if value is not None and not least <= value < math.inf:
+                raise RouterError(f"{_flag(name)} is {value}; expected a number, at least {least}")
         for name in ("port", "prometheus_port"):
             if not 0 <= getattr(self, name) <= 65535:
                 raise RouterError(f"--{name.replace('_', '-')} is {getattr(self, name)}; expected 0 to 65535")
         if self.ssl_keyfile is not None and self.ssl_certfile is None:
             raise RouterError("--ssl-keyfile is given without --ssl-certfile; expected both")
         if self.policy not in POLICIES:
-            raise PolicyError(f"--policy is {self.policy!r}; expected one of {', '.join(POLICIES)}")
+            raise PolicyError(f"--policy is {self.policy!r}; {did_you_mean(self.policy, POLICIES)}")
         if self.prefill_kv_tokens and self.policy not in WEIGHS_PREFIXES:
             expected = " or ".join(WEIGHS_PREFIXES)
             raise PolicyError(f"--prefill-kv-tokens with --policy {self.policy}; expected {expected}")
+        if not PATH.fullmatch(self.health_check_endpoint):
+            raise RouterError(
+                f"--health-check-endpoint is {self.health_check_endpoint!r}; expected a path like /health"
+            )
+        endpoint = self.otlp_traces_endpoint
+        if endpoint is not None and not endpoint.startswith(("http://", "https://")):
+            raise RouterError(f"--otlp-traces-endpoint is {endpoint!r}; expected http://host:port/v1/traces")
         for url in self.worker_urls:
             worker_address(url)
         if any(not key for key in self.api_keys):
             raise RouterError("--api-key is empty; expected a key")
+
+
+def _flag(name: str) -> str:
+    """The flag that sets this."""
+    known = {"max_wait_s": "max_wait", "drain_timeout_s": "shutdown_grace_period_secs"}
+    return "--" + known.get(name, re.sub(r"_s$", "_secs", name)).replace("_", "-")
 
 
 def make_policy(name: str, settings: Settings) -> BuiltIn:
@@ -166,5 +181,7 @@ def worker_address(url: str) -> Address:
         raise RouterError(f"worker URL {url!r}: {error}; expected {accepted}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
         raise RouterError(f"worker URL {url!r}: expected {accepted}")
+    if parts.path.rstrip("/").endswith("/v1"):
+        raise RouterError(f"worker URL {url!r}: clients' paths begin with /v1 already; expected it without")
     tls = parts.scheme == "https"
     return Address(tls, parts.hostname, port or (443 if tls else 80), parts.path.rstrip("/"), int(rank) if at else None)

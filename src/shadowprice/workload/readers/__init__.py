@@ -15,7 +15,7 @@ from shadowprice.workload.readers.agentic import AGENTIC
 from shadowprice.workload.readers.azure import AZURE, AZURE_MULTIMODAL
 from shadowprice.workload.readers.burstgpt import BURSTGPT
 from shadowprice.workload.readers.csv_rows import read_columns, split_line
-from shadowprice.workload.readers.formats import CsvFormat, JsonlFormat, Options, Parts, assemble
+from shadowprice.workload.readers.formats import CsvFormat, JsonlFormat, Options, Parts, assemble, name_of
 from shadowprice.workload.readers.jsonl_rows import decode_line, read_rows
 from shadowprice.workload.readers.measured import MEASURED, MeasuredLog, read_measured
 from shadowprice.workload.readers.mooncake import MOONCAKE
@@ -53,11 +53,13 @@ def read_trace(source: str | Path, *, skip_bad_rows: bool = False, spread_bucket
         parts, unused = _read_text(path, options, skip_bad_rows=skip_bad_rows)
     if unused:
         parts.notes.append(f"columns not used: {', '.join(unused)}")
-    return assemble(parts, path.name.split(".")[0] or path.name)
+    return assemble(parts, name_of(path))
 
 
 def _locate(source: str | Path) -> Path:
     """The file itself, or the download of a public trace; a name close to a public one is suggested."""
+    if not str(source):
+        raise TraceError("the name of the trace is empty; expected a file, a public trace or a preset")
     path = Path(source)
     if path.exists() or path.name != str(source) or journals_of(path):
         return path

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -70,6 +71,15 @@ def assemble(parts: Parts, name: str) -> Trace:
         columns = {key: take(value, order) if _is_column(value) else value for key, value in columns.items()}
         notes.append(f"{late} rows stood after a later one; the rows were sorted by time")
     return Trace(**columns, name=name, skipped_rows=table.skipped_rows, notes=tuple(notes))
+
+
+def name_of(path: Path) -> str:
+    """What a trace is called: the file's name without the endings that say how it is stored."""
+    name = path.name
+    for endings in ((".gz", ".zst"), (".csv", ".jsonl", ".json", ".parquet", ".txt", ".log")):
+        if name.endswith(endings):
+            name = name.rpartition(".")[0]
+    return name or path.name
 
 
 def _is_column(value: Values | int | None) -> bool:

@@ -11,7 +11,7 @@ request (about a millisecond in the logs that we know) and the clocks' drift aga
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -19,14 +19,15 @@ import msgspec
 import numpy as np
 
 from shadowprice.errors import TraceError
-from shadowprice.workload.readers.formats import JsonlFormat, Options, Parts, assemble
+from shadowprice.workload.readers.formats import JsonlFormat, Options, Parts, assemble, name_of
 from shadowprice.workload.readers.jsonl_rows import read_rows
 from shadowprice.workload.readers.mooncake import TokenCount
-from shadowprice.workload.readers.source import first_bytes, line_blocks
+from shadowprice.workload.readers.source import Block, first_bytes, line_blocks
 from shadowprice.workload.readers.table import Table
 from shadowprice.workload.trace import FloatArray, Trace
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+LOOKED_AT = 100  # lines from which the kind of file is told
 STAMPS = ("queued_ts", "scheduled_ts", "first_token_ts", "last_token_ts")
 
 
@@ -61,15 +62,31 @@ def read_measured(path: str | Path, *, skip_bad_rows: bool = False) -> MeasuredL
     """A per-request vLLM log. Raises TraceError naming file, line and field."""
     path = Path(path)
     first_bytes(path)
-    table = read_rows(path, line_blocks(path), MeasuredRow, skip_bad_rows=skip_bad_rows)
+    blocks = line_blocks(path)
+    head = next(blocks, Block(1, b""))
+    if not any(_could_be_measured(line) for line in head.data.split(b"\n", LOOKED_AT)[:LOOKED_AT]):
+        fields = ", ".join(MeasuredRow.__struct_fields__)
+        raise TraceError(
+            f"{path}: not a measured log; expected a JSON object per line with {fields} (docs/calibration.md)"
+        )
+    table = read_rows(path, chain([head], blocks), MeasuredRow, skip_bad_rows=skip_bad_rows)
     parts = _build(_in_order(table))
-    trace = assemble(parts, path.name.split(".")[0])
+    trace = assemble(parts, name_of(path))
     order = np.argsort(parts.columns["arrival_s"], kind="stable")
     # differences inside each clock first: a wall clock in float64 is good to a quarter of a microsecond only
     queued = parts.table.array("queued_ts")
     zero = queued.min() + (queued - queued.min() - parts.columns["arrival_s"]).min()
     stamps = [np.asarray(parts.table.array(name)[order] - zero) for name in STAMPS]
     return MeasuredLog(trace, *stamps)
+
+
+def _could_be_measured(line: bytes) -> bool:
+    """Whether the line is a JSON object that has any of the fields."""
+    try:
+        found = msgspec.json.decode(line, type=dict[str, object])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return not found.keys().isdisjoint(MeasuredRow.__struct_fields__)
 
 
 def _in_order(table: Table) -> Table:

@@ -156,7 +156,8 @@ def read_record(path: Path, *, skip_bad_rows: bool) -> tuple[Table, list[str], l
         journals = {name: rows for name, rows in journals.items() if name not in merged_journals(path)}
     more = [table for table in journals.values() if len(table)]
     if more:
-        notes.append(f"{sum(map(len, more))} rows come from {len(more)} journals beside {path.name}")
+        beside = f"{len(more)} journal{'' if len(more) == 1 else 's'}"
+        notes.append(f"{sum(map(len, more))} rows come from {beside} beside {path.name}")
     tables = [table for table in [*tables, *more] if len(table)]
     skipped = sum(table.skipped_rows for table in [*tables, *(t for t in journals.values() if not len(t))])
     if not tables:

@@ -1,0 +1,40 @@
+"""Settings that cannot be meant are refused, by the name of the flag."""
+
+from typing import Any
+
+import pytest
+
+from shadowprice.errors import PolicyError, RouterError
+from shadowprice.router.queue_order import QueueOrder
+from shadowprice.router.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"request_timeout_s": float("nan")}, "--request-timeout-secs is nan"),
+        ({"queue_timeout_s": float("inf")}, "--queue-timeout-secs is inf"),
+        ({"connect_timeout_s": 0.0}, "--connect-timeout-secs is 0.0; expected a number, at least 0.01"),
+        ({"drain_timeout_s": -1.0}, "--shutdown-grace-period-secs is -1.0"),
+        ({"max_wait_s": -1.0}, "--max-wait is -1.0"),
+        ({"max_num_seqs": 0}, "--max-num-seqs is 0"),
+        ({"port": 70000}, "--port is 70000"),
+        ({"health_check_endpoint": "health"}, "expected a path like /health"),
+        ({"health_check_endpoint": "/a b"}, "expected a path like /health"),
+        ({"otlp_traces_endpoint": "collector:4318"}, "expected http://host:port/v1/traces"),
+        ({"worker_urls": ("127.0.0.1:8000",)}, "expected http://host:port"),
+        ({"worker_urls": ("http://gpu1:8000/v1",)}, "clients' paths begin with /v1 already"),
+        ({"worker_urls": ("http://gpu1:8000/v1/@2",)}, "clients' paths begin with /v1 already"),
+    ],
+)
+def test_an_impossible_setting_is_an_error(setting: dict[str, Any], said: str) -> None:
+    with pytest.raises(RouterError) as caught:
+        Settings(**setting)
+    assert said in str(caught.value)
+
+
+def test_a_policy_that_is_nearly_one_is_suggested() -> None:
+    with pytest.raises(PolicyError, match="did you mean 'priced_holes'"):
+        Settings(policy="priced_hole")
+    with pytest.raises(PolicyError, match="did you mean 'fcfs'"):
+        QueueOrder("fcf", 30.0)

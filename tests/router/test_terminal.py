@@ -1,0 +1,28 @@
+"""What an operator reads where the router was started."""
+
+import pytest
+
+from shadowprice.router.live_worker import EJECTED, PROBING, UP, LiveWorker
+from shadowprice.router.terminal import States
+
+
+def test_a_worker_that_goes_down_or_comes_up_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    worker, other = LiveWorker("http://gpu1:8000", None, 1), LiveWorker("http://gpu2:8000", None, 1)
+    states = States()
+
+    def told(state: str, reason: str = "") -> str:
+        worker.state, worker.reason = state, reason
+        states.tell([worker, other])
+        return capsys.readouterr().err
+
+    assert told(PROBING, "not yet probed") == ""
+    assert told(UP) == ""  # as expected
+    assert told(EJECTED, "nothing listens") == "worker     http://gpu1:8000: ejected, nothing listens\n"
+    assert told(EJECTED, "nothing listens") == ""
+    assert told(PROBING) == ""
+    assert told(UP) == "worker     http://gpu1:8000: up\n"
+
+
+def test_ranks_that_are_not_numbered_yet_are_not_down(capsys: pytest.CaptureFixture[str]) -> None:
+    States().tell([LiveWorker("http://node:8000", 0, 8)])
+    assert capsys.readouterr().err == ""
