@@ -10,9 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shadowprice.router.body import Asked, read_body
+from shadowprice.router.body import UNLIMITED, Asked, read_body
 from shadowprice.router.exchange import Exchange
 from shadowprice.router.prompt_size import PRIOR_BYTES_PER_TOKEN, PromptSize
+from shadowprice.router.watch import TICK_S
 from tests.router.live import GET, RawClient, ask, nothing_left, post, routed, run, streamed, until
 from tests.router.scripted_worker import (
     DONE,
@@ -26,6 +27,7 @@ from tests.router.scripted_worker import (
     resets_after,
     scripted,
     stops_after,
+    streams,
     whole,
 )
 
@@ -69,11 +71,11 @@ def test_a_prompt_is_sized_by_its_ids_or_by_bytes_at_the_ratio_that_usage_taught
     async def work() -> None:
         async with scripted(answers(completion(prompt_tokens=1000))) as worker, routed(worker) as server:
             size = server.router.prompt_size
-            assert size.tokens(Asked(400, False, 0, False, 0, ""), NO_TEXT) == 100
+            assert size.tokens(Asked(400, False, 0, UNLIMITED, False, 0, ""), NO_TEXT) == 100
             for _ in range(80):
                 assert (await ask(server, post(b'{"prompt":"%b"}' % (b"a" * 1998)))).status == 200
             assert size.bytes_per_token == pytest.approx(2.0, rel=0.1)
-            assert size.tokens(Asked(400, False, 7, False, 0, ""), NO_TEXT) == 7
+            assert size.tokens(Asked(400, False, 7, UNLIMITED, False, 0, ""), NO_TEXT) == 7
             total = server.router.workers[0]
             assert (total.prompt_tokens_total, total.generated_tokens_total) == (80_000, 240)
 
@@ -83,11 +85,11 @@ def test_a_prompt_is_sized_by_its_ids_or_by_bytes_at_the_ratio_that_usage_taught
 def test_ids_do_not_teach_and_a_learned_ratio_stays_finite() -> None:
     size = PromptSize(None)
     before = size.bytes_per_token
-    size.learn(Asked(5, False, 2, False, 0, ""), 2)
-    size.learn(Asked(0, False, 0, False, 0, ""), 50)
+    size.learn(Asked(5, False, 2, UNLIMITED, False, 0, ""), 2)
+    size.learn(Asked(0, False, 0, UNLIMITED, False, 0, ""), 50)
     assert size.bytes_per_token == before
-    size.learn(Asked(1, False, 0, False, 0, ""), 10**12)
-    assert size.tokens(Asked(10**6, False, 0, False, 0, ""), NO_TEXT) >= 1
+    size.learn(Asked(1, False, 0, UNLIMITED, False, 0, ""), 10**12)
+    assert size.tokens(Asked(10**6, False, 0, UNLIMITED, False, 0, ""), NO_TEXT) >= 1
 
 
 def test_images_in_a_prompt_are_no_text_and_teach_nothing() -> None:
@@ -103,7 +105,23 @@ def test_images_in_a_prompt_are_no_text_and_teach_nothing() -> None:
     assert size.bytes_per_token == PRIOR_BYTES_PER_TOKEN
 
 
-@pytest.mark.parametrize("body", [b'{"prompt":";base64,', b'{"prompt":"a","image":";base64,AAAA"}', b'[";base64,"]'])
+@pytest.mark.parametrize(
+    ("fields", "most"),
+    [
+        (b'"max_tokens":7', 7),
+        (b'"max_completion_tokens":9,"max_tokens":null', 9),
+        (b'"max_output_tokens":3', 3),
+        (b'"max_tokens":"7"', UNLIMITED),
+        (b'"max_tokens":-1', UNLIMITED),
+        (b'"max_tokens":1e3', UNLIMITED),
+        (b'"n":1', UNLIMITED),
+    ],
+)
+def test_the_longest_answer_that_is_asked_for_is_read(fields: bytes, most: int) -> None:
+    assert read_body(b'{"prompt":"a",%b}' % fields)[0].most_tokens == most
+
+
+@pytest.mark.parametrize("body", [b'{"prompt":";base64,"}', b'{"prompt":"a","image":";base64,AAAA"}', b'[";base64,"]'])
 def test_what_is_embedded_anywhere_else_makes_no_size_negative(body: bytes) -> None:
     asked, prompt = read_body(body)
     assert asked.text_bytes >= 0 and PromptSize(None).tokens(asked, prompt) >= 1
@@ -223,5 +241,28 @@ def test_a_stream_tells_the_step_time() -> None:
             await ask(server, streamed())
             step_s = server.router.workers[0].step_time_s
             assert step_s is not None and 0.005 < step_s < 1
+
+    run(work())
+
+
+def test_a_plain_request_is_taken_to_make_a_token_a_step_and_no_more_than_it_may() -> None:
+    async def answer(call: Call) -> None:
+        if b"stream" in call.body:
+            await streams(40, gap_s=0.005)(call)
+        else:
+            await go.wait()
+            await call.send(completion(5, 3))
+
+    go = asyncio.Event()
+
+    async def work() -> None:
+        async with scripted(answer) as worker, routed(worker) as server:
+            await ask(server, streamed())
+            plain = asyncio.ensure_future(ask(server, post(b'{"prompt":[1,2,3,4,5],"max_tokens":3}')))
+            await until(lambda: server.router.flights.loads(1)[0] == (1, 0, 8, 0))
+            await asyncio.sleep(3 * TICK_S)
+            assert server.router.flights.loads(1)[0] == (1, 0, 8, 0)
+            go.set()
+            assert (await plain).whole
 
     run(work())

@@ -13,7 +13,7 @@ SIZED = frozenset(
 WITHOUT_OUTPUT = frozenset(("/v1/embeddings", "/v1/rerank", "/v1/score", "/pooling", "/rerank", "/score", "/classify"))
 PREFIX_BYTES = 2048  # of prompt text in one block, about 512 tokens
 MOST_BLOCKS = 64
-MOST_PRIORITY = 2**31 - 1
+MOST_PRIORITY = UNLIMITED = 2**31 - 1
 EMBEDDED = b";base64,"  # of an image or a sound, up to the string's end: no text, and not counted as such
 PROMPT_TOKENS = re.compile(rb'"(?:prompt|input)_tokens": ?(\d{1,12})')
 COMPLETION_TOKENS = re.compile(rb'"(?:completion|output)_tokens": ?(\d{1,12})')
@@ -25,6 +25,9 @@ class _Body(msgspec.Struct):
     stream: object = False
     priority: object = None
     user: object = None
+    max_tokens: object = None
+    max_completion_tokens: object = None
+    max_output_tokens: object = None
     prompt: msgspec.Raw = msgspec.Raw()
     messages: msgspec.Raw = msgspec.Raw()
     input: msgspec.Raw = msgspec.Raw()
@@ -36,17 +39,21 @@ _decode = msgspec.json.Decoder(_Body).decode
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False):
-    """text_bytes: of the prompt as it stands in the body, without what is embedded in it. token_ids: 0 if not ids."""
+    """text_bytes: of the prompt as it stands in the body, without what is embedded in it. token_ids: 0 if not ids.
+
+    most_tokens: that the answer may have, UNLIMITED where that is not said.
+    """
 
     text_bytes: int
     embeds: bool
     token_ids: int
+    most_tokens: int
     stream: bool
     priority: int
     user: str
 
 
-NOTHING = Asked(0, False, 0, False, 0, "")
+NOTHING = Asked(0, False, 0, UNLIMITED, False, 0, "")
 
 
 def read_body(body: bytes) -> tuple[Asked, memoryview]:
@@ -57,7 +64,7 @@ def read_body(body: bytes) -> tuple[Asked, memoryview]:
     try:
         found = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Asked(len(body), False, 0, False, 0, ""), memoryview(body)
+        return Asked(len(body), False, 0, UNLIMITED, False, 0, ""), memoryview(body)
     prompt = memoryview(found.prompt or found.messages or found.input or found.text or found.input_ids)
     priority = min(max(found.priority, -MOST_PRIORITY), MOST_PRIORITY) if isinstance(found.priority, int) else 0
     user = found.user if isinstance(found.user, str) else ""
@@ -65,7 +72,12 @@ def read_body(body: bytes) -> tuple[Asked, memoryview]:
     ids = bytes(prompt).count(b",") + 1 if head.startswith(b"[") and head[1:].lstrip(b" [\n")[:1].isdigit() else 0
     embedded = _embedded_bytes(body)
     text_bytes = max(len(prompt) - embedded, 0)
-    return Asked(text_bytes, embedded > 0, ids, found.stream is True, priority, user), prompt
+    return Asked(text_bytes, embedded > 0, ids, _most_tokens(found), found.stream is True, priority, user), prompt
+
+
+def _most_tokens(found: _Body) -> int:
+    limits = (found.max_completion_tokens, found.max_tokens, found.max_output_tokens)
+    return min([limit for limit in limits if isinstance(limit, int) and limit > 0], default=UNLIMITED)
 
 
 def _embedded_bytes(body: bytes) -> int:

@@ -59,10 +59,11 @@ def _forgotten(exchange: "Exchange", worker: "LiveWorker", limit_s: float, now_s
 
 
 def _guess_progress(router: "Router", exchange: "Exchange", now_s: float) -> None:
-    """A plain answer tells nothing until it is whole: count a token per step of the worker."""
+    """A plain answer tells nothing until it is whole: count a token per step of the worker, as many as it may have."""
     worker = exchange.worker
     assert worker is not None and worker.step_time_s
-    router.flights.generated[exchange.row] = max(int((now_s - exchange.sent_s) / worker.step_time_s), 1)
+    steps = int((now_s - exchange.sent_s) / worker.step_time_s)
+    router.flights.generated[exchange.row] = max(min(steps, exchange.asked.most_tokens), 1)
 
 
 def give_up(router: "Router", exchange: "Exchange", now_s: float) -> None:
