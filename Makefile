@@ -35,7 +35,7 @@ bench: setup
 	bash benchmarks/peers/setup.sh
 	$(BIN)/python benchmarks/simulator_speed.py --check
 	$(BIN)/python benchmarks/audit_speed.py
-	$(BIN)/python benchmarks/published_study.py
+	$(BIN)/python benchmarks/published_study.py --seconds-per-instance 1.5
 	$(BIN)/python benchmarks/fidelity.py
 	$(BIN)/python benchmarks/expert_dispatch.py --check
 	$(BIN)/python benchmarks/routing_decision.py
