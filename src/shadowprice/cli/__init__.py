@@ -5,7 +5,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from shadowprice import __version__
+import shadowprice
 from shadowprice.cli.audit import EPILOG, audit
 from shadowprice.cli.bench import bench_app
 from shadowprice.cli.disaggregate import EPILOG as DISAGGREGATE_EPILOG
@@ -51,7 +51,7 @@ app.add_typer(trace_app, name="trace")
 
 def _print_version(asked: bool) -> None:
     if asked:
-        print(f"shadowprice {__version__}")
+        print(f"shadowprice {shadowprice.__version__}")
         raise typer.Exit
 
 
