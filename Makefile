@@ -8,17 +8,22 @@ BENCH = .venv-bench
 setup: .venv/installed .venv/kernels
 
 # numba's cache notices changes of a kernel's own file only: forget all of it when any kernel changed
-.venv/kernels: .venv/installed $(shell find src -name '_*kernel.py')
+.venv/kernels: .venv/library $(shell find src -name '_*kernel.py')
 	find src -name '*.nb[ci]' -delete
 	touch $@
 
-.venv/installed: pyproject.toml
+# without what only tests and benchmarks need
+.venv/library: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -e .
+	touch $@
+
+.venv/installed: .venv/library
 	$(BIN)/pip install --quiet -e '.[dev]'
 	touch $@
 
-audit: setup
+audit: .venv/kernels
 	$(BIN)/shadowprice audit
 
 test: setup

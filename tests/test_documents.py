@@ -1,11 +1,14 @@
-"""What the documents promise: their links resolve and their Python runs as printed."""
+"""What the documents promise: their links resolve, their Python runs as printed, their commands and flags exist."""
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import typer
 
+from shadowprice.cli import app
 from shadowprice.workload import PRESETS, write_trace
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -13,6 +16,8 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
+COMMAND = re.compile(r"(?:^(?:    )?(?:\$ )?|`)shadowprice ([a-z-](?:[^\n\\`]|\\\n)*)", re.MULTILINE)
+FLAG = re.compile(r"(?<![^\s\[])--?[a-z][a-z0-9-]*")
 RUNNABLE = [  # those that stand alone; the others continue a program of the reader's
     ("README.md", 0),
     ("docs/audit.md", 0),
@@ -45,3 +50,15 @@ def test_python_runs_as_printed(name: str, block: int, tmp_path: Path, monkeypat
     write_trace(PRESETS["azure-conv-like"](np.random.default_rng(0), requests=50), tmp_path / "requests.csv")
     code = PYTHON.findall((ROOT / name).read_text(encoding="utf-8"))[block]
     exec(compile(code, f"{name}, block {block}", "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_commands_name_verbs_and_flags_that_there_are(path: Path) -> None:
+    for line in COMMAND.findall(path.read_text(encoding="utf-8")):
+        words = line.split("#")[0].split()
+        command: Any = typer.main.get_command(app)
+        while hasattr(command, "commands") and words and not words[0].startswith("--"):
+            assert words[0] in command.commands, line
+            command = command.commands[words.pop(0)]
+        known = {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)} | {"--help"}
+        assert set(FLAG.findall(" ".join(words))) <= known, line

@@ -159,6 +159,8 @@ def test_report_writes_the_page_beside_the_table(trace: str, fleet: str, tmp_pat
         (["TRACE", "--seed", "-1"], "seed"),
         (["TRACE", "--experts", "no-such-loads"], "no-such-loads"),
         (["TRACE", "--experts", "zipf", "--expert-gpus", "0"], "expert-gpus"),
+        (["TRACE", "--expert-gpus", "4"], "given without --experts"),
+        (["TRACE", "--ttft", "1"], "takes 2 workers or more; llama-3.1-8b-h100 has 1"),
         (["TRACE", "--no-such-option"], "no-such-option"),
         (["TRACE", "EXTRA"], "EXTRA"),
         (["EMPTY"], "empty.csv"),

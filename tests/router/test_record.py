@@ -61,7 +61,7 @@ def test_a_record_is_read_while_it_grows(tmp_path: Path) -> None:
         recorder.add(numbered(k))
         assert recorder.flush() == 1
         assert len(read_trace(path)) == k + 1
-    assert any("3 rows come from 1 journals" in note for note in read_trace(path).notes)
+    assert any("3 rows come from 1 journal beside" in note for note in read_trace(path).notes)
     recorder.close()
     write(path, numbered(3))
     assert len(read_trace(path)) == 4

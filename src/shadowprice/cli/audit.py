@@ -107,6 +107,7 @@ def audit(
     from shadowprice.audit.forecast import forecast
     from shadowprice.cli.output import check_writable, show
     from shadowprice.disaggregation import Slo
+    from shadowprice.errors import ExpertError, FleetError
     from shadowprice.fleet import read_fleet
 
     check_writable(report)
@@ -121,6 +122,12 @@ def audit(
     on_experts = None if experts is None else _experts(experts, rng, expert_gpus, redundant, what_serves, seed)
     limits = {name: limit for name, limit in (("ttft_s", ttft), ("tpot_s", tpot)) if limit is not None}
     slo = Slo(**limits) if limits else None
+    if slo is not None and what_serves.workers < 2:
+        raise FleetError(
+            f"--ttft and --tpot certify disaggregation, which takes 2 workers or more; {what_serves.name} has 1"
+        )
+    if expert_gpus is not None and experts is None:
+        raise ExpertError("--expert-gpus is given without --experts; expected both")
     result = run_audit(
         what_arrives,
         what_serves,

@@ -32,9 +32,9 @@ def describe(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the spread.")] = 0,
 ) -> None:
     """Rate, burstiness, lengths and prefix reuse of a trace."""
-    from rich.console import Console
     from rich.table import Table
 
+    from shadowprice.cli.output import show
     from shadowprice.workload import describe as statistics_of
     from shadowprice.workload import read_trace
 
@@ -46,7 +46,7 @@ def describe(
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, text in statistics.rows():
         table.add_row(name, text)
-    Console(markup=False).print(table)
+    show(table)
 
 
 @trace_app.command(
@@ -89,9 +89,9 @@ def make(
 @trace_app.command("list", epilog="Example: shadowprice trace list --json")
 def list_names(as_json: Json = False) -> None:
     """Presets for `make`, and public traces that can stand in for a file."""
-    from rich.console import Console
     from rich.table import Table
 
+    from shadowprice.cli.output import show
     from shadowprice.workload import PRESETS, PUBLIC_TRACES
 
     presets = {name: (preset.__doc__ or "").split("\n")[0] for name, preset in PRESETS.items()}
@@ -99,11 +99,10 @@ def list_names(as_json: Json = False) -> None:
         public = {name: vars(trace) for name, trace in PUBLIC_TRACES.items()}
         print(json.dumps({"presets": presets, "public_traces": public}))
         return
-    console = Console()
     made = Table("preset (made here)", "what", box=None, pad_edge=False)
     for name, summary in presets.items():
         made.add_row(name, summary)
     public_traces = Table("public trace (downloaded once)", "source", "licence", box=None, pad_edge=False)
     for name, trace in PUBLIC_TRACES.items():
         public_traces.add_row(name, trace.source, trace.licence)
-    console.print(made, "", public_traces, sep="\n")
+    show(made, "", public_traces)

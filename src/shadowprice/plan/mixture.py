@@ -89,7 +89,8 @@ class Mixture:
 
     def __rich__(self) -> RenderableType:
         within = [found.usd_per_hour for found in self.alone.values() if found is not None and found.meets]
-        saved = f", {percent(1 - self.mix.usd_per_hour / min(within))} below the best single kind" if within else ""
+        less = 1 - self.mix.usd_per_hour / min(within) if within else 0.0
+        saved = f", {percent(less)} below the best single kind" if less > 0 else ", no mix is cheaper" if within else ""
         lines = [
             f"trace  {self.trace.name}: {plural(len(self.trace), 'request')}, {number(self.trace.rate_per_s)}/s",
             f"-> {self.mix}{saved}",
