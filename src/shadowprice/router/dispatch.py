@@ -27,7 +27,7 @@ UNBOUNDED = 1 << 40
 NO_WORKER_WAIT_S = 5.0
 LOOK_AGAIN_S = 0.005
 COMPILING_S = 3.0  # loading takes less
-COMPILING = "compiling the decision kernels, once after each installation: about half a minute"
+COMPILING = "compiling the decision kernels, once after each installation: half a minute to a minute"
 
 
 class Dispatcher:
