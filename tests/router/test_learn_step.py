@@ -54,7 +54,7 @@ def test_workers_nearly_alike_and_workers_unknown_have_speed_1() -> None:
 
 def test_the_faster_of_two_workers_is_given_more_where_they_do_not_step_together() -> None:
     def paced(gap_s: float) -> Answer:
-        return streams(24, gap_s=gap_s)
+        return streams(16, gap_s=gap_s)
 
     async def clients(server: Server, enough: asyncio.Event) -> None:
         client = await RawClient.to(server)
@@ -64,8 +64,8 @@ def test_the_faster_of_two_workers_is_given_more_where_they_do_not_step_together
 
     async def work() -> None:
         async with (
-            scripted(paced(0.004)) as fast,
-            scripted(paced(0.016)) as slow,
+            scripted(paced(0.01)) as fast,
+            scripted(paced(0.05)) as slow,
             routed(fast, slow, lockstep=False) as server,
         ):
             enough = asyncio.Event()
