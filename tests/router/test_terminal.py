@@ -2,7 +2,7 @@
 
 import pytest
 
-from shadowprice.router.live_worker import EJECTED, PROBING, UP, LiveWorker
+from shadowprice.router.live_worker import DRAINING, EJECTED, PROBING, UP, LiveWorker
 from shadowprice.router.terminal import States
 
 
@@ -19,8 +19,17 @@ def test_a_worker_that_goes_down_or_comes_up_is_told_once(capsys: pytest.Capture
     assert told(UP) == ""  # as expected
     assert told(EJECTED, "nothing listens") == "worker     http://gpu1:8000: ejected, nothing listens\n"
     assert told(EJECTED, "nothing listens") == ""
-    assert told(PROBING) == ""
+    assert told(PROBING, "answers again") == "worker     http://gpu1:8000: probing, answers again\n"
     assert told(UP) == "worker     http://gpu1:8000: up\n"
+    assert told(DRAINING, "removed") == ""
+
+
+def test_a_worker_that_fails_its_trials_again_and_again_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    worker, states = LiveWorker("http://gpu1:8000", None, 1), States()
+    for _ in range(3):
+        for worker.state, worker.reason in ((EJECTED, "failed 3 times in a row"), (PROBING, "answers again")):
+            states.tell([worker])
+    assert capsys.readouterr().err == "worker     http://gpu1:8000: ejected, failed 3 times in a row\n"
 
 
 def test_ranks_that_are_not_numbered_yet_are_not_down(capsys: pytest.CaptureFixture[str]) -> None:

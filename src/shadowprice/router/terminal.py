@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from shadowprice.router.live_worker import EJECTED, NOT_PROBED, UP, LiveWorker
+from shadowprice.router.live_worker import DRAINING, NOT_PROBED, PROBING, UP, LiveWorker
 
 if TYPE_CHECKING:
     from shadowprice.router.server import Server
@@ -35,14 +35,16 @@ class States:
     """Which workers are known to be down, so that a line can say when one goes down or comes up."""
 
     def __init__(self) -> None:
-        self._told: dict[str, str] = {}
+        self._told: dict[str, tuple[str, str]] = {}  # state and reason, by name
 
     def tell(self, workers: Iterable[LiveWorker]) -> None:
         """A line for each whose state is another than was said last; all are taken to be up at first."""
         for worker in workers:
-            if worker.state not in (UP, EJECTED) or worker.reason == NOT_PROBED:
+            told, why = self._told.get(worker.name, (UP, ""))
+            if worker.state == told or worker.state == DRAINING or worker.reason == NOT_PROBED:
                 continue
-            if worker.state != self._told.get(worker.name, UP):
-                reason = f", {worker.reason}" if worker.reason else ""
-                print(f"worker     {worker.name}: {worker.state}{reason}", file=sys.stderr, flush=True)
-            self._told[worker.name] = worker.state
+            if worker.state == PROBING and not why.startswith("nothing listens"):
+                continue  # it was there all the time, and may be ejected again every few seconds
+            reason = f", {worker.reason}" if worker.reason else ""
+            print(f"worker     {worker.name}: {worker.state}{reason}", file=sys.stderr, flush=True)
+            self._told[worker.name] = worker.state, worker.reason
