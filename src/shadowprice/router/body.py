@@ -14,6 +14,7 @@ WITHOUT_OUTPUT = frozenset(("/v1/embeddings", "/v1/rerank", "/v1/score", "/pooli
 PREFIX_BYTES = 2048  # of prompt text in one block, about 512 tokens
 MOST_BLOCKS = 64
 MOST_PRIORITY = UNLIMITED = 2**31 - 1
+LEAST_EMBEDDING, SHORT, FEW_SEMICOLONS = 256, 16384, 256  # bytes of a prompt; bytes of a body; seen in one
 EMBEDDED = b";base64,"  # of an image or a sound, up to the string's end: no text, and not counted as such
 PROMPT_TOKENS = re.compile(rb'"(?:prompt|input)_tokens": ?(\d{1,12})')
 COMPLETION_TOKENS = re.compile(rb'"(?:completion|output)_tokens": ?(\d{1,12})')
@@ -70,23 +71,36 @@ def read_body(body: bytes) -> tuple[Asked, memoryview]:
     user = found.user if isinstance(found.user, str) else ""
     head = bytes(prompt[:16])
     ids = bytes(prompt).count(b",") + 1 if head.startswith(b"[") and head[1:].lstrip(b" [\n")[:1].isdigit() else 0
-    embedded = _embedded_bytes(body)
+    embedded = _embedded_bytes(body) if len(prompt) > LEAST_EMBEDDING else 0
     text_bytes = max(len(prompt) - embedded, 0)
     return Asked(text_bytes, embedded > 0, ids, _most_tokens(found), found.stream is True, priority, user), prompt
 
 
 def _most_tokens(found: _Body) -> int:
-    limits = (found.max_completion_tokens, found.max_tokens, found.max_output_tokens)
-    return min([limit for limit in limits if isinstance(limit, int) and limit > 0], default=UNLIMITED)
+    most = UNLIMITED
+    for limit in (found.max_completion_tokens, found.max_tokens, found.max_output_tokens):
+        if type(limit) is int and 0 < limit < most:
+            most = limit
+    return most
 
 
 def _embedded_bytes(body: bytes) -> int:
-    total, start = 0, body.find(EMBEDDED)
+    total, start = 0, _find_embedded(body, 0)
     while start >= 0:
         end = body.find(b'"', start)
         total += end - start
-        start = body.find(EMBEDDED, end)
+        start = _find_embedded(body, end)
     return total
+
+
+def _find_embedded(body: bytes, start: int) -> int:
+    """Where EMBEDDED stands next, -1 if nowhere: by its first byte while that is rare, which is ten times as fast."""
+    at = start - 1
+    for _ in range(FEW_SEMICOLONS if len(body) > SHORT else 0):
+        at = body.find(b";", at + 1)
+        if at < 0 or body.startswith(EMBEDDED, at):
+            return at
+    return body.find(EMBEDDED, at + 1)
 
 
 def prefix_blocks(prompt: memoryview) -> tuple[int, ...]:

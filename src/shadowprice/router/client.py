@@ -225,8 +225,9 @@ class Client(asyncio.Protocol):
 
     def let_go_of_body(self) -> None:
         """The current request's body is needed no more."""
-        self._hold(-self.answering_bytes)
-        self.answering_bytes = 0
+        if self.answering_bytes:
+            self._hold(-self.answering_bytes)
+            self.answering_bytes = 0
 
     @property
     def busy(self) -> bool:
