@@ -96,8 +96,8 @@ class Client(asyncio.Protocol):
         self.closing = self.deaf = True
         self.waiting.clear()
         self.router.clients.discard(self)
-        self._hold(-self.held_bytes)
-        self.answering_bytes = 0
+        self.answering_bytes = self.held_bytes
+        self.let_go_of_body()
         if self.exchange is not None:
             exchange, self.exchange = self.exchange, None
             exchange.client_gone()
@@ -182,7 +182,8 @@ class Client(asyncio.Protocol):
         elif self.router.held_bytes + len(body) > self.router.most_held_bytes:
             self.refusal = self.refusal or (503, "the router holds as many bodies as it may (--max-buffered-size)")
         elif self.refusal is None:
-            self._hold(len(body))
+            self.held_bytes += len(body)
+            self.router.held_bytes += len(body)
             if len(body) < SMALL_PIECE and self.body:
                 if type(self.body[-1]) is not bytearray:
                     self.body.append(bytearray())
@@ -219,14 +220,11 @@ class Client(asyncio.Protocol):
     def _too_large(self) -> None:
         self.refusal = self.refusal or (413, f"the body has over {self.settings.max_payload_size} bytes")
 
-    def _hold(self, more_bytes: int) -> None:
-        self.held_bytes += more_bytes
-        self.router.held_bytes += more_bytes
-
     def let_go_of_body(self) -> None:
         """The current request's body is needed no more."""
         if self.answering_bytes:
-            self._hold(-self.answering_bytes)
+            self.held_bytes -= self.answering_bytes
+            self.router.held_bytes -= self.answering_bytes
             self.answering_bytes = 0
 
     @property
