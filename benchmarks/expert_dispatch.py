@@ -175,7 +175,7 @@ def verdicts(kernel: list[Row], placement: list[Row]) -> Row:
     for row in kernel:
         if row["graph"] in TARGET_US:
             limit = TARGET_US[row["graph"]]
-            found[f"{row['graph']}: under {limit:g} us"] = [row["ours_us"], row["ours_us"] < limit]
+            found[f"{row['graph']}: kernel under {limit:g} us"] = [row["kernel_us"], row["kernel_us"] < limit]
     if kernel:
         ratio, differ = min(row["times_faster"] for row in kernel), max(row["largest_difference"] for row in kernel)
         found[f"{TARGET_RATIO:g} times faster than HiGHS everywhere"] = [ratio, ratio >= TARGET_RATIO]
