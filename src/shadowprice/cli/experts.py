@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from shadowprice.experts import Budget, Comparison, ExpertLoads, Routing
 
 MADE_UP = ("zipf", "dirichlet")
-PLACEMENTS = (".json", ".npy", ".npz")
 
 EPILOG = """Examples:
 
@@ -76,9 +75,10 @@ def experts(
 
     from shadowprice.cli.output import PLOTS, check_writable
     from shadowprice.experts import compare, slots_for, write_placement
+    from shadowprice.experts.write import ENDINGS
 
     for path in output or []:
-        check_writable(path, PLACEMENTS)
+        check_writable(path, ENDINGS)
     check_writable(plot, PLOTS)
     rng = np.random.default_rng(seed)
     known = recorded(loads, rng, num_experts, model)

@@ -8,6 +8,8 @@ import numpy as np
 from shadowprice.errors import ExpertError
 from shadowprice.experts.problem import IntArray, Placement
 
+ENDINGS = (".json", ".npy", ".npz")  # of what can be written
+
 
 def write_placement(placement: Placement, layer_ids: IntArray, path: Path) -> None:
     """Write where every expert goes, in the form that the file's ending stands for.

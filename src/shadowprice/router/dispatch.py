@@ -105,7 +105,7 @@ class Dispatcher:
     def _offered(self, now_s: float) -> list[Exchange]:
         """The head of the queue, in the scheduling policy's order."""
         waiting = list(self.waiting)
-        if self.order.needs_all or (len(waiting) > 1 and not self.order.in_order_of_arrival):
+        if self.order.by_tenant or (len(waiting) > 1 and not self.order.in_order_of_arrival):
             waiting = self.order.ordered(waiting, self.router.model, now_s)
         return waiting[: self.settings.pool]
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from shadowprice.fleet.step_time import StepTime
+from shadowprice.routing.surface import FloatArray
 
 FEW = 32  # steps
 PRIOR = StepTime(0.02, 0.0, 1e-7, 0.0)
@@ -21,22 +22,30 @@ def fit_workers(steps: Sequence[Sequence[Step]]) -> tuple[StepTime, list[float]]
     is the median of that step time over its own. All have speed 1 where they are nearly alike, as has one of which too
     little is known. Only for workers that do not wait for one another: behind a barrier all take the slowest's time.
     """
+    rows = [_rows(of_one) for of_one in steps]
+    together = np.concatenate([_rows(()), *rows])
+    pooled = model = _fit(together)
     speeds = np.ones(len(steps))
-    known = [g for g, of_one in enumerate(steps) if len(of_one) >= FEW]
-    model = fit_steps(step for of_one in steps for step in of_one)
+    known = [g for g, of_one in enumerate(rows) if len(of_one) >= FEW]
+    owner = np.repeat(np.arange(len(rows)), [len(of_one) for of_one in rows])
     for _ in range(ROUNDS if len(known) > 1 else 0):
-        speeds[known] = [_speed(steps[g], model) for g in known]
+        speeds[known] = [_speed(rows[g], model) for g in known]
         speeds[known] /= speeds[known].mean()
-        model = fit_steps(
-            (b, kv, s * v) for of_one, v in zip(steps, speeds.tolist(), strict=True) for b, kv, s in of_one
-        )
+        as_of_one = together.copy()
+        as_of_one[:, 2] *= speeds[owner]
+        model = _fit(as_of_one)
     if speeds.max(initial=1.0) <= ALIKE * speeds.min(initial=1.0):
-        return fit_steps(step for of_one in steps for step in of_one), [1.0] * len(steps)
+        return pooled, [1.0] * len(steps)
     return model, speeds.tolist()
 
 
-def _speed(steps: Sequence[Step], model: StepTime) -> float:
-    return float(np.median([model.seconds(b, kv, 0) / s for b, kv, s in steps if s > 0]))
+def _speed(rows: FloatArray, model: StepTime) -> float:
+    running, kv, seconds = rows[rows[:, 2] > 0].T
+    return float(np.median((model.fixed_s + model.per_sequence_s * running + model.per_kv_token_s * kv) / seconds))
+
+
+def _rows(steps: Iterable[Step]) -> FloatArray:
+    return np.array(list(steps), np.float64).reshape(-1, 3)
 
 
 def fit_steps(steps: Iterable[Step]) -> StepTime:
@@ -45,9 +54,12 @@ def fit_steps(steps: Iterable[Step]) -> StepTime:
     Gaps in which a step was held up (a prefill, a pause of the network) lie above the line; the slowest tenth is left
     out. What prefill costs cannot be told from gaps, and counts as nothing.
     """
+    return _fit(_rows(steps))
+
+
+def _fit(rows: FloatArray) -> StepTime:
     from scipy.optimize import nnls
 
-    rows = np.array(list(steps), np.float64).reshape(-1, 3)
     rows = rows[rows[:, 2] > 0]
     if len(rows) < FEW:
         return PRIOR

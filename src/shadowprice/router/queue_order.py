@@ -47,21 +47,20 @@ class QueueOrder:
         self.name = name
         self.policy = policy
         self.in_order_of_arrival = name == "fcfs"
-        self.needs_all = name == "vtc"  # is every decision to be shown to it, though one request waits alone
+        self.by_tenant = name == "vtc"  # which must see every decision, also when one request waits alone
         self.mean_output = PRIOR_OUTPUT
-        self._by_tenant = name == "vtc"
         self._tenants = np.zeros(0, np.int64)  # ascending
         self._given = np.zeros((2, 0), np.int64)  # prompt and output tokens of each
 
     def note_start(self, request: Waiting) -> None:
         """It is no longer waiting."""
-        if self._by_tenant:
+        if self.by_tenant:
             self._give(request.tenant, 0, request.prompt_tokens)
 
     def note_end(self, request: Waiting, output_tokens: int) -> None:
         """It made so many tokens: what its tenant was given, and the forecast for others, follow."""
         self.mean_output += MEMORY * (output_tokens - self.mean_output)
-        if self._by_tenant:
+        if self.by_tenant:
             self._give(request.tenant, 1, output_tokens)
 
     def _give(self, tenant: int, which: int, tokens: int) -> None:
@@ -94,10 +93,10 @@ class QueueOrder:
             generated_tokens=zeros,
             kv_tokens=zeros,
             priority=np.array([request.priority for request in waiting], np.int64),
-            tenant=np.array([request.tenant for request in waiting], np.int64) if self._by_tenant else None,
+            tenant=np.array([request.tenant for request in waiting], np.int64) if self.by_tenant else None,
         )
         empty = np.zeros(0, np.int64)
         none = Requests(np.zeros(0), empty, empty, empty, empty, empty)
-        served = Served(self._tenants, *self._given) if self._by_tenant else None
+        served = Served(self._tenants, *self._given) if self.by_tenant else None
         first = self.policy.order(requests, none, WorkerState(model, now_s, model.kv_tokens, served)).tolist()
         return [waiting[i] for i in first]

@@ -71,14 +71,7 @@ def azure_conv_like(
     arrivals = partial(on_off_arrivals, on_s=450.0, off_s=450.0, off_to_on=0.78 / 1.22)
     tables = (AZURE_CONV_PROMPT, AZURE_CONV_OUTPUT)
     return _from_tables(
-        "azure-conv-like",
-        arrivals,
-        tables,
-        rng,
-        requests,
-        duration_s,
-        5.53 if rate_per_s is None else rate_per_s,
-        0.076,
+        "azure-conv-like", arrivals, tables, rng, requests, duration_s, _or_own(rate_per_s, 5.53), 0.076
     )
 
 
@@ -97,9 +90,7 @@ def azure_code_like(
     """
     arrivals = partial(on_off_arrivals, on_s=8.7, off_s=40.6)
     tables = (AZURE_CODE_PROMPT, AZURE_CODE_OUTPUT)
-    return _from_tables(
-        "azure-code-like", arrivals, tables, rng, requests, duration_s, 2.57 if rate_per_s is None else rate_per_s, 0.0
-    )
+    return _from_tables("azure-code-like", arrivals, tables, rng, requests, duration_s, _or_own(rate_per_s, 2.57), 0.0)
 
 
 def mooncake_conversation_like(
@@ -117,9 +108,7 @@ def mooncake_conversation_like(
     """
     arrivals = partial(on_off_arrivals, on_s=360.0, off_s=360.0, off_to_on=0.9 / 1.1)
     name, tables = "mooncake-conversation-like", (MOONCAKE_PROMPT, MOONCAKE_OUTPUT)
-    return _from_tables(
-        name, arrivals, tables, rng, requests, duration_s, 3.4 if rate_per_s is None else rate_per_s, 0.075
-    )
+    return _from_tables(name, arrivals, tables, rng, requests, duration_s, _or_own(rate_per_s, 3.4), 0.075)
 
 
 def reasoning_like(
@@ -137,14 +126,7 @@ def reasoning_like(
     """
     tables = (R1_PROMPT, R1_OUTPUT)
     return _from_tables(
-        "reasoning-like",
-        poisson_arrivals,
-        tables,
-        rng,
-        requests,
-        duration_s,
-        16.0 if rate_per_s is None else rate_per_s,
-        0.0,
+        "reasoning-like", poisson_arrivals, tables, rng, requests, duration_s, _or_own(rate_per_s, 16.0), 0.0
     )
 
 
@@ -165,7 +147,7 @@ def burstgpt_like(
         lognormal_lengths(621 * np.exp(-(1.2**2) / 2), 1.2, most=32_000),
         lognormal_lengths(126 * np.exp(-0.5), 1.0, most=16_000),
         rng,
-        rate_per_s=1.0 if rate_per_s is None else rate_per_s,
+        rate_per_s=_or_own(rate_per_s, 1.0),
         requests=requests,
         duration_s=duration_s,
         name="burstgpt-like",
@@ -179,6 +161,11 @@ PRESETS: dict[str, Preset] = {
     "reasoning-like": reasoning_like,
     "burstgpt-like": burstgpt_like,
 }
+
+
+def _or_own(rate_per_s: float | None, own_per_s: float) -> float:
+    """The rate that was asked for, 0 included; the preset's own where none was."""
+    return own_per_s if rate_per_s is None else rate_per_s
 
 
 def _from_tables(
