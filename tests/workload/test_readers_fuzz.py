@@ -127,6 +127,21 @@ def test_what_arrow_accepts_the_line_reader_reads_equally(name, draw):
         assert_same_columns(fast, slow)
 
 
+@pytest.mark.parametrize("cell", [b'"1".5', b'"1"5', b'"1,".5', b'1"5"', b'"1" '])
+@pytest.mark.parametrize("column", [0, 3])
+def test_what_stands_behind_a_quoted_string_is_read_alike_by_both(cell, column):
+    cells = [b"1.5", b"30", b"1", b"-1"]
+    cells[column] = cell
+    data = b"arrival_s,prompt_tokens,output_tokens,session\n0.5,10,20,3\n" + b",".join(cells) + b"\n"
+    fast = read(data, False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_rows, "_read_fast", lambda *_: None)
+        slow = read(data, False)
+    assert (fast is None) == (slow is None)
+    if fast is not None and slow is not None:
+        assert_same_columns(fast, slow)
+
+
 def test_a_number_after_an_empty_quoted_string_is_refused():
     """Found by the test above: Arrow reads ""1166 as 1166."""
     head = b"arrival_s,prompt_tokens,output_tokens\n0.5,90,6\n"
