@@ -1,6 +1,8 @@
 """The router's real protocol classes between transports in memory, for fuzzing: no socket, no clock, one worker."""
 
 import asyncio
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import h11
@@ -60,7 +62,7 @@ class MemoryTransport(asyncio.Transport):
 
 
 class Bench:
-    """A router with one worker. reply: what it answers to its next request, then OK again."""
+    """A router with one worker. reply: what it answers to its next request, then OK again; cuts: where its reads end."""
 
     def __init__(self, **settings: Any) -> None:
         self.loop = uvloop.new_event_loop()
@@ -75,6 +77,7 @@ class Bench:
         self.asked: list[Asked] = []
         self.headers: Fields = []
         self.reply = OK
+        self.cuts: Sequence[int] = range(7, LARGEST, 7)
 
     def connect(self, exchange: Exchange) -> None:
         assert exchange.worker is not None
@@ -102,9 +105,10 @@ class Bench:
                 self.asked.append(found[0][0])
                 self.headers += found[0][1]
                 reply, self.reply = self.reply, OK
-                for at in range(0, len(reply), 7):
+                inside = [at for at in self.cuts if at < len(reply)]
+                for start, stop in pairwise([0, *inside, len(reply)]):
                     if not end.closing:
-                        end.protocol.data_received(reply[at : at + 7])
+                        end.protocol.data_received(reply[start:stop])
                 if reply is not OK:
                     end.close()
             if end.closing:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 EVENT = b"\ndata: {"  # at the beginning of a line: a token may say the same
 FIRST = EVENT[1:]
 WHOLE = b"\n\n"  # ends an event: nothing that is looked for goes on behind it
+WHOLE_CHUNK = WHOLE + b"\r\n"
 USAGE = b'"usage":'
 TAIL = 512  # bytes kept of a stream: what is looked for may lie across two reads
 NO_TOKEN = re.compile(rb'"role": ?"assistant", ?"content": ?(?:""|null)')  # of a chat's first event: only who speaks
@@ -164,6 +165,24 @@ class Exchange:
         self.last_s = now_s
         if complete:
             self._complete(now_s)
+
+    def on_chunk(self, chunk: bytes, body_at: int) -> None:
+        """A whole chunk of the answer: one of whole events passes as it is."""
+        worker = self.worker
+        if (
+            self.tail is not WHOLE
+            or self.generated <= 1
+            or self.framing is not CHUNKED
+            or worker is None
+            or USAGE in chunk
+            or not chunk.endswith(WHOLE_CHUNK)
+        ):
+            self.on_response([chunk[body_at:-2]], complete=False)
+            return
+        now_s = worker.last_sign_s = self.router.clock()
+        self._generated(chunk.count(EVENT), now_s)  # the line of the chunk's size stands before the first
+        self.client.transport.write(chunk)
+        self.last_s = now_s
 
     def on_lost(self, reason: str) -> None:
         """The connection to the worker broke."""

@@ -22,6 +22,9 @@ class Listener(Protocol):
     def on_response(self, body: list[bytes], *, complete: bool) -> None:
         """More of the response is there; status and headers stand in the connection."""
 
+    def on_chunk(self, chunk: bytes, body_at: int) -> None:
+        """More is there, a whole chunk in its framing; body_at: where what it holds begins."""
+
     def on_lost(self, reason: str) -> None:
         """The response will not be completed."""
 
@@ -45,6 +48,7 @@ class Upstream(asyncio.Protocol):
         self.head_complete = self.complete = self.keep_alive = self.has_length = False
         self.only_head = False  # asked for with HEAD
         self.received = False
+        self.between_chunks = False  # the parser waits for a chunk to begin
         self.body: list[bytes] = []
 
     def send(self, head: bytes, body: bytes, listener: Listener, *, only_head: bool) -> None:
@@ -70,6 +74,9 @@ class Upstream(asyncio.Protocol):
             self._forget()
             self.close()
             return
+        if self.between_chunks and (body_at := whole_chunk(data)):  # as most tokens come; the parser stays as it is
+            self.listener.on_chunk(data, body_at)
+            return
         self.received = True
         self.overhead_bytes += len(data)
         try:
@@ -87,9 +94,11 @@ class Upstream(asyncio.Protocol):
             return
         if not self.head_complete:
             return
+        self.between_chunks &= data.endswith(b"\r\n")  # else the next one's size has begun
         listener, body = self.listener, self.body
         if self.complete:
             self.listener = None
+            self.between_chunks = False
             self.used = True
             self.body = []
             listener.on_response(body, complete=True)
@@ -157,6 +166,12 @@ class Upstream(asyncio.Protocol):
             self.overhead_bytes = 0
             self.body.append(body)
 
+    def on_chunk_header(self) -> None:
+        self.between_chunks = False
+
+    def on_chunk_complete(self) -> None:
+        self.between_chunks = True
+
     def on_message_complete(self) -> None:
         if self.complete:
             return
@@ -192,3 +207,14 @@ class Upstream(asyncio.Protocol):
             self.transport.abort()
         if listener is not None:
             listener.on_lost(reason)
+
+
+def whole_chunk(data: bytes) -> int:
+    """Where the content begins if the data is one chunk that holds something, with nothing around it; else 0.
+
+    Sizes are hexadecimal, without leading zeros and extensions: what else HTTP allows is the parser's to read.
+    """
+    at = data.find(b"\r\n", 1, 9)
+    if at < 0 or len(data) <= at + 4 or not data.endswith(b"\r\n"):
+        return 0
+    return at + 2 if data[:at].lower() == b"%x" % (len(data) - at - 4) else 0
