@@ -49,7 +49,7 @@ class Asked:
         m = 0 if active is None else len(active.worker)
         if n + m > len(self.requests) or m > self.slots.shape[1]:
             self._make_room(2 * (n + m), 2 * m)
-        answer = np.full(n, -1, np.int64)
+        answer = np.empty(n, np.int64)  # the kernel fills it
         running = (NO_INTS,) * 4
         if active is not None:
             running = (
