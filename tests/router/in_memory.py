@@ -62,7 +62,10 @@ class MemoryTransport(asyncio.Transport):
 
 
 class Bench:
-    """A router with one worker. reply: what it answers to its next request, then OK again; cuts: where its reads end."""
+    """A router with one worker.
+
+    reply: what it answers to its next request, then OK again; cuts: where the reads of it end.
+    """
 
     def __init__(self, **settings: Any) -> None:
         self.loop = uvloop.new_event_loop()

@@ -38,8 +38,8 @@ async def spans_of(*exchanges: tuple[Any, float, str]) -> list[Any]:
     return received
 
 
-def over(status: int, headers: list[tuple[bytes, bytes]]) -> Any:
-    request = SimpleNamespace(method=b"POST", path="/v1/completions", headers=headers)
+def over(status: int, fields: dict[bytes, bytes]) -> Any:
+    request = SimpleNamespace(method=b"POST", path="/v1/completions", fields=fields)
     return SimpleNamespace(
         request=request,
         status=status,
@@ -55,8 +55,8 @@ def over(status: int, headers: list[tuple[bytes, bytes]]) -> Any:
 
 
 def test_a_span_says_where_a_request_went_and_stands_under_the_client_s() -> None:
-    good = over(200, [(b"Traceparent", PARENT), (b"Authorization", b"Bearer secret")])
-    first, second = asyncio.run(spans_of((good, 4.0, "finished"), (over(502, []), 4.0, "finished")))
+    good = over(200, {b"traceparent": PARENT, b"authorization": b"Bearer secret"})
+    first, second = asyncio.run(spans_of((good, 4.0, "finished"), (over(502, {}), 4.0, "finished")))
     assert first.trace_id.hex() == "0af7651916cd43dd8448eb211c80319c"
     assert first.parent_span_id.hex() == "b7ad6b7169203331"
     assert 2.999e9 < first.end_time_unix_nano - first.start_time_unix_nano < 3.001e9

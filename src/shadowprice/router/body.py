@@ -67,13 +67,18 @@ def read_body(body: bytes) -> tuple[Asked, memoryview]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Asked(len(body), False, 0, UNLIMITED, False, 0, ""), memoryview(body)
     prompt = memoryview(found.prompt or found.messages or found.input or found.text or found.input_ids)
+    ids = 0 if found.messages and not found.prompt else _ids(prompt)
     priority = min(max(found.priority, -MOST_PRIORITY), MOST_PRIORITY) if isinstance(found.priority, int) else 0
     user = found.user if isinstance(found.user, str) else ""
-    head = bytes(prompt[:16])
-    ids = bytes(prompt).count(b",") + 1 if head.startswith(b"[") and head[1:].lstrip(b" [\n")[:1].isdigit() else 0
     embedded = _embedded_bytes(body) if len(prompt) > LEAST_EMBEDDING else 0
     text_bytes = max(len(prompt) - embedded, 0)
     return Asked(text_bytes, embedded > 0, ids, _most_tokens(found), found.stream is True, priority, user), prompt
+
+
+def _ids(prompt: memoryview) -> int:
+    """How many token ids the prompt consists of, 0 if it is text."""
+    head = bytes(prompt[:16])
+    return bytes(prompt).count(b",") + 1 if head.startswith(b"[") and head[1:].lstrip(b" [\n")[:1].isdigit() else 0
 
 
 def _most_tokens(found: _Body) -> int:

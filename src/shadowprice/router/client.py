@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 
-from shadowprice.router.head import Headers, error_response
-from shadowprice.router.request import Request, framing_again, is_preflight, origin_form
+from shadowprice.router.head import OF_REQUEST, Fields, Lines, error_response, field_line, without
+from shadowprice.router.request import Request, framing_again, origin_form
 
 if TYPE_CHECKING:
     from shadowprice.router.router import Router
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+PREFLIGHT = b"access-control-request-method"  # a browser's question before another one: it never carries a key (Fetch)
 MOST_PIPELINED = 16
 SMALL_PIECE = 1024  # bytes: smaller pieces of a body are put together at once, an object for each would outweigh them
 LINGER_S = 2.0  # for what a refused client still sends: closed earlier, it would be reset and lose the answer
@@ -40,10 +41,11 @@ class Client(asyncio.Protocol):
 
     def _new_request(self) -> None:
         self.target = b""
-        self.headers: Headers = []
+        self.lines: Lines = []
+        self.fields: Fields = {}
         self.connection = self.length = b""
         self.version = ""
-        self.overhead_bytes = self.body_bytes = 0  # overhead: in a row, without any of a body
+        self.overhead_bytes = self.head_bytes = self.body_bytes = 0  # overhead: in a row, without any of a body
         self.body: list[bytes | bytearray] = []
         self.has_body = self.head_complete = self.expects_continue = False
         self.hosts = 0
@@ -121,12 +123,19 @@ class Client(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.head_complete:  # a trailer: read and left out
             return
-        self.headers.append((name, value))
+        self.head_bytes += len(name) + len(value) + 4
         lower = name.lower()
+        self.fields[lower] = value
+        if lower in OF_REQUEST:
+            self._of_this_hop(lower, value)
+            return
+        self.lines.append(field_line(name, value))
+        if lower == b"host":
+            self.hosts += 1
+
+    def _of_this_hop(self, lower: bytes, value: bytes) -> None:
         if lower == b"connection":
             self.connection = self.connection + b"," + value if self.connection else value
-        elif lower == b"host":
-            self.hosts += 1
         elif lower == b"content-length":
             self.has_body, self.length = True, value
             if int(value) > self.settings.max_payload_size:
@@ -145,10 +154,8 @@ class Client(asyncio.Protocol):
             return
         self.head_complete = True
         most = self.settings.max_header_size
-        if not 0 < self.overhead_bytes <= most:  # more has come in this read than a head may have: what of it is head
-            total = len(self.target) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-            if total > most:
-                self._head_too_large()
+        if len(self.target) + self.head_bytes > most:
+            self._head_too_large()
         self.overhead_bytes = 0
         self.version = version = self.parser.get_http_version()
         if version != "1.1":
@@ -159,13 +166,19 @@ class Client(asyncio.Protocol):
         if method in (b"CONNECT", b"TRACE"):  # a tunnel; an echo of headers that are not the client's to see
             self.refusal = self.refusal or (501, f"the method {method.decode()} is not supported")
         elif not self.target.startswith(b"/"):
-            changed = origin_form(method, self.target, self.headers)
-            if changed is None:
-                self.refusal = self.refusal or (400, "the request target is neither a path nor a URL")
-            else:
-                self.target, self.headers = changed
-        if not (method == b"OPTIONS" and not self.has_body and is_preflight(self.headers)):
-            self.refusal = self.refusal or self.router.unauthorized(self.headers, self.target)
+            self._target_is_no_path(method)
+        if not (method == b"OPTIONS" and not self.has_body and PREFLIGHT in self.fields):
+            self.refusal = self.refusal or self.router.unauthorized(self.fields, self.target)
+
+    def _target_is_no_path(self, method: bytes) -> None:
+        changed = origin_form(method, self.target)
+        if changed is None:
+            self.refusal = self.refusal or (400, "the request target is neither a path nor a URL")
+            return
+        self.target, host = changed
+        if host is not None:
+            self.fields[b"host"] = host
+            self.lines = [field_line(b"Host", host), *without((b"host",), self.lines)]
 
     def _older_or_newer(self, version: str) -> None:
         self.expects_continue = False
@@ -203,7 +216,8 @@ class Client(asyncio.Protocol):
                 self.parser.get_method(),
                 self.target,
                 self.target.partition(b"?")[0].decode("latin-1"),
-                self.headers,
+                self.lines,
+                self.fields,
                 self.connection,
                 b"".join(self.body) if self.has_body else None,
                 keep_alive,

@@ -4,7 +4,7 @@ import re
 from typing import TYPE_CHECKING
 
 from shadowprice.router.body import NOTHING, Asked, usage_of
-from shadowprice.router.head import HOP_BY_HOP, end_to_end, request_head, response_head
+from shadowprice.router.head import named_by, request_head, response_head, without
 from shadowprice.router.live_worker import LiveWorker
 from shadowprice.router.upstream import BODILESS, Upstream
 
@@ -24,8 +24,6 @@ NO_CHOICE = re.compile(rb'"choices": ?\[\], ?"usage":')  # of the last event, wh
 STALE_S = 1.0  # an idle connection that turns out to be closed does so at once; later, the worker broke it
 DONE = re.compile(rb"^data: ?\[DONE\]|^event: (?:response\.completed|message_stop)", re.MULTILINE)
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
-OF_NO_CONTENT = HOP_BY_HOP | {b"content-length"}
-OF_REQUEST = HOP_BY_HOP | {b"content-length", b"expect"}  # the length is told anew, an expectation is met here
 RETRIED = frozenset((500, 502, 503, 504, 429))  # another worker may do better
 BUSY = frozenset((429, 503))  # an answer of a worker that lives
 LARGEST_WITH_USAGE = 1 << 22  # bytes of a plain answer in which token counts are looked for
@@ -124,16 +122,16 @@ class Exchange:
     def _send(self) -> None:
         assert self.upstream is not None and self.worker is not None
         request, worker = self.request, self.worker
-        without = OF_REQUEST
+        replaced = named_by(request.connection)
         extra = worker.rank_line
         if self.router.worker_authorization:
-            without |= {b"authorization"}
+            replaced |= {b"authorization"}
             extra += self.router.worker_authorization
         if worker.rank is not None:
-            without |= {b"x-data-parallel-rank"}
-        if not request.chunks_allowed and not any(name.lower() == b"host" for name, _ in request.headers):
-            extra += worker.host_line  # HTTP/1.0 may go without one, what is sent on may not
-        lines = end_to_end(request.headers, request.connection, without)
+            replaced |= {b"x-data-parallel-rank"}
+        if b"host" not in request.fields:  # HTTP/1.0 may go without one, what is sent on may not
+            extra += worker.host_line
+        lines = without(replaced, request.lines) if replaced else request.lines
         body = request.body
         target = worker.address.path.encode() + request.target if worker.address.path else request.target
         head = request_head(request.method, target, lines, None if body is None else len(body), extra)
@@ -205,7 +203,10 @@ class Exchange:
         if not bodiless and not upstream.has_length:
             self.framing = CHUNKED if self.request.chunks_allowed else b"Connection: close\r\n"
         self.event_stream = upstream.content_type.lower().startswith(b"text/event-stream")
-        lines = end_to_end(upstream.headers, upstream.connection, OF_NO_CONTENT if status == 204 else HOP_BY_HOP)
+        dropped = named_by(upstream.connection)
+        if status == 204:  # has no content, and so no length
+            dropped |= {b"content-length"}
+        lines = without(dropped, upstream.lines) if dropped else upstream.lines
         keep_alive = self.keeps_alive and not self.router.draining
         framing = self.framing if self.framing is CHUNKED else b""
         if keep_alive and not self.request.chunks_allowed:

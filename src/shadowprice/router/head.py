@@ -1,15 +1,17 @@
 """Message heads: what passes from one side to the other, and what belongs to one hop only (RFC 9110, section 7.6)."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from http import HTTPStatus
 
 import msgspec
 
-Headers = list[tuple[bytes, bytes]]
+Lines = list[bytes]  # of a head, as they go on
+Fields = dict[bytes, bytes]  # values by names in lower case; of several with one name, the last
 
 HOP_BY_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade")
-)
+)  # they do not go on, whatever the Connection header names
+OF_REQUEST = HOP_BY_HOP | {b"content-length", b"expect"}  # the length is told anew, an expectation is met here
 VIA = b"Via: 1.1 shadowprice\r\n"
 REASON = {status.value: f"{status.value} {status.phrase}".encode() for status in HTTPStatus}
 TYPES = {
@@ -28,11 +30,21 @@ TYPES = {
 }
 
 
-def end_to_end(headers: Iterable[tuple[bytes, bytes]], connection: bytes, without: frozenset[bytes]) -> Iterable[bytes]:
-    """The lines of a head that go on: not those `without`, nor those that the Connection header names."""
-    if connection and connection.lower() not in (b"keep-alive", b"close"):
-        without |= {name.strip().lower() for name in connection.split(b",")} - {b"host", b"content-length"}
-    return [b"%b: %b\r\n" % (name, value) for name, value in headers if name.lower() not in without]
+def field_line(name: bytes, value: bytes) -> bytes:
+    """A header as it goes on."""
+    return b"%b: %b\r\n" % (name, value)
+
+
+def named_by(connection: bytes) -> frozenset[bytes]:
+    """The headers that a Connection header declares to be of its hop only."""
+    if not connection or connection.lower() in (b"keep-alive", b"close"):
+        return frozenset()
+    return frozenset(name.strip().lower() for name in connection.split(b",")) - {b"host", b"content-length"}
+
+
+def without(names: Container[bytes], lines: Iterable[bytes]) -> Lines:
+    """The lines but for headers of these names."""
+    return [line for line in lines if line.partition(b":")[0].lower() not in names]
 
 
 def request_head(method: bytes, target: bytes, lines: Iterable[bytes], body_bytes: int | None, extra: bytes) -> bytes:

@@ -3,19 +3,23 @@
 import re
 from dataclasses import dataclass
 
-from shadowprice.router.head import Headers
+from shadowprice.router.head import Fields, Lines
 
 ABSOLUTE = re.compile(rb"https?://([^/?#@]+)([/?].*)?", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(slots=True)
 class Request:
-    """A request as it came. path: the target up to '?'. connection: that header's value. body: None where none came."""
+    """A request as it came. path: the target up to '?'. connection: that header's value. body: None where none came.
+
+    lines: of its headers, those that go on. fields: all of them.
+    """
 
     method: bytes
     target: bytes
     path: str
-    headers: Headers
+    lines: Lines
+    fields: Fields
     connection: bytes
     body: bytes | None
     keep_alive: bool
@@ -23,24 +27,18 @@ class Request:
     begun_s: float
 
 
-def origin_form(method: bytes, target: bytes, headers: Headers) -> tuple[bytes, Headers] | None:
-    """Target and headers of a request whose target is no path; None if it is no URL either, nor OPTIONS' asterisk.
+def origin_form(method: bytes, target: bytes) -> tuple[bytes, bytes | None] | None:
+    """Target and Host of a request whose target is no path; None if it is no URL either, nor OPTIONS' asterisk.
 
-    In absolute form the URL's path is what goes on, and its host as Host (RFC 9112, section 3.2.2).
+    In absolute form the URL's path is what goes on, and its host in Host's place (RFC 9112, section 3.2.2).
     """
     if target == b"*" and method == b"OPTIONS":
-        return target, headers
+        return target, None
     absolute = ABSOLUTE.fullmatch(target)
     if absolute is None:
         return None
     path = absolute[2] or b"/"
-    others = [field for field in headers if field[0].lower() != b"host"]
-    return path if path.startswith(b"/") else b"/" + path, [(b"Host", absolute[1]), *others]
-
-
-def is_preflight(headers: Headers) -> bool:
-    """Is this OPTIONS request a browser's question before another one: it never carries a key (Fetch standard)."""
-    return any(name.lower() == b"access-control-request-method" for name, _ in headers)
+    return path if path.startswith(b"/") else b"/" + path, absolute[1]
 
 
 def framing_again(method: bytes, version: str, content_length: bytes, keep_alive: bool) -> bytes:

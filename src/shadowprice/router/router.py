@@ -17,7 +17,7 @@ from shadowprice.router.client import Client
 from shadowprice.router.dispatch import Dispatcher
 from shadowprice.router.exchange import BUSY, Exchange
 from shadowprice.router.flight import Flights
-from shadowprice.router.head import Headers, error_response, whole_response
+from shadowprice.router.head import Fields, error_response, whole_response
 from shadowprice.router.live_worker import DRAINING, EJECTED, LiveWorker
 from shadowprice.router.prompt_size import PromptSize
 from shadowprice.router.request import Request
@@ -129,13 +129,9 @@ class Router:
         exchange.counts = True
         exchange.asked, prompt = read_body(request.body or b"")
         exchange.prompt_tokens = self.prompt_size.tokens(exchange.asked, prompt)
-        session = tenant = b""
-        for name, value in request.headers:
-            lower = name.lower()
-            if lower == b"x-session-id":
-                session = value
-            elif lower == b"x-tenant-id" or (lower == b"authorization" and not tenant and len(self._keys) > 1):
-                tenant = value
+        session, tenant = request.fields.get(b"x-session-id"), request.fields.get(b"x-tenant-id")
+        if not tenant and len(self._keys) > 1:
+            tenant = request.fields.get(b"authorization")
         user = exchange.asked.user.encode()
         exchange.session = key_of(session or user) if session or user else -1
         exchange.tenant = key_of(tenant or user) if tenant or user else -1
@@ -280,14 +276,12 @@ class Router:
         """One more request turned away."""
         self.statistics.refused[reason] += 1
 
-    def unauthorized(self, headers: Headers, target: bytes) -> tuple[int, str] | None:
+    def unauthorized(self, fields: Fields, target: bytes) -> tuple[int, str] | None:
         """The refusal of a request without a valid key, None if it has one or needs none."""
         if not self._keys or target.partition(b"?")[0].decode("latin-1") in OPEN_PATHS:
             return None
-        given = b""
-        for name, value in headers:
-            if name.lower() == b"authorization":
-                given = value[7:] if value[:7].lower() == b"bearer " else b""
+        given = fields.get(b"authorization", b"")
+        given = given[7:] if given[:7].lower() == b"bearer " else b""
         valid = False
         for key in self._keys:  # all are compared, so that time tells nothing
             valid |= hmac.compare_digest(key, given)

@@ -43,9 +43,9 @@ class Tracer:
         """The span of a request that is over; names follow OpenTelemetry's conventions for HTTP and generative AI."""
         request = exchange.request
         carrier = {
-            name.lower().decode("latin-1"): value.decode("latin-1")
-            for name, value in request.headers
-            if name.lower() in (b"traceparent", b"tracestate")
+            name: request.fields[name.encode()].decode("latin-1")
+            for name in ("traceparent", "tracestate")
+            if name.encode() in request.fields
         }
         attributes: dict[str, str | int | float] = {
             "http.request.method": request.method.decode("latin-1"),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
 
-from shadowprice.router.head import Headers
+from shadowprice.router.head import HOP_BY_HOP, Lines, field_line
 
 if TYPE_CHECKING:
     from shadowprice.router.live_worker import LiveWorker
@@ -42,7 +42,7 @@ class Upstream(asyncio.Protocol):
 
     def _new_response(self) -> None:
         self.status = self.overhead_bytes = 0
-        self.headers: Headers = []
+        self.lines: Lines = []  # of the head, those that go on
         self.connection = self.content_type = b""
         self.framed = False  # has Content-Length or chunks: else its end is the connection's
         self.head_complete = self.complete = self.keep_alive = self.has_length = False
@@ -132,8 +132,9 @@ class Upstream(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.head_complete:  # trailers stay here
-            self.headers.append((name, value))
             lower = name.lower()
+            if lower not in HOP_BY_HOP:
+                self.lines.append(field_line(name, value))
             if lower == b"content-length":
                 self.framed = self.has_length = True
             elif lower == b"transfer-encoding":
@@ -176,7 +177,7 @@ class Upstream(asyncio.Protocol):
         if self.complete:
             return
         if self.status < 200:
-            self.headers = []
+            self.lines = []
             self.connection = self.content_type = b""
             self.framed = self.has_length = False
         else:
