@@ -121,7 +121,7 @@ class Bench:
         """Until nothing is owed to the client any more."""
         for _ in range(400):
             self.turn()
-            if client.exchange is None and (client.closing or not client.waiting):
+            if client.exchange is None and (client.closing or not client.incoming.whole):
                 break
         else:
             raise AssertionError("the client waits for ever")
@@ -132,8 +132,8 @@ class Bench:
         while self.router.penalties:
             self.router.flights.free(self.router.penalties.popleft()[1])
         assert not len(self.router.flights) and not self.router.active and worker.in_flight == 0
-        assert self.router.held_bytes == sum(one.held_bytes for one in self.router.clients)
-        assert all(one.held_bytes == 0 for one in self.router.clients if not (one.busy or one.closing))
+        assert self.router.held_bytes == sum(one.incoming.held_bytes for one in self.router.clients)
+        assert all(one.incoming.held_bytes == 0 for one in self.router.clients if not (one.busy or one.closing))
 
 
 def requests_in(data: bytes) -> tuple[list[tuple[Asked, Fields]], str | None]:

@@ -66,7 +66,9 @@ def nothing_left(server: Server) -> bool:
     router = server.router
     held = [worker.in_flight for worker in router.workers]
     idle = [upstream.listener for worker in router.workers for upstream in worker.idle]
-    bodies = router.held_bytes - sum(client.held_bytes for client in router.clients if client.busy or client.closing)
+    bodies = router.held_bytes - sum(
+        client.incoming.held_bytes for client in router.clients if client.busy or client.closing
+    )
     return len(router.flights) == len(router.penalties) and not (
         bodies or router.in_flight or router.active or router.dispatcher.waiting or any(held) or any(idle)
     )

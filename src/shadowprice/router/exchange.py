@@ -1,9 +1,9 @@
 """One request's way to a worker and back: attempts, tokens counted, the answer framed anew for the client."""
 
-import re
 from typing import TYPE_CHECKING
 
 from shadowprice.router.body import NOTHING, Asked, usage_of
+from shadowprice.router.events import DONE, EVENT, USAGE, WHOLE, tail_of, tokens_in, tokens_of_whole
 from shadowprice.router.head import named_by, request_head, response_head, without
 from shadowprice.router.live_worker import LiveWorker
 from shadowprice.router.upstream import BODILESS, Upstream
@@ -13,16 +13,8 @@ if TYPE_CHECKING:
     from shadowprice.router.request import Request
     from shadowprice.router.router import Router
 
-EVENT = b"\ndata: {"  # at the beginning of a line: a token may say the same
-FIRST = EVENT[1:]
-WHOLE = b"\n\n"  # ends an event: nothing that is looked for goes on behind it
-WHOLE_CHUNK = WHOLE + b"\r\n"
-USAGE = b'"usage":'
-TAIL = 512  # bytes kept of a stream: what is looked for may lie across two reads
-NO_TOKEN = re.compile(rb'"role": ?"assistant", ?"content": ?(?:""|null)')  # of a chat's first event: only who speaks
-NO_CHOICE = re.compile(rb'"choices": ?\[\], ?"usage":')  # of the last event, which holds only the usage
 STALE_S = 1.0  # an idle connection that turns out to be closed does so at once; later, the worker broke it
-DONE = re.compile(rb"^data: ?\[DONE\]|^event: (?:response\.completed|message_stop)", re.MULTILINE)
+WHOLE_CHUNK = WHOLE + b"\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 RETRIED = frozenset((500, 502, 503, 504, 429))  # another worker may do better
 BUSY = frozenset((429, 503))  # an answer of a worker that lives
@@ -230,19 +222,14 @@ class Exchange:
             return
         data = body[0] if len(body) == 1 else b"".join(body)
         before = self.tail
-        if before is WHOLE and self.generated > 1 and upstream.framed and data.endswith(WHOLE) and USAGE not in data:
-            self._generated(data.count(EVENT) + data.startswith(FIRST), now_s)  # whole events, as nearly always
-            return
-        text = before + data
-        tokens = text.count(EVENT, max(len(before) - len(EVENT) + 1, 0))
-        self.tail = WHOLE if text.endswith(WHOLE) else text[-TAIL:]
-        if self.generated <= 1:
-            tokens -= _ends_after(len(before), NO_TOKEN, text)
-        if not upstream.framed and DONE.search(text):
-            self.done = True
-        if USAGE in text:
-            tokens -= _ends_after(len(before), NO_CHOICE, text)
-            self.usage = usage_of(text) or self.usage
+        tokens = tokens_of_whole(data) if before is WHOLE and self.generated > 1 and upstream.framed else -1
+        if tokens < 0:
+            text = before + data
+            tokens, usage = tokens_in(before, text, first=self.generated <= 1)
+            self.usage = usage or self.usage
+            self.tail = tail_of(text)
+            if not upstream.framed and DONE.search(text):
+                self.done = True
         self._generated(tokens, now_s)
 
     def _generated(self, tokens: int, now_s: float) -> None:
@@ -313,8 +300,3 @@ class Exchange:
         upstream, self.upstream = self.upstream, None
         if upstream is not None:
             upstream.close()
-
-
-def _ends_after(position: int, pattern: re.Pattern[bytes], text: bytes) -> int:
-    """How many matches end after that position."""
-    return sum(found.end() > position for found in pattern.finditer(text))
