@@ -12,6 +12,7 @@ from shadowprice.router.client import Client
 from shadowprice.router.exchange import Exchange
 from shadowprice.router.flight import Flights
 from shadowprice.router.live_worker import UP, LiveWorker
+from shadowprice.router.outbox import FEW
 from shadowprice.router.router import Router
 from shadowprice.router.settings import Settings
 from shadowprice.router.upstream import Upstream
@@ -64,14 +65,15 @@ class MemoryTransport(asyncio.Transport):
 class Bench:
     """A router with one worker.
 
-    reply: what it answers to its next request, then OK again; cuts: where the reads of it end.
+    reply: what it answers to its next request, then OK again; cuts: where the reads of it end. few: see `Outbox`.
     """
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, few: int = FEW, **settings: Any) -> None:
         self.loop = uvloop.new_event_loop()
         self.raised: list[dict[str, Any]] = []
         self.loop.set_exception_handler(lambda _, about: self.raised.append(about))
         self.router = Router(Settings(shadow=False, **settings), self.loop, Flights())
+        self.router.outbox.few = few
         worker = LiveWorker("http://127.0.0.1:9", None, 1)
         worker.state = UP
         self.router.add(worker)
@@ -84,7 +86,7 @@ class Bench:
 
     def connect(self, exchange: Exchange) -> None:
         assert exchange.worker is not None
-        upstream = Upstream(exchange.worker)
+        upstream = Upstream(exchange.worker, self.router.outbox)
         transport = MemoryTransport(upstream, self.loop)
         upstream.connection_made(transport)
         self.ends.append(transport)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from shadowprice.router.outbox import FEW
 from tests.router.in_memory import OK, Bench, requests_in, responses_in
 
 EXAMPLES = 500
@@ -98,9 +99,9 @@ def mutated(data: bytes, where: int, change: bytes | None) -> bytes:
 CHANGES = st.one_of(st.none(), st.sampled_from([b"\r", b"\n", b"\r\n", b"\x00", b" ", b"\t", b":", b"\xff", b"0"]))
 
 
-@pytest.fixture(scope="module")
-def bench() -> Bench:
-    return Bench(max_header_size=20_000, max_payload_size=100_000)
+@pytest.fixture(scope="module", params=[0, FEW], ids=["together", "at once"])
+def bench(request: pytest.FixtureRequest) -> Bench:
+    return Bench(few=request.param, max_header_size=20_000, max_payload_size=100_000)
 
 
 @settings(max_examples=EXAMPLES, deadline=None)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from shadowprice.router.outbox import FEW
 from shadowprice.router.upstream import whole_chunk
 from tests.router.in_memory import Bench, responses_in
 
@@ -35,9 +36,9 @@ OTHERS = (
 )
 
 
-@pytest.fixture(scope="module")
-def bench() -> Bench:
-    return Bench()
+@pytest.fixture(scope="module", params=[0, FEW], ids=["together", "at once"])
+def bench(request: pytest.FixtureRequest) -> Bench:
+    return Bench(few=request.param)
 
 
 def said(bench: Bench, reply: bytes, cuts: list[int]) -> tuple[bytes | None, int]:

@@ -104,7 +104,7 @@ class Client(asyncio.Protocol):
             self._refuse(*incoming.refusal)
         elif incoming.expects_continue and incoming.head_complete:
             incoming.expects_continue = False
-            self.transport.write(CONTINUE)
+            self._write(CONTINUE)
 
     def answered(self, *, keep_alive: bool) -> None:
         """The answer to the current request is written."""
@@ -120,13 +120,18 @@ class Client(asyncio.Protocol):
         else:
             self.close()
 
+    def _write(self, data: bytes) -> None:
+        self.router.outbox.flush()
+        self.transport.write(data)
+
     def respond(self, response: bytes, *, keep_alive: bool) -> None:
         """Write a whole answer."""
-        self.transport.write(response)
+        self._write(response)
         self.answered(keep_alive=keep_alive)
 
     def abort(self) -> None:
         """Reset the connection, so that nobody takes a part of an answer for all of it."""
+        self.router.outbox.flush()
         self.closing = self.incoming.deaf = True
         self.exchange = None
         sock = self.transport.get_extra_info("socket")
@@ -138,13 +143,14 @@ class Client(asyncio.Protocol):
         """Close when all is written."""
         self.closing = self.incoming.deaf = True
         self.since_s = self.router.clock()
+        self.router.outbox.flush()
         self.transport.close()
 
     def _refuse(self, status: int, message: str) -> None:
         """Answer what is no proper request, and hear no more."""
         self.router.count_refusal(REFUSALS.get(status, "malformed"))
         extra = b"Retry-After: 1\r\n" if status == 503 else b""
-        self.transport.write(error_response(status, message, keep_alive=False, extra=extra))
+        self._write(error_response(status, message, keep_alive=False, extra=extra))
         if self.transport.can_write_eof():
             self.closing = self.incoming.deaf = True
             self.transport.write_eof()

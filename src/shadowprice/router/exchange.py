@@ -39,6 +39,7 @@ class Exchange:
         "last_s",
         "over",
         "passes",
+        "passes_whole",
         "plain",
         "plain_bytes",
         "prefix",
@@ -74,6 +75,7 @@ class Exchange:
         self.counts = False  # is its load counted: a request that computes something
         self.framing = b""
         self.tail = b"\n"
+        self.passes_whole = False  # may a chunk of whole events pass as it is: nothing of the one before is open
         self.plain: list[bytes] = []
         self.plain_bytes = 0
         self.usage: tuple[int, int] | None = None
@@ -151,7 +153,7 @@ class Exchange:
             head = b""
         if body and self.counts:
             self._count(upstream, body, now_s)
-        self.client.transport.write(self._framed(head, body, complete=complete))
+        self.router.outbox.write(self.client.transport, self._framed(head, body, complete=complete))
         self.last_s = now_s
         if complete:
             self._complete(now_s)
@@ -159,19 +161,12 @@ class Exchange:
     def on_chunk(self, chunk: bytes, body_at: int) -> None:
         """A whole chunk of the answer: one of whole events passes as it is."""
         worker = self.worker
-        if (
-            self.tail is not WHOLE
-            or self.generated <= 1
-            or self.framing is not CHUNKED
-            or worker is None
-            or USAGE in chunk
-            or not chunk.endswith(WHOLE_CHUNK)
-        ):
+        if worker is None or not self.passes_whole or USAGE in chunk or not chunk.endswith(WHOLE_CHUNK):
             self.on_response([chunk[body_at:-2]], complete=False)
             return
         now_s = worker.last_sign_s = self.router.clock()
         self._generated(chunk.count(EVENT), now_s)  # the line of the chunk's size stands before the first
-        self.client.transport.write(chunk)
+        self.router.outbox.write(self.client.transport, chunk)
         self.last_s = now_s
 
     def on_lost(self, reason: str) -> None:
@@ -228,6 +223,7 @@ class Exchange:
             tokens, usage = tokens_in(before, text, first=self.generated <= 1)
             self.usage = usage or self.usage
             self.tail = tail_of(text)
+            self.passes_whole = self.tail is WHOLE and self.generated + tokens > 1 and self.framing is CHUNKED
             if not upstream.framed and DONE.search(text):
                 self.done = True
         self._generated(tokens, now_s)

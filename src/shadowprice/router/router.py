@@ -19,6 +19,7 @@ from shadowprice.router.exchange import BUSY, Exchange
 from shadowprice.router.flight import Flights
 from shadowprice.router.head import Fields, error_response, whole_response
 from shadowprice.router.live_worker import DRAINING, EJECTED, LiveWorker
+from shadowprice.router.outbox import Outbox
 from shadowprice.router.prompt_size import PromptSize
 from shadowprice.router.request import Request
 from shadowprice.router.settings import Settings
@@ -44,6 +45,7 @@ class Router:
         self.flights = flights
         self.clients: set[Client] = set()
         self.active: set[Exchange] = set()  # at a worker
+        self.outbox = Outbox(loop, self.active)
         self.statistics = Statistics()
         self.prompt_size = PromptSize(settings.tokenizer)
         self.dispatcher = Dispatcher(self)
@@ -165,7 +167,10 @@ class Router:
         try:
             async with asyncio.timeout(self.settings.connect_timeout_s):
                 _, upstream = await self.loop.create_connection(
-                    lambda: Upstream(worker), address.host, address.port, ssl=self._ssl if address.tls else None
+                    lambda: Upstream(worker, self.outbox),
+                    address.host,
+                    address.port,
+                    ssl=self._ssl if address.tls else None,
                 )
         except (OSError, TimeoutError, ValueError) as error:  # ValueError: a host name that cannot be one
             if exchange.worker is worker and exchange.attempts == attempt:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import httptools
 
 from shadowprice.router.head import HOP_BY_HOP, Lines, field_line
+from shadowprice.router.outbox import Outbox
 
 if TYPE_CHECKING:
     from shadowprice.router.live_worker import LiveWorker
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 ONE_WRITE = 65536  # bytes of a body that are rather copied than written by themselves
 MOST_OVERHEAD = 1 << 18  # bytes of a head, or of trailers and chunk extensions in a row
+SIZES = {form % size: size for size in range(1, 4096) for form in (b"%x", b"%X")}  # of chunks, as they are written
 BODILESS = frozenset((204, 304))
 
 
@@ -32,8 +34,9 @@ class Listener(Protocol):
 class Upstream(asyncio.Protocol):
     """One connection, one request at a time."""
 
-    def __init__(self, worker: "LiveWorker") -> None:
+    def __init__(self, worker: "LiveWorker", outbox: Outbox) -> None:
         self.worker = worker
+        self.outbox = outbox
         self.listener: Listener | None = None
         self.transport: asyncio.Transport | None = None
         self.used = False
@@ -60,9 +63,9 @@ class Upstream(asyncio.Protocol):
         if self.complete or self.received:
             self._new_response()
         self.only_head = only_head
-        self.transport.write(head + body if len(body) <= ONE_WRITE else head)
+        self.outbox.write(self.transport, head + body if len(body) <= ONE_WRITE else head)
         if len(body) > ONE_WRITE:
-            self.transport.write(body)
+            self.outbox.write(self.transport, body)
 
     # asyncio.Protocol
 
@@ -74,7 +77,7 @@ class Upstream(asyncio.Protocol):
             self._forget()
             self.close()
             return
-        if self.between_chunks and (body_at := whole_chunk(data)):  # as most tokens come; the parser stays as it is
+        if self.between_chunks and (body_at := whole_chunk(data)):  # as most tokens come: the parser stays where it is
             self.listener.on_chunk(data, body_at)
             return
         self.received = True
@@ -213,9 +216,7 @@ class Upstream(asyncio.Protocol):
 def whole_chunk(data: bytes) -> int:
     """Where the content begins if the data is one chunk that holds something, with nothing around it; else 0.
 
-    Sizes are hexadecimal, without leading zeros and extensions: what else HTTP allows is the parser's to read.
+    A large one, a size with leading zeros or an extension is the parser's to read.
     """
-    at = data.find(b"\r\n", 1, 9)
-    if at < 0 or len(data) <= at + 4 or not data.endswith(b"\r\n"):
-        return 0
-    return at + 2 if data[:at].lower() == b"%x" % (len(data) - at - 4) else 0
+    at = data.find(b"\r\n", 1, 5)
+    return at + 2 if SIZES.get(data[:at]) == len(data) - at - 4 and data.endswith(b"\r\n") else 0
