@@ -244,3 +244,48 @@ def test_a_stream_that_stands_still_is_cut_though_the_worker_lives() -> None:
             await until(lambda: not worker.running)
 
     run(work())
+
+
+def test_who_refuses_a_connection_is_out_at_once() -> None:
+    async def work() -> None:
+        seldom = {"health_check_interval_s": 1000.0, "policy": "round_robin"}
+        async with scripted(mixed) as gone, scripted(mixed) as good, routed(gone, good, **seldom) as server:
+            await gone.kill()
+            got = [await ask(server, PLAIN) for _ in range(2)]
+            assert {one.status for one in got} == {200} and len(good.calls) == 2
+            worker = server.router.workers[0]
+            assert worker.state == EJECTED and worker.reason == "nothing listens" and worker.errors_total == 1
+
+    run(work())
+
+
+def test_who_sends_tokens_is_not_asked_how_it_is() -> None:
+    async def tokens(call: Call) -> None:
+        await call.send(STREAM_HEAD)
+        while not silent.is_set():
+            await call.send(chunk(TOKEN))
+            await asyncio.sleep(0.005)
+        await over.wait()
+        await call.send(LAST_CHUNK)
+
+    async def counted(call: Call) -> None:
+        probes.append(call)
+        await call.send(whole(b""))
+
+    async def work() -> None:
+        async with scripted(tokens) as worker, routed(worker, health_check_interval_s=0.2) as server:
+            stream = asyncio.ensure_future(ask(server, streamed()))
+            await until(lambda: server.router.flights.loads(1)[0][0])
+            worker.health = counted
+            await asyncio.sleep(0.3)  # a probe may have been on its way
+            probes.clear()
+            await asyncio.sleep(1.0)
+            assert len(probes) < 3  # of five; a busy machine may have kept a token back
+            silent.set()
+            await until(lambda: len(probes) > 2)
+            over.set()
+            assert (await stream).whole
+
+    probes: list[Call] = []
+    silent, over = asyncio.Event(), asyncio.Event()
+    run(work())

@@ -1,11 +1,11 @@
-"""Health probes: each endpoint is asked once a second; what fails is ejected, and let in again within seconds."""
+"""Health probes: an endpoint silent for a second is asked; what fails is ejected, and let in again within seconds."""
 
 import asyncio
 from typing import TYPE_CHECKING
 
 import aiohttp
 
-from shadowprice.router.live_worker import LiveWorker
+from shadowprice.router.live_worker import UP, LiveWorker
 from shadowprice.router.ranks import TRIES, number_ranks
 from shadowprice.router.watch import worker_is_dead
 
@@ -37,6 +37,10 @@ async def watch_endpoint(router: "Router", session: aiohttp.ClientSession, url: 
         here = workers_at(router, url)
         if not here:
             return
+        if all(_spoke(router, worker, settings.health_check_interval_s) for worker in here):
+            failures = 0
+            await asyncio.sleep(settings.health_check_interval_s)
+            continue
         reason = await probe(session, url + settings.health_check_endpoint, settings.health_check_timeout_s)
         now_s = router.clock()
         failures = failures + 1 if reason else 0
@@ -52,6 +56,11 @@ async def watch_endpoint(router: "Router", session: aiohttp.ClientSession, url: 
                 worker.header_rank = None  # what comes back may number otherwise
         router.dispatcher.schedule()
         await asyncio.sleep(settings.health_check_interval_s)
+
+
+def _spoke(router: "Router", worker: LiveWorker, within_s: float) -> bool:
+    """It is up and has sent something lately: nothing more could be learned from a probe."""
+    return worker.state == UP and router.clock() - worker.last_sign_s < within_s
 
 
 def _silent(router: "Router", worker: LiveWorker, now_s: float) -> bool:

@@ -25,6 +25,7 @@ from shadowprice.router.request import Request
 from shadowprice.router.settings import Settings
 from shadowprice.router.statistics import Statistics
 from shadowprice.router.upstream import Upstream
+from shadowprice.router.watch import worker_is_dead
 from shadowprice.routing.surface import Active, FloatArray
 
 BUSY_S = 0.5  # a worker that answered 429 or 503 is left alone for so long
@@ -112,9 +113,8 @@ class Router:
         own = self.own_answers.get(request.path)
         if own is not None and request.method in (b"GET", b"HEAD"):
             status, kind, body = own()
-            client.respond(
-                whole_response(status, kind, body, keep_alive=request.keep_alive), keep_alive=request.keep_alive
-            )
+            answer = whole_response(status, kind, body, keep_alive=request.keep_alive)
+            client.respond(answer, keep_alive=request.keep_alive)
             return
         now_s = self.clock()
         exchange = client.exchange = Exchange(self, client, request, now_s)
@@ -164,16 +164,16 @@ class Router:
         address = worker.address
         if address.tls and self._ssl is None:
             self._ssl = ssl.create_default_context()
+        context = self._ssl if address.tls else None
         try:
             async with asyncio.timeout(self.settings.connect_timeout_s):
                 _, upstream = await self.loop.create_connection(
-                    lambda: Upstream(worker, self.outbox),
-                    address.host,
-                    address.port,
-                    ssl=self._ssl if address.tls else None,
+                    lambda: Upstream(worker, self.outbox), address.host, address.port, ssl=context
                 )
         except (OSError, TimeoutError, ValueError) as error:  # ValueError: a host name that cannot be one
-            if exchange.worker is worker and exchange.attempts == attempt:
+            if isinstance(error, ConnectionRefusedError):
+                worker_is_dead(self, worker, "nothing listens", self.clock())
+            elif exchange.worker is worker and exchange.attempts == attempt:
                 reason = "no connection in time" if isinstance(error, TimeoutError) else f"no connection: {error}"
                 self.lost(exchange, reason, self.clock(), stale=False)
             return
