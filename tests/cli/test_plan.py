@@ -61,6 +61,7 @@ def test_a_short_trace_is_exit_code_1_and_says_so(tmp_path: Path) -> None:
         (["--routing", "nobody"], "unknown routing policy"),
         (["--backend", "spark", "--ttft-p99", "1"], "accepted: loky, ray, dask"),
         (["--ttft-p99", "-1"], "a number of seconds > 0"),
+        (["--jobs", "0", "--ttft-p99", "1"], "jobs is 0; expected -1 for all cores, or 1 and more"),
         (["--fleet", "nothing.toml"], "neither a file nor a preset"),
         (["--rate", "0"], "--rate is 0; expected a number of requests per second > 0"),
         (["--autoscale", "--period", "1000"], "at least four periods of 1000 s"),

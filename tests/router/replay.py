@@ -74,7 +74,7 @@ class ReplayControl:
             "latency": {name: self._percentiles(values[recent]) for name, values in self._times().items()},
             "histograms": self._histograms(done),
             "refused_total": dict.fromkeys(REFUSED, 0) | {"queue_full": refused, "unauthorized": 2},
-            "responses_total": {"2xx": int(done.sum()), "4xx": refused + 2, "5xx": 1, "aborted": 12},
+            "responses_total": {"2xx": int(done.sum()), "3xx": 0, "4xx": refused + 2, "5xx": 1, "aborted": 12},
             "retries_total": 4,
             "truncated_total": 1,
             "prices": {"hole_kv_tokens": 1.0, "slot_s": 0.0125, "kv_token_s": None},

@@ -94,8 +94,12 @@ def _table(fit: Fit) -> list[str]:
         unit, scale = ("ms", 1e3) if name == "tpot" else ("s", 1.0)
         for which, error in statistics.items():
             seconds = (fit.measured[name][which] * scale, fit.replayed[name][which] * scale)
-            line = f"  {name} {which:<7}" + "".join(f"{value:>9.3f} {unit:<2}" for value in seconds) + f"{error:>+9.2%}"
-            lines.append(line + (f"{fit.unseen[name][which]:>+14.2%}" if fit.unseen else ""))
+            line = (
+                f"  {name} {which:<7}"
+                + "".join(f"{value:>9.3f} {unit:<2}" for value in seconds)
+                + f"{100 * error:>+7.2f} %"
+            )
+            lines.append(line + (f"{100 * fit.unseen[name][which]:>+12.2f} %" if fit.unseen else ""))
     return lines
 
 

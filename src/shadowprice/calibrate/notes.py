@@ -67,7 +67,7 @@ def describe_errors(errors: Statistics, counted: int | None) -> list[str]:
     if worst < FAR:
         return []
     return [
-        f"The replay misses the mean {name} by {worst:.0%}. Do not trust this fit: a given limit is wrong, or the "
-        "engine did what the simulator does not do (prefix caching with many hits, speculative decoding, "
+        f"The replay misses the mean {name} by {100 * worst:.0f} %. Do not trust this fit: a given limit is wrong, or "
+        "the engine did what the simulator does not do (prefix caching with many hits, speculative decoding, "
         "priorities, several workers in one log)."
     ]

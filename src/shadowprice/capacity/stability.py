@@ -110,19 +110,20 @@ def in_words(found: Stability) -> str:
     if found.binding in (COMPUTE, BANDWIDTH):
         what = "reading KV" if found.binding == BANDWIDTH else "computing tokens"
         return (
-            f"{found.binding}-bound: {what} takes {share[found.binding]:.0%} of a worker's time; "
+            f"{found.binding}-bound: {what} takes {100 * share[found.binding]:.0f} % of a worker's time; "
             f"{_HELPS[found.binding]} help, more {_MORE[found.limit]} {_gains(share['steps'])}"
         )
     return (
-        f"{_BOUND[found.limit]}: {share['steps']:.0%} of a worker's time is the fixed cost of steps, shared by as many "
-        f"requests as {_SHARED[found.limit]}; {_HELPS[found.limit]} help, faster compute {_gains(share[COMPUTE])}"
+        f"{_BOUND[found.limit]}: {100 * share['steps']:.0f} % of a worker's time is the fixed cost of steps, shared by "
+        f"as many requests as {_SHARED[found.limit]}; {_HELPS[found.limit]} help, faster compute "
+        f"{_gains(share[COMPUTE])}"
     )
 
 
 def _gains(share: float) -> str:
     """What can be gained at most by something that takes this share of the time."""
     most = share / (1 - share)
-    return "does not" if most < 0.05 else f"gains at most {most:.0%}"
+    return "does not" if most < 0.05 else f"gains at most {100 * most:.0f} %"
 
 
 _MORE = {"slots": "sequences at once", "memory": "KV memory", "token budget": "tokens per step"}

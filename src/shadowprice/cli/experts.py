@@ -148,14 +148,14 @@ def _print(found: "Comparison", gpus: int, slots: int, dispatch: str, copies: in
         table.add_column(name, justify="right")
     for row in found.rows:
         gap = row.max_over_mean / row.bound - 1
-        table.add_row(row.placement, row.dispatch, f"{row.max_over_mean:.3f}", f"{gap:.1%}")
+        table.add_row(row.placement, row.dispatch, f"{row.max_over_mean:.3f}", f"{100 * gap:.1f} %")
     table.add_row("any", "any: bound", f"{found.rows[0].bound:.3f}", "")
     show("", table, "")
     for other in found.baselines:
         effect = "does not change the output"
         if other.changes_output:
-            effect = f"CHANGES THE OUTPUT: {other.dropped_share:.1%} of the router's choices dropped"
-            effect += f", {other.added_share:.1%} added" if other.added_share else ""
+            effect = f"CHANGES THE OUTPUT: {100 * other.dropped_share:.1f} % of the router's choices dropped"
+            effect += f", {100 * other.added_share:.1f} % added" if other.added_share else ""
         print(f"{other.baseline}: {other.max_over_mean:.3f}; {effect}")
     print(f"search: {found.seconds:.2f} s of CPU time for two placements")
     for note in found.notes:

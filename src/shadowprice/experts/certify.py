@@ -91,7 +91,7 @@ def _certificate(
     if bound > value * (1 + 1e-9):
         raise RuntimeError(f"{model}: {policy} reaches {value}, below the bound of {bound}: one of the two is wrong")
     if value <= best * (1 + WORTH_CHANGING):
-        advice = f"Keep it: no policy here is {WORTH_CHANGING:.0%} better."
+        advice = f"Keep it: no policy here is {100 * WORTH_CHANGING:.0f} % better."
     else:
-        advice = f"The best policy here takes {1 - best / value:.0%} off the slowest GPU's load."
+        advice = f"The best policy here takes {100 * (1 - best / value):.0f} % off the slowest GPU's load."
     return Certificate(decision, OBJECTIVE, UNIT, "cost", policy, value, bound, method, model, seconds, None, advice)

@@ -54,7 +54,7 @@ def step_time_from(source: str, fleet: Fleet, backend: str = "vllm") -> tuple[St
     if source == "roofline":
         return roofline_step_time(gpu, model, gpus, fleet.kv_cache_dtype, seqs).step_time, f"roofline of {what}"
     fit, database = measured_step_time(gpu, model, gpus, fleet.kv_cache_dtype, seqs, backend)
-    errors = f"mean error {fit.decode_error:.1%} decoding, {fit.prefill_error:.1%} with prefill"
+    errors = f"mean error {100 * fit.decode_error:.1f} % decoding, {100 * fit.prefill_error:.1f} % with prefill"
     return fit.step_time, f"measured kernels ({database}) of {what}; {errors}"
 
 

@@ -171,8 +171,8 @@ def _look(
     new = [size for size in sizes if size not in seen]
     if new:
         tell(f"simulating {', '.join(str(size) for size in new)} workers")
-    few = backend == "loky" and len(trace) * len(new) < WORTH_PROCESSES
-    found = sweep(partial(_at, trace, fleet, targets, rules), new, jobs=1 if few else jobs, backend=backend)
+    small = len(trace) * len(new) < WORTH_PROCESSES
+    found = sweep(partial(_at, trace, fleet, targets, rules), new, jobs=jobs, backend=backend, small=small)
     seen.update(zip(new, found, strict=True))
     return [seen[size] for size in sizes]
 

@@ -27,13 +27,14 @@ def sweep(
     *,
     jobs: int = -1,
     backend: str = "loky",
+    small: bool = False,
     done: Callable[[int], None] = lambda cases: None,
 ) -> list[Result]:
     """function(case) of every case, in order; the same results whatever the backend and the number of jobs.
 
     jobs: processes, -1 for all cores (of the cluster, too); 1 runs here. backend: "loky" (local processes), "ray" or
     "dask": connect first (`ray.init`, `dask.distributed.Client`), or the cluster is the one that RAY_ADDRESS or
-    DASK_SCHEDULER_ADDRESS names, or a local one.
+    DASK_SCHEDULER_ADDRESS names, or a local one. small: what there is to do is not worth local processes.
     When a process is killed its batch is run again, up to three times; what was finished before is kept. done: is told
     after each batch how many cases are finished.
     Raises ShadowpriceError for a backend that is unknown or not installed, and when processes die again and again.
@@ -41,7 +42,7 @@ def sweep(
     if jobs == 0 or jobs < -1:
         raise ShadowpriceError(f"jobs is {jobs}; expected -1 for all cores, or 1 and more")
     results: list[Result] = []
-    if jobs == 1 or len(cases) < 2:
+    if jobs == 1 or len(cases) < 2 or (small and backend == "loky"):
         for case in cases:
             results.append(function(case))
             done(len(results))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from shadowprice.router.server import Server
 
 SAMPLES = 600
+ENDS = ("2xx", "3xx", "4xx", "5xx", "aborted")
 RECENT_S = 10.0  # of the percentiles in a sample
 
 
@@ -63,7 +64,7 @@ class LiveControl:
             "latency": statistics.percentiles(now_s),
             "histograms": {name: histogram.to_json() for name, histogram in statistics.histograms().items()},
             "refused_total": dict(statistics.refused),
-            "responses_total": {name: statistics.responses[name] for name in ("2xx", "4xx", "5xx", "aborted")},
+            "responses_total": {name: statistics.responses[name] for name in ENDS},
             "retries_total": statistics.retries_total,
             "truncated_total": statistics.truncated_total,
             "prices": self._prices(),

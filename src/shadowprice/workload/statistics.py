@@ -67,7 +67,9 @@ class TraceStatistics:
                 text = "mean {:,.1f}  p50 {:,.0f}  p90 {:,.0f}  p99 {:,.0f}  max {:,}"
                 rows.append((name, text.format(*asdict(lengths).values())))
         rows += _row("prompt/output correlation", self.prompt_output_correlation, "{:+.3f}")
-        rows += _row("prefix reuse", self.prefix_reuse, "{:.1%} of prompt tokens")
+        rows += _row(
+            "prefix reuse", None if self.prefix_reuse is None else 100 * self.prefix_reuse, "{:.1f} % of prompt tokens"
+        )
         rows += _row("sessions", self.sessions, "{:,}")
         rows += _row("tenants", self.tenants, "{:,}")
         rows += _row("media per request", self.media_per_request, "{:.2f}")
