@@ -24,6 +24,7 @@ from tests.router.scripted_worker import (
     resets_after,
     scripted,
     streams,
+    whole,
 )
 
 
@@ -219,6 +220,21 @@ def test_two_tenants_share_however_much_one_of_them_asks() -> None:
             tasks = await queued(server, requests)
             order = await served_in_turn(worker, turns, tasks)
             assert [name[:6] for name in order[1:9]].count(b"modest") == 4  # half of what was served while both waited
+
+    run(work())
+
+
+def test_what_is_tried_again_counts_once_for_its_tenant() -> None:
+    async def work() -> None:
+        twice = {"policy": "round_robin", "scheduling_policy": "vtc"}
+        async with (
+            scripted(answers(whole(b"oh", "500 Oh"))) as bad,
+            scripted(answers(completion(10, 4))) as good,
+            routed(bad, good, **twice) as server,
+        ):
+            assert (await ask(server, post(b'{"prompt":[1,2,3,4,5,6,7,8,9,0]}'))).status == 200
+            assert len(bad.calls) == len(good.calls) == 1
+            assert server.router.dispatcher.order._given.tolist() == [[10], [4]]
 
     run(work())
 

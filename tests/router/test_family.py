@@ -8,14 +8,18 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
+import numpy as np
 import pytest
 from aiohttp import web
 
+from shadowprice.workload import read_trace
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs SO_REUSEPORT as Linux has it")
-BODY = {"model": "m", "prompt": "x" * 400, "max_tokens": 8}
+BODY = {"model": "m", "prompt": "x" * 5000, "max_tokens": 8}  # two blocks of a prefix, and some
 
 
 @asynccontextmanager
@@ -24,7 +28,7 @@ async def slow_worker(answers: asyncio.Event) -> AsyncIterator[str]:
 
     async def completions(request: web.Request) -> web.Response:
         await answers.wait()
-        usage = {"prompt_tokens": 100, "completion_tokens": 8}
+        usage = {"prompt_tokens": 1100, "completion_tokens": 8}
         return web.json_response({"choices": [{"text": "y"}], "usage": usage})
 
     async def health(request: web.Request) -> web.Response:
@@ -84,9 +88,9 @@ async def ask(url: str) -> int:
         return response.status
 
 
-async def everything() -> None:
+async def everything(record: Path) -> None:
     answers = asyncio.Event()
-    flags = ("--processes", "2", "--max-num-seqs", "3", "--no-shadow")
+    flags = ("--processes", "2", "--max-num-seqs", "3", "--no-shadow", "--record", str(record))
     async with (
         slow_worker(answers) as one,
         slow_worker(answers) as two,
@@ -126,5 +130,9 @@ async def everything() -> None:
         assert await asyncio.wait_for(process.wait(), 30) == 0
 
 
-def test_two_processes_share_the_load_that_they_made() -> None:
-    asyncio.run(everything())
+def test_two_processes_share_the_load_that_they_made(tmp_path: Path) -> None:
+    record = tmp_path / "live.parquet"
+    asyncio.run(everything(record))
+    trace = read_trace(record)
+    assert 16 <= len(trace) <= 32  # the killed one took what it had not told with it
+    assert trace.prefix is not None and set(np.diff(trace.prefix.offsets)) == {2}  # of both processes

@@ -103,14 +103,36 @@ def test_codes_of_64_bits_and_absent_ones_are_kept(tmp_path: Path) -> None:
     assert trace.prefix[0].tolist() == [-(2**63), 5]
 
 
-def test_prefixes_in_blocks_of_another_size_are_left_out_and_counted(tmp_path: Path) -> None:
+def test_prefixes_in_blocks_of_another_kind_are_left_out_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "trace.parquet"
     write(path, numbered(0))
     recorder = Recorder(path)
-    recorder.add(numbered(1, prefix_block_tokens=32))
+    recorder.add(numbered(1, prefix_block_tokens=31))
     recorder.close()
     assert recorder.prefixes_left_out_total == 1
     assert [len(read_trace(path).prefix[i]) for i in range(2)] == [2, 0]
+
+
+def test_what_a_block_holds_is_learned_and_no_prefix_is_lost_by_it(tmp_path: Path) -> None:
+    path = tmp_path / "trace.parquet"
+    sizes = (80, 70, 64, 60, 63)
+    write(path, *(numbered(k, prefix_block_tokens=size) for k, size in enumerate(sizes)))
+    write(path, numbered(9, prefix_block_tokens=90))
+    trace = read_trace(path)
+    assert trace.prefix_block_tokens == 63  # of the first rows written, the last one knew best
+    assert [len(trace.prefix[i]) for i in range(6)] == [2] * 6
+
+
+def test_processes_that_record_together_name_one_size_of_blocks(tmp_path: Path) -> None:
+    path = tmp_path / "trace.parquet"
+    recorders = [Recorder(path) for _ in range(3)]
+    for k, recorder in enumerate(recorders):
+        recorder.add(numbered(k, prefix_block_tokens=60 + k))
+        recorder.flush()
+    for recorder in recorders:
+        recorder.close()
+    trace = read_trace(path)
+    assert trace.prefix_block_tokens == 60 and [len(trace.prefix[i]) for i in range(3)] == [2] * 3
 
 
 @BOTH
@@ -130,7 +152,7 @@ def test_a_large_record_does_not_delay_the_start(tmp_path: Path, monkeypatch: py
     recorder = Recorder(path)
     assert any("journals stay beside it" in note for note in recorder.notes)
     assert len(journals_of(path)) == 2
-    recorder.add(numbered(1, prefix_block_tokens=32))
+    recorder.add(numbered(1, prefix_block_tokens=31))
     recorder.flush()
     assert recorder.prefixes_left_out_total == 1  # the block size is that of the journal
     assert len(read_trace(path)) == 2

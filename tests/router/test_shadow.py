@@ -135,6 +135,8 @@ def test_finished_requests_become_their_trace() -> None:
     assert trace.session.tolist() == [k // 4 for k in range(40)]
     assert trace.prefix[3].tolist() == list(rows[3].prefix)
     assert trace.prefix_block_tokens == 64
+    learning = [msgspec.structs.replace(row, prefix_block_tokens=50 + k) for k, row in enumerate(rows)]
+    assert trace_of(learning).prefix_block_tokens == 89 and np.all(np.diff(trace_of(learning).prefix.offsets) > 0)
     bare = [msgspec.structs.replace(row, session=None, prefix=(), prefix_block_tokens=0) for row in rows]
     assert trace_of(bare).session is None and trace_of(bare).prefix is None
     large = msgspec.structs.replace(rows[0], session=2**64 - 2, prefix=(2**64 - 2,))

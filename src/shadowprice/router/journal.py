@@ -79,7 +79,7 @@ def open_record(path: Path) -> Opened:
     """
     if path.suffix != ".parquet":
         notes: list[str] = []
-        return Opened(_opened(path, notes), path, _block_tokens(path), notes)
+        return Opened(_opened(path, notes), path, block_tokens_of(path), notes)
     with locked(path.parent):
         size = sum(file.stat().st_size for file in [path, *journals_of(path).values()] if file.exists())
         if size <= MOST_AT_START_BYTES:
@@ -88,7 +88,7 @@ def open_record(path: Path) -> Opened:
             _require_parquet(path)
             notes = [f"{path.name}: {size >> 20} MiB; journals stay beside it until this router stops"]
         journal = path.with_name(f"{path.name}.{time.time_ns():x}-{os.getpid()}.journal")
-        return Opened(_opened(journal, notes), journal, _block_tokens(path), notes)
+        return Opened(_opened(journal, notes), journal, block_tokens_of(path), notes)
 
 
 @contextmanager
@@ -209,7 +209,7 @@ def _mend(file: int, path: Path, notes: list[str]) -> None:
         notes.append(f"{path.name}: the last row was cut off ({len(tail)} bytes) and removed")
 
 
-def _block_tokens(path: Path) -> int:
+def block_tokens_of(path: Path) -> int:
     """The size of the prefix blocks that the record's rows name; 0 where it has none."""
     if path.suffix == ".parquet" and path.exists():
         with parquet.ParquetFile(path) as file:

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from shadowprice.errors import RouterError, TraceError
-from shadowprice.router.journal import Line, locked, open_record, take_in
+from shadowprice.router.journal import Line, block_tokens_of, locked, open_record, take_in
 
 MOST_PENDING = 100_000  # finished requests kept in memory while they cannot be written
 BLOCK_TOKENS = 16  # stands in the rows of a router that hashes no prefixes: the readers want a size
@@ -31,9 +31,9 @@ class FinishedRequest(msgspec.Struct, frozen=True, gc=False):
     """One request that left the router, served or not.
 
     arrival_s: unix time. prompt_tokens, output_tokens: 0 where there were none, or unknown. session, tenant, and the
-    hashes of the prompt's leading blocks of prefix_block_tokens each (0: not hashed): any 64-bit integers. worker: ""
-    where none was chosen. queue_s: waited inside the router. ttft_s: None when not streamed. stop: finished,
-    client_abort, truncated or refused.
+    hashes of the prompt's leading blocks: any 64-bit integers. prefix_block_tokens: what such a block, which is one of
+    bytes, was taken to hold at that time (0: not hashed). worker: "" where none was chosen. queue_s: waited inside the
+    router. ttft_s: None when not streamed. stop: finished, client_abort, truncated or refused.
     """
 
     arrival_s: float
@@ -58,7 +58,7 @@ class Recorder:
 
     rows_total: written. lost_total: given up, because more than MOST_PENDING could not be written. errors_total and
     last_error: of writes that failed; the rows are tried again at the next flush. prefixes_left_out_total: rows whose
-    prefix is in blocks of another size than the record's. notes: what was found at the start, for the log.
+    prefix is in blocks of another kind than the record's (`same_blocks`). notes: what was found at the start.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -101,8 +101,11 @@ class Recorder:
             if not rows:
                 return 0
             try:
-                self._append(self._encoder.encode_lines([self._line(row) for row in rows]))
-            except OSError as error:
+                if self._block_tokens:
+                    self._write(rows)
+                else:
+                    self._write_first(rows)
+            except (OSError, TraceError) as error:
                 self._failed(error)
                 self._pending.extendleft(reversed(rows))
                 while len(self._pending) > MOST_PENDING:
@@ -143,6 +146,19 @@ class Recorder:
         self.errors_total += 1
         self.last_error = f"{self.path}: {getattr(error, 'strerror', None) or error}"
 
+    def _write(self, rows: list[FinishedRequest]) -> None:
+        self._append(self._encoder.encode_lines([self._line(row) for row in rows]))
+
+    def _write_first(self, rows: list[FinishedRequest]) -> None:
+        """With the block size of those who record to the same file, else of the last row, which knew best."""
+        with locked(self.path.parent):
+            try:
+                self._block_tokens = block_tokens_of(self.path) or rows[-1].prefix_block_tokens or BLOCK_TOKENS
+                self._write(rows)
+            except OSError:
+                self._block_tokens = 0
+                raise
+
     def _append(self, data: bytes) -> None:
         """All of it or, where that fails, nothing."""
         try:
@@ -155,11 +171,8 @@ class Recorder:
         self._end += len(data)
 
     def _line(self, request: FinishedRequest) -> Line:
-        """The row of a request. The record has one block size: prefixes in blocks of another are not in it."""
-        size = request.prefix_block_tokens
-        if self._block_tokens == 0:
-            self._block_tokens = size or BLOCK_TOKENS
-        fits = size == self._block_tokens
+        """The row of a request. All rows of a record name one size of blocks."""
+        fits = same_blocks(request.prefix_block_tokens, self._block_tokens)
         self.prefixes_left_out_total += bool(request.prefix) and not fits
         return Line(
             arrival_s=request.arrival_s,
@@ -178,6 +191,11 @@ class Recorder:
             streamed=request.streamed,
             stop=request.stop,
         )
+
+
+def same_blocks(tokens: int, others: int) -> bool:
+    """May these be two estimates for the same blocks: what their bytes hold varies with the text, but not so much."""
+    return tokens <= 2 * others and others <= 2 * tokens
 
 
 def signed(code: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from shadowprice.errors import RouterError
-from shadowprice.router.record import NO_CODE, FinishedRequest, signed
+from shadowprice.router.record import NO_CODE, FinishedRequest, same_blocks, signed
 from shadowprice.router.shadow import Service, ShadowResult, plain
 from shadowprice.workload.readers.table import ragged
 from shadowprice.workload.trace import Trace
@@ -29,7 +29,7 @@ def trace_of(requests: Sequence[FinishedRequest]) -> Trace:
     start_s, size = rows[0].arrival_s, rows[-1].prefix_block_tokens
     session = np.array([NO_CODE if row.session is None else signed(row.session) for row in rows], dtype=np.int64)
     known = size > 0 and any(row.prefix for row in rows)
-    prefixes = [list(map(signed, row.prefix)) if row.prefix_block_tokens == size else [] for row in rows]
+    prefixes = [list(map(signed, row.prefix)) if same_blocks(row.prefix_block_tokens, size) else [] for row in rows]
     return Trace(
         arrival_s=np.array([row.arrival_s - start_s for row in rows]),
         prompt_tokens=np.array([row.prompt_tokens for row in rows]),
