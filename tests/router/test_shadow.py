@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -63,6 +64,16 @@ def test_scores_in_lockstep_are_those_of_the_barrier_simulator() -> None:
     assert row.service.e2e_mean_s == (run.finish_s - trace.arrival_s).mean()
     assert row.service.throughput_tok_s == pytest.approx(run.throughput_tok_s)
     assert result.of("priced_holes").idle_share < result.of("random").idle_share
+
+
+def test_the_policies_scored_are_set_as_the_live_one_is() -> None:
+    trace = chat(400, 200.0)
+    few = {"prefill_kv_tokens": 0.5, "most_passes": 3}
+    shape: dict[str, Any] = {"workers": 4, "slots": 8, "step_time": STEP, "pool": 64}
+    row = evaluate(trace, **shape, lockstep=True, active="bf_io", **few).of("bf_io")
+    run = simulate_barrier(trace, POLICIES["bf_io"](**few), **shape)
+    assert (row.value, row.passes) == (run.barrier_s, run.passes.max())
+    assert row.passes < evaluate(trace, **shape, lockstep=True, active="bf_io").of("bf_io").passes
 
 
 def test_scores_of_replicas_are_those_of_the_cluster_simulator() -> None:

@@ -197,6 +197,8 @@ class Server:
             active=router.dispatcher.policy.name,
             kv_tokens=router.model.kv_tokens,
             pool=self.settings.pool if self.settings.max_num_seqs else None,
+            prefill_kv_tokens=self.settings.prefill_kv_tokens,
+            most_passes=self.settings.most_passes,
         )
 
     def _account(self, exchange: Exchange, now_s: float, how: str) -> None:

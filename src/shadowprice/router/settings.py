@@ -111,8 +111,13 @@ def _flag(name: str) -> str:
 
 def make_policy(name: str, settings: Settings) -> BuiltIn:
     """The routing policy of that name, with the parameters that are set."""
+    return tuned(name, settings.prefill_kv_tokens, settings.most_passes)
+
+
+def tuned(name: str, prefill_kv_tokens: float, most_passes: int) -> BuiltIn:
+    """The routing policy of that name, with these parameters where it has them."""
     if name in WEIGHS_PREFIXES:
-        return POLICIES[name](prefill_kv_tokens=settings.prefill_kv_tokens, most_passes=settings.most_passes)
+        return POLICIES[name](prefill_kv_tokens=prefill_kv_tokens, most_passes=most_passes)
     return POLICIES[name]()
 
 

@@ -11,7 +11,7 @@ holds what finished: requests still running are not in it, and those refused or 
 far the model is from this fleet is seen in the active policy's row beside what was measured.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from typing import Any
@@ -21,8 +21,9 @@ import numpy as np
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.step_time import StepTime
 from shadowprice.fleet.worker import Worker
+from shadowprice.router.settings import tuned
 from shadowprice.routing.optimum import barrier_time_bound, busy_time_bound
-from shadowprice.routing.policies import POLICIES
+from shadowprice.routing.policies import MOST_PASSES, POLICIES, BuiltIn
 from shadowprice.routing.surface import FloatArray
 from shadowprice.scheduling.latency_bound import latency_bound
 from shadowprice.scheduling.policies import fcfs
@@ -111,11 +112,14 @@ def evaluate(
     policies: Iterable[str] = tuple(POLICIES),
     kv_tokens: int | None = None,
     pool: int | None = None,
+    prefill_kv_tokens: float = 0.0,
+    most_passes: int = MOST_PASSES,
 ) -> ShadowResult:
     """Every policy on the trace, from a fresh memory; the same arguments give the same result.
 
     slots: per worker. kv_tokens: KV memory of a replica; None: as much as its slots can fill. pool: ranks in lockstep
     are given requests from a central queue, the oldest so many at a time; None: on arrival, as replicas always.
+    prefill_kv_tokens, most_passes: of the policies that have them.
     Raises PolicyError for unknown policies and impossible numbers, InfeasibleError for requests larger than a worker.
     """
     names = tuple(policies)
@@ -126,13 +130,14 @@ def evaluate(
         raise PolicyError(
             f"{workers} workers of {slots} slots and {len(trace)} requests to evaluate; expected one of each at least"
         )
+    known = {name: tuned(name, prefill_kv_tokens, most_passes) for name in names}
     if lockstep:
-        rows, method = _in_lockstep(trace, names, active, workers, slots, step_time, pool)
+        rows, method = _in_lockstep(trace, known, active, workers, slots, step_time, pool)
         model = f"{workers} ranks in lockstep of {slots} slots, decode steps; {_time_in_words(step_time)}"
         objective, unit = "time of all steps", "s"
     else:
         worker = _replica(trace, slots, step_time, kv_tokens)
-        rows, method = _apart(trace, names, active, workers, worker)
+        rows, method = _apart(trace, known, active, workers, worker)
         model = (
             f"{workers} independent replicas of vLLM V1, first come first served, without prefix cache; {slots} "
             f"sequences, {worker.kv_tokens:,} KV tokens; {_time_in_words(step_time)}"
@@ -150,7 +155,7 @@ def _time_in_words(time_: StepTime) -> str:
 
 def _in_lockstep(
     trace: Trace,
-    names: Sequence[str],
+    policies: Mapping[str, BuiltIn],
     active: str,
     workers: int,
     slots: int,
@@ -167,8 +172,8 @@ def _in_lockstep(
     }
     method = max(bounds_s, key=lambda name: bounds_s[name])
     rows = []
-    for name in names:
-        run = simulate_barrier(trace, POLICIES[name](), workers=workers, slots=slots, step_time=step_time, pool=pool)
+    for name, policy in policies.items():
+        run = simulate_barrier(trace, policy, workers=workers, slots=slots, step_time=step_time, pool=pool)
         service = _service(trace, run.first_token_s, run.finish_s)
         idle_share = run.idle_s / (workers * run.barrier_s)
         rows.append(
@@ -178,12 +183,12 @@ def _in_lockstep(
 
 
 def _apart(
-    trace: Trace, names: Sequence[str], active: str, workers: int, worker: Worker
+    trace: Trace, policies: Mapping[str, BuiltIn], active: str, workers: int, worker: Worker
 ) -> tuple[tuple[ShadowRow, ...], str]:
     bound = latency_bound(trace.arrival_s, trace.prompt_tokens, trace.output_tokens, worker, workers)
     rows = []
-    for name in names:
-        run = simulate_cluster(trace, worker, workers, fcfs(), POLICIES[name]())
+    for name, policy in policies.items():
+        run = simulate_cluster(trace, worker, workers, fcfs(), policy)
         service = _service(trace, run.served.first_token_s, run.served.finish_s)
         rows.append(ShadowRow(name, name == active, service, run.idle_share, 0, service.e2e_mean_s, bound.mean_s))
     return _with_bound(rows, f"{bound.method}, any router and order")

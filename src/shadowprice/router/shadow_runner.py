@@ -19,7 +19,7 @@ from shadowprice.fleet.worker import Worker
 from shadowprice.router.record import FinishedRequest
 from shadowprice.router.shadow import evaluate
 from shadowprice.router.shadow_trace import beside_measured, counts, measured, trace_of
-from shadowprice.routing.policies import POLICIES
+from shadowprice.routing.policies import MOST_PASSES, POLICIES
 
 KEPT = 2000  # requests
 NEEDED = 100  # requests: fewer say nothing about a P99, or about balance
@@ -39,6 +39,8 @@ class ShadowSetting:
     active: str
     kv_tokens: int | None = None
     pool: int | None = None
+    prefill_kv_tokens: float = 0.0
+    most_passes: int = MOST_PASSES
 
 
 class ShadowRunner:
