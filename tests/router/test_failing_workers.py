@@ -99,6 +99,8 @@ def test_a_stream_that_is_cut_ends_as_an_error_for_the_client(version: bytes, he
             await client.send(streamed().replace(b"HTTP/1.1", b"HTTP/" + version))
             await client.reader.readuntil(TOKEN)
             release.set()
+            await until(client.reader.exception)
+            assert LAST_CHUNK not in bytes(client.reader._buffer)  # with it all would seem to be there
             with pytest.raises(ConnectionError):
                 await client.ended()
             assert server.router.statistics.truncated_total == 1
@@ -288,4 +290,46 @@ def test_who_sends_tokens_is_not_asked_how_it_is() -> None:
 
     probes: list[Call] = []
     silent, over = asyncio.Event(), asyncio.Event()
+    run(work())
+
+
+def test_a_probe_is_no_reason_not_to_probe() -> None:
+    async def counted(call: Call) -> None:
+        probes.append(call)
+        await call.send(whole(b""))
+
+    async def work() -> None:
+        async with scripted(mixed) as worker, routed(worker) as server:
+            now_s = server.router.clock()
+            server.router.clock = lambda: now_s  # timers may fire before their time; here long before
+            worker.health = counted
+            await until(lambda: len(probes) > 3)
+
+    probes: list[Call] = []
+    run(work())
+
+
+@pytest.mark.parametrize("interval_s", [0.05, 1000.0])
+def test_who_stops_listening_may_finish_what_it_has(interval_s: float) -> None:
+    async def slow(call: Call) -> None:
+        await release.wait()
+        await call.send(completion(1, 1))
+
+    async def work() -> None:
+        async with (
+            scripted(slow) as leaving,
+            scripted(slow) as other,
+            routed(leaving, other, health_check_interval_s=interval_s, policy="round_robin") as server,
+        ):
+            before = [asyncio.ensure_future(ask(server, PLAIN)) for _ in range(6)]
+            await until(lambda: len(leaving.calls) == len(other.calls) == 3)
+            assert leaving.server is not None
+            leaving.server.close()
+            after = [asyncio.ensure_future(ask(server, PLAIN)) for _ in range(4)]
+            await until(lambda: len(other.calls) == 7 and server.router.workers[0].state == EJECTED)
+            release.set()
+            assert {(await one).status for one in [*before, *after]} == {200}
+            assert len(leaving.calls) == 3 and len(other.calls) == 7  # nothing was computed twice
+
+    release = asyncio.Event()
     run(work())

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from shadowprice.router.scrape import read_report
+from tests.router.in_memory import Bench, responses_in
 from tests.router.live import GET, RawClient, ask, post, routed, run, until
 from tests.router.mixed_worker import answer as mixed
 from tests.router.scripted_worker import LAST_CHUNK, STREAM_HEAD, answers, scripted, whole
@@ -60,3 +61,19 @@ def test_metrics_that_make_no_sense_are_not_taken() -> None:
             await until(lambda: about.foreign_requests == 0)  # its reports are still read
 
     run(work())
+
+
+def test_an_answer_before_the_question_is_none() -> None:
+    """It comes on an idle connection in the turn in which a request is to be sent there."""
+    bench = Bench(few=0)
+    client, transport = bench.client()
+    client.data_received(PLAIN)
+    bench.settle(client)
+    upstream = bench.router.workers[0].idle[0]
+    client.data_received(PLAIN)
+    bench.router.dispatcher._decide()
+    upstream.data_received(whole(b"<evil>"))
+    bench.settle(client)
+    first, second = responses_in(bytes(transport.written), [b"POST", b"POST"], closed=False)
+    assert first[2] == second[2] == b"ok" and len(bench.asked) == 2
+    assert bench.router.workers[0].errors_total == 0 and upstream not in bench.router.workers[0].idle

@@ -153,7 +153,8 @@ class Exchange:
             head = b""
         if body and self.counts:
             self._count(upstream, body, now_s)
-        self.router.outbox.write(self.client.transport, self._framed(head, body, complete=complete))
+        if data := self._framed(head, body, complete=complete and self._ends_whole(upstream)):
+            self.router.outbox.write(self.client.transport, data)
         self.last_s = now_s
         if complete:
             self._complete(now_s)
@@ -244,10 +245,14 @@ class Exchange:
         if self.row >= 0:
             self.router.flights.generated[self.row] = self.generated
 
+    def _ends_whole(self, upstream: Upstream) -> bool:
+        """Is this the answer's end, and not that of a worker that died: a stream without framing has to say so."""
+        return upstream.framed or not (self.event_stream and self.counts) or self.done
+
     def _complete(self, now_s: float) -> None:
         upstream = self.upstream
         assert upstream is not None
-        ends_whole = upstream.framed or not (self.event_stream and self.counts) or self.done
+        ends_whole = self._ends_whole(upstream)
         keep_alive = self.keeps_alive
         if self.client.paused:
             self.resume()

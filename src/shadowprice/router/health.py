@@ -33,16 +33,18 @@ async def watch_endpoint(router: "Router", session: aiohttp.ClientSession, url: 
     """Probe as long as the router has workers there."""
     settings = router.settings
     failures = asked = 0
+    probed_s = 0.0
     while True:
         here = workers_at(router, url)
         if not here:
             return
-        if all(_spoke(router, worker, settings.health_check_interval_s) for worker in here):
+        since_s = max(probed_s, router.clock() - settings.health_check_interval_s)
+        if all(_spoke(worker, since_s) for worker in here):
             failures = 0
             await asyncio.sleep(settings.health_check_interval_s)
             continue
         reason = await probe(session, url + settings.health_check_endpoint, settings.health_check_timeout_s)
-        now_s = router.clock()
+        now_s = probed_s = router.clock()
         failures = failures + 1 if reason else 0
         asked = 0 if reason else asked + 1
         numbered = not reason and await number_ranks(router, session, here, last_try=asked >= TRIES)
@@ -51,16 +53,18 @@ async def watch_endpoint(router: "Router", session: aiohttp.ClientSession, url: 
                 worker.probe_succeeded(now_s)
             elif not reason:
                 worker.last_sign_s = now_s
-            elif reason.startswith("nothing listens") or (failures >= FAILED_PROBES and _silent(router, worker, now_s)):
+            elif reason.startswith("nothing listens"):
+                worker.refused(now_s, reason)
+            elif failures >= FAILED_PROBES and _silent(router, worker, now_s):
                 worker_is_dead(router, worker, reason, now_s)
-                worker.header_rank = None  # what comes back may number otherwise
+                worker.header_rank = None
         router.dispatcher.schedule()
         await asyncio.sleep(settings.health_check_interval_s)
 
 
-def _spoke(router: "Router", worker: LiveWorker, within_s: float) -> bool:
-    """It is up and has sent something lately: nothing more could be learned from a probe."""
-    return worker.state == UP and router.clock() - worker.last_sign_s < within_s
+def _spoke(worker: LiveWorker, since_s: float) -> bool:
+    """It is up and has sent something since then: nothing more could be learned from a probe."""
+    return worker.state == UP and worker.last_sign_s > since_s
 
 
 def _silent(router: "Router", worker: LiveWorker, now_s: float) -> bool:

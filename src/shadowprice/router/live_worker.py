@@ -98,6 +98,11 @@ class LiveWorker:
         self.failures = 0
         self.drop_idle()
 
+    def refused(self, now_s: float, reason: str) -> None:
+        """Nothing listens there. What it has goes on: who ends in order finishes it, who died has broken it off."""
+        self.eject(now_s, reason)
+        self.header_rank = None  # what comes back may number otherwise
+
     def probe_succeeded(self, now_s: float) -> None:
         """It answers its health probe."""
         self.last_sign_s = now_s

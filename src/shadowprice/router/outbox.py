@@ -6,9 +6,21 @@ by turns they drive one another out of the processor's caches, which costs a ten
 
 import asyncio
 from collections.abc import Collection
+from typing import Protocol
 
 FEW = 3  # exchanges: where one is served at a time there is nothing to put together
 MOST = 16  # writes that wait, so that the first does not wait for long
+
+
+class Writer(Protocol):
+    """A transport, or what stands for one."""
+
+    def write(self, data: bytes, /) -> None:
+        """Write this at once."""
+
+    def is_closing(self) -> bool:
+        """May nothing be written any more."""
+        ...
 
 
 class Outbox:
@@ -18,9 +30,9 @@ class Outbox:
         self.few = few
         self._loop = loop
         self._exchanges = exchanges
-        self._waiting: list[tuple[asyncio.WriteTransport, bytes]] = []
+        self._waiting: list[tuple[Writer, bytes]] = []
 
-    def write(self, transport: asyncio.WriteTransport, data: bytes) -> None:
+    def write(self, transport: Writer, data: bytes) -> None:
         """Write this at the end of this turn at the latest."""
         waiting = self._waiting
         if not waiting:

@@ -14,6 +14,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -151,9 +152,11 @@ class Recorder:
 
     def _write_first(self, rows: list[FinishedRequest]) -> None:
         """With the block size of those who record to the same file, else of the last row, which knew best."""
-        with locked(self.path.parent):
+        alone = self.journal == self.path
+        with nullcontext() if alone else locked(self.path.parent):
             try:
-                self._block_tokens = block_tokens_of(self.path) or rows[-1].prefix_block_tokens or BLOCK_TOKENS
+                known = 0 if alone else block_tokens_of(self.path)
+                self._block_tokens = known or rows[-1].prefix_block_tokens or BLOCK_TOKENS
                 self._write(rows)
             except OSError:
                 self._block_tokens = 0

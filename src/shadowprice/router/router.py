@@ -25,7 +25,6 @@ from shadowprice.router.request import Request
 from shadowprice.router.settings import Settings
 from shadowprice.router.statistics import Statistics
 from shadowprice.router.upstream import Upstream
-from shadowprice.router.watch import worker_is_dead
 from shadowprice.routing.surface import Active, FloatArray
 
 BUSY_S = 0.5  # a worker that answered 429 or 503 is left alone for so long
@@ -172,8 +171,8 @@ class Router:
                 )
         except (OSError, TimeoutError, ValueError) as error:  # ValueError: a host name that cannot be one
             if isinstance(error, ConnectionRefusedError):
-                worker_is_dead(self, worker, "nothing listens", self.clock())
-            elif exchange.worker is worker and exchange.attempts == attempt:
+                worker.refused(self.clock(), "nothing listens")
+            if exchange.worker is worker and exchange.attempts == attempt:
                 reason = "no connection in time" if isinstance(error, TimeoutError) else f"no connection: {error}"
                 self.lost(exchange, reason, self.clock(), stale=False)
             return

@@ -40,6 +40,7 @@ class Upstream(asyncio.Protocol):
         self.listener: Listener | None = None
         self.transport: asyncio.Transport | None = None
         self.used = False
+        self.unsent = False  # the request still waits in the outbox
         self.parser = httptools.HttpResponseParser(self)
         self._new_response()
 
@@ -63,9 +64,20 @@ class Upstream(asyncio.Protocol):
         if self.complete or self.received:
             self._new_response()
         self.only_head = only_head
-        self.outbox.write(self.transport, head + body if len(body) <= ONE_WRITE else head)
+        self.unsent = True
+        self.outbox.write(self, head + body if len(body) <= ONE_WRITE else head)
         if len(body) > ONE_WRITE:
-            self.outbox.write(self.transport, body)
+            self.outbox.write(self, body)
+
+    def write(self, data: bytes) -> None:
+        """For the outbox."""
+        assert self.transport is not None
+        self.unsent = False
+        self.transport.write(data)
+
+    def is_closing(self) -> bool:
+        """For the outbox."""
+        return self.transport is None or self.transport.is_closing()
 
     # asyncio.Protocol
 
@@ -76,6 +88,9 @@ class Upstream(asyncio.Protocol):
         if self.listener is None:  # nobody asked: not a worker's answer
             self._forget()
             self.close()
+            return
+        if self.unsent:
+            self._lose("the worker answered before it was asked")
             return
         if self.between_chunks and (body_at := whole_chunk(data)):  # as most tokens come: the parser stays where it is
             self.listener.on_chunk(data, body_at)

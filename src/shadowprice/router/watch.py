@@ -80,7 +80,7 @@ def give_up(router: "Router", exchange: "Exchange", now_s: float) -> None:
 
 
 def worker_is_dead(router: "Router", worker: "LiveWorker", reason: str, now_s: float) -> None:
-    """Probes fail, or nothing listens: it gets nothing new, and what it has not begun to answer goes elsewhere."""
+    """Its probes failed: nothing new goes there, and what it has not begun to answer goes elsewhere."""
     worker.eject(now_s, reason)
     for exchange in [exchange for exchange in router.active if exchange.worker is worker and not exchange.head_sent]:
         router.lost(exchange, reason, now_s, stale=False)
