@@ -315,6 +315,9 @@ def test_who_stops_listening_may_finish_what_it_has(interval_s: float) -> None:
         await release.wait()
         await call.send(completion(1, 1))
 
+    async def asked_once_more(call: Call) -> None:
+        call.close()  # the connection of the probes, which would go on
+
     async def work() -> None:
         async with (
             scripted(slow) as leaving,
@@ -324,7 +327,10 @@ def test_who_stops_listening_may_finish_what_it_has(interval_s: float) -> None:
             before = [asyncio.ensure_future(ask(server, PLAIN)) for _ in range(6)]
             await until(lambda: len(leaving.calls) == len(other.calls) == 3)
             assert leaving.server is not None
+            leaving.health = asked_once_more
             leaving.server.close()
+            if interval_s < 1:  # else the requests find it out
+                await until(lambda: server.router.workers[0].state == EJECTED)
             after = [asyncio.ensure_future(ask(server, PLAIN)) for _ in range(4)]
             await until(lambda: len(other.calls) == 7 and server.router.workers[0].state == EJECTED)
             release.set()
