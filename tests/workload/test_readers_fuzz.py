@@ -113,11 +113,8 @@ def test_mutated_measured_logs_raise_only_trace_errors(data):
         assert len(log.trace) == len(log.queued_s) == len(log.last_token_s)
 
 
-@pytest.mark.parametrize("name", [name for name in PACKED if name.endswith(".csv")])
-@settings(max_examples=60, deadline=None)
-@given(draw=st.data())
-def test_what_arrow_accepts_the_line_reader_reads_equally(name, draw):
-    data = draw.draw(mutated(PACKED[name]))
+def assert_read_alike_by_both(data):
+    """By Arrow with its strict reader for what it would mistake, and by the strict reader alone."""
     fast = read(data, False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(csv_rows, "_read_fast", lambda *_: None)
@@ -125,6 +122,14 @@ def test_what_arrow_accepts_the_line_reader_reads_equally(name, draw):
     assert (fast is None) == (slow is None)
     if fast is not None and slow is not None:
         assert_same_columns(fast, slow)
+
+
+@pytest.mark.parametrize("name", [name for name in PACKED if name.endswith(".csv")])
+@settings(max_examples=60, deadline=None)
+@given(draw=st.data())
+def test_what_arrow_accepts_the_line_reader_reads_equally(name, draw):
+    data = draw.draw(mutated(PACKED[name]))
+    assert_read_alike_by_both(data)
 
 
 @pytest.mark.parametrize("cell", [b'"1".5', b'"1"5', b'"1,".5', b'1"5"', b'"1" '])
@@ -133,13 +138,7 @@ def test_what_stands_behind_a_quoted_string_is_read_alike_by_both(cell, column):
     cells = [b"1.5", b"30", b"1", b"-1"]
     cells[column] = cell
     data = b"arrival_s,prompt_tokens,output_tokens,session\n0.5,10,20,3\n" + b",".join(cells) + b"\n"
-    fast = read(data, False)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_rows, "_read_fast", lambda *_: None)
-        slow = read(data, False)
-    assert (fast is None) == (slow is None)
-    if fast is not None and slow is not None:
-        assert_same_columns(fast, slow)
+    assert_read_alike_by_both(data)
 
 
 def test_a_number_after_an_empty_quoted_string_is_refused():
