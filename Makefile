@@ -34,7 +34,7 @@ test: setup
 
 test-engines: setup
 	bash tests/engines/setup.sh
-	$(BIN)/pytest -o addopts="-q --strict-markers --import-mode=importlib" tests/engines
+	$(BIN)/pytest -o addopts="-q --strict-markers --import-mode=importlib" -o faulthandler_timeout=1100 --timeout 1200 tests/engines
 
 bench: setup
 	bash benchmarks/peers/setup.sh

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -45,6 +46,14 @@ def always_dies(case: int) -> int:
     return case
 
 
+def grows(case: int) -> int:
+    """Keeps 400 MB in its process, and takes long enough for loky to look."""
+    if not hasattr(sys, "kept_by_test"):
+        sys.kept_by_test = b"x" * 400_000_000  # type: ignore[attr-defined]
+    time.sleep(1.1)
+    return os.getpid()
+
+
 def is_blocked(case: int) -> bool:
     """Whether an interrupt of the terminal passes this process by."""
     return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
@@ -72,6 +81,12 @@ def test_a_killed_process_does_not_lose_the_sweep(tmp_path: Path) -> None:
 def test_a_case_that_always_kills_is_an_error() -> None:
     with pytest.raises(ShadowpriceError, match="killed 3 times"):
         sweep(always_dies, [1, 2], jobs=2)
+
+
+def test_processes_that_have_grown_are_replaced_in_silence() -> None:
+    """loky warns of it in the thread that hears from them, and warnings are errors here."""
+    processes = sweep(grows, list(range(4)), jobs=2)
+    assert len(set(processes)) > 2
 
 
 def test_unknown_and_missing_backends_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

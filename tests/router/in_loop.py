@@ -14,7 +14,7 @@ from shadowprice.router.settings import Settings
 @asynccontextmanager
 async def listening(app: web.Application) -> AsyncIterator[str]:
     """The URL of a worker."""
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=1.0)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:

@@ -133,7 +133,7 @@ class Bench:
         worker.state, worker.failures, worker.busy_until_s = UP, 0, 0.0
         while self.router.penalties:
             self.router.flights.free(self.router.penalties.popleft()[1])
-        assert not len(self.router.flights) and not self.router.active and worker.in_flight == 0
+        assert not self.router.flights.of_this_process and not self.router.active and worker.in_flight == 0
         assert self.router.held_bytes == sum(one.incoming.held_bytes for one in self.router.clients)
         assert all(one.incoming.held_bytes == 0 for one in self.router.clients if not (one.busy or one.closing))
 

@@ -69,7 +69,7 @@ def nothing_left(server: Server) -> bool:
     bodies = router.held_bytes - sum(
         client.incoming.held_bytes for client in router.clients if client.busy or client.closing
     )
-    return len(router.flights) == len(router.penalties) and not (
+    return router.flights.of_this_process == len(router.penalties) and not (
         bodies or router.in_flight or router.active or router.dispatcher.waiting or any(held) or any(idle)
     )
 

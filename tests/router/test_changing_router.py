@@ -99,8 +99,8 @@ def test_a_worker_taken_away_at_once_loses_only_what_it_had_begun_to_answer() ->
                 await server.control.remove_worker(name, drain=False)
             got = sorted([await one for one in both], key=lambda one: one.whole)
             assert [(one.status, one.whole) for one in got] == [(200, False), (200, True)]
-            assert [worker.index for worker in server.router.workers] == [0]
-            await until(lambda: server.router.flights.loads(1) == [(0, 0, 0, 0)])
+            assert [worker.serial for worker in server.router.workers] == [2]
+            await until(lambda: server.router.flights.loads() == [(0, 0, 0, 0)])
 
     run(work())
 
@@ -113,10 +113,10 @@ def test_what_failed_at_a_worker_that_is_taken_away_is_no_load_of_its_successor(
             routed(bad, good, policy="round_robin") as server,
         ):
             assert all_whole([await ask(server, streamed()) for _ in range(4)])
-            assert server.router.penalties and server.router.flights.loads(2)[0] != (0, 0, 0, 0)
+            assert server.router.penalties and server.router.flights.loads()[0] != (0, 0, 0, 0)
             await server.control.remove_worker(bad.url, drain=False)
-            assert server.router.flights.loads(1) == [(0, 0, 0, 0)]
-            await until(lambda: len(server.router.flights) == 0)
+            assert server.router.flights.loads() == [(0, 0, 0, 0)]
+            await until(lambda: server.router.flights.of_this_process == 0)
 
     run(work())
 

@@ -144,7 +144,7 @@ def test_the_load_of_a_worker_follows_its_streams() -> None:
             await client.send(post(b'{"prompt":[1,2,3,4,5],"stream":true}'))
 
             def load() -> tuple[int, int, int, int]:
-                return server.router.flights.loads(1)[0]
+                return server.router.flights.loads()[0]
 
             await until(lambda: load() == (0, 1, 0, 5))
             for generated in (1, 2, 3):
@@ -222,7 +222,7 @@ def test_nothing_is_left_of_any_mix_of_endings(seed: int) -> None:
             async with routed(first, second, request_timeout_s=0.6, max_retries=1, **caps) as server:
                 await asyncio.gather(*(one(server) for _ in range(150)))
                 await until(lambda: nothing_left(server) and not server.router.clients)
-                await until(lambda: len(server.router.flights) == 0)  # what failed counts a little longer
+                await until(lambda: server.router.flights.of_this_process == 0)  # what failed counts a little longer
                 assert {worker.in_flight for worker in server.router.workers} == {0}
 
     run(work())
@@ -259,9 +259,9 @@ def test_a_plain_request_is_taken_to_make_a_token_a_step_and_no_more_than_it_may
         async with scripted(answer) as worker, routed(worker) as server:
             await ask(server, streamed())
             plain = asyncio.ensure_future(ask(server, post(b'{"prompt":[1,2,3,4,5],"max_tokens":3}')))
-            await until(lambda: server.router.flights.loads(1)[0] == (1, 0, 8, 0))
+            await until(lambda: server.router.flights.loads()[0] == (1, 0, 8, 0))
             await asyncio.sleep(3 * TICK_S)
-            assert server.router.flights.loads(1)[0] == (1, 0, 8, 0)
+            assert server.router.flights.loads()[0] == (1, 0, 8, 0)
             go.set()
             assert (await plain).whole
 

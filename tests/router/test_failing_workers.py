@@ -277,7 +277,7 @@ def test_who_sends_tokens_is_not_asked_how_it_is() -> None:
     async def work() -> None:
         async with scripted(tokens) as worker, routed(worker, health_check_interval_s=0.2) as server:
             stream = asyncio.ensure_future(ask(server, streamed()))
-            await until(lambda: server.router.flights.loads(1)[0][0])
+            await until(lambda: server.router.flights.loads()[0][0])
             worker.health = counted
             await asyncio.sleep(0.3)  # a probe may have been on its way
             probes.clear()

@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,39 +17,42 @@ import pytest
 from aiohttp import web
 
 from shadowprice.workload import read_trace
+from tests.router.in_loop import listening
+from tests.router.live import run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs SO_REUSEPORT as Linux has it")
 BODY = {"model": "m", "prompt": "x" * 5000, "max_tokens": 8}  # two blocks of a prefix, and some
+SLOTS = 8
 
 
-@asynccontextmanager
-async def slow_worker(answers: asyncio.Event) -> AsyncIterator[str]:
-    """A worker that answers once the event is set."""
+class SlowWorker:
+    """A worker that answers once it may."""
 
-    async def completions(request: web.Request) -> web.Response:
-        await answers.wait()
+    def __init__(self) -> None:
+        self.held = 0
+        self.may_answer = asyncio.Event()
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.add_routes([web.post("/v1/completions", self._complete), web.get("/health", self._health)])
+        return app
+
+    async def _complete(self, request: web.Request) -> web.Response:
+        self.held += 1
+        await self.may_answer.wait()
+        self.held -= 1
         usage = {"prompt_tokens": 1100, "completion_tokens": 8}
         return web.json_response({"choices": [{"text": "y"}], "usage": usage})
 
-    async def health(request: web.Request) -> web.Response:
+    async def _health(self, request: web.Request) -> web.Response:
         return web.Response()
-
-    app = web.Application()
-    app.add_routes([web.post("/v1/completions", completions), web.get("/health", health)])
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
 
 
 @asynccontextmanager
 async def router(*flags: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str, str]]:
     """The router as a process; where it serves, and where its dashboard is."""
     command = [sys.executable, "-m", "shadowprice.cli", "route", "--port", "0", "--prometheus-port", "0", *flags]
-    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE, start_new_session=True)
     assert process.stderr is not None
     try:
         found: list[str] = []
@@ -60,8 +63,9 @@ async def router(*flags: str) -> AsyncIterator[tuple[asyncio.subprocess.Process,
                 found += re.findall(r"(?:serving|dashboard) +(http://[0-9.:]+)", line)
         yield process, found[0], found[1]
     finally:
-        if process.returncode is None:
-            process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # all that write to it
+        await process.stderr.read()
         await process.wait()
 
 
@@ -89,28 +93,40 @@ async def ask(url: str) -> int:
 
 
 async def everything(record: Path) -> None:
-    answers = asyncio.Event()
-    flags = ("--processes", "2", "--max-num-seqs", "3", "--no-shadow", "--record", str(record))
+    one, two, three = SlowWorker(), SlowWorker(), SlowWorker()
+    flags = ("--processes", "2", "--max-num-seqs", str(SLOTS), "--no-shadow", "--record", str(record))
     async with (
-        slow_worker(answers) as one,
-        slow_worker(answers) as two,
+        listening(one.app()) as first_url,
+        listening(two.app()) as second_url,
+        listening(three.app()) as third_url,
         aiohttp.ClientSession() as session,
-        router("--worker-urls", one, two, *flags) as (process, url, dashboard),
+        router("--worker-urls", first_url, second_url, *flags) as (process, url, dashboard),
     ):
 
         async def both() -> list[int]:
             processes = (await stats(session, dashboard))["processes"]
             return [p["pid"] for p in processes] if len(processes) == 2 else []
 
-        async def full() -> bool:
+        async def loads() -> dict[str, int]:
+            workers = (await stats(session, dashboard))["workers"]
+            return {worker["name"]: worker["running"] + worker["waiting"] for worker in workers}
+
+        async def all_placed() -> bool:
+            return one.held + two.held == len(asked)
+
+        async def third_is_full() -> bool:
+            return three.held == SLOTS
+
+        async def first_is_gone() -> bool:
+            return first_url not in await loads()
+
+        async def the_rest_waits() -> bool:
             now = await stats(session, dashboard)
-            taken = [worker["running"] + worker["waiting"] for worker in now["workers"]]
-            assert max(taken) <= 4  # a cap of 3, and at most one more per further process
-            return sum(taken) >= 6 and all(p["in_flight"] for p in now["processes"]) and now["queue"]["requests"] > 0
+            return bool(now["queue"]["requests"] == 8 and all(p["in_flight"] for p in now["processes"]))
 
         async def counted() -> bool:
             now = await stats(session, dashboard)
-            return now["responses_total"]["2xx"] == 16 and sum(w["requests_total"] for w in now["workers"]) == 16
+            return bool(now["responses_total"]["2xx"] == 24)
 
         async def another() -> bool:
             pids = await both()
@@ -118,10 +134,26 @@ async def everything(record: Path) -> None:
 
         first, second = await until(both)
         assert first == process.pid
-        asked = [asyncio.create_task(ask(url)) for _ in range(16)]
-        await until(full)
-        answers.set()
-        assert await asyncio.gather(*asked) == [200] * 16
+        asked: list[asyncio.Task[int]] = []
+        for _ in range(2 * SLOTS):  # whichever process the kernel gives it to, it goes where fewer are
+            asked.append(asyncio.create_task(ask(url)))
+            await until(all_placed)
+            assert abs(one.held - two.held) <= 1
+        asked += [asyncio.create_task(ask(url)) for _ in range(8)]
+        await until(the_rest_waits)  # whichever process has it: none has room, for the slots that all took are full
+        assert (one.held, two.held) == (SLOTS, SLOTS)
+        assert await loads() == {first_url: SLOTS, second_url: SLOTS}
+        async with session.post(f"{dashboard}/workers", json={"url": third_url}) as answer:
+            assert answer.status == 201
+        await until(third_is_full)
+        assert await loads() == {first_url: SLOTS, second_url: SLOTS, third_url: SLOTS}
+        async with session.delete(f"{dashboard}/workers/{first_url}") as answer:  # once its requests are answered
+            assert answer.status == 200
+        one.may_answer.set()
+        await until(first_is_gone)
+        assert await loads() == {second_url: SLOTS, third_url: SLOTS}
+        two.may_answer.set(), three.may_answer.set()
+        assert await asyncio.gather(*asked) == [200] * 24
         await until(counted)
         os.kill(second, signal.SIGKILL)
         await until(another)
@@ -132,7 +164,7 @@ async def everything(record: Path) -> None:
 
 def test_two_processes_share_the_load_that_they_made(tmp_path: Path) -> None:
     record = tmp_path / "live.parquet"
-    asyncio.run(everything(record))
+    run(everything(record))
     trace = read_trace(record)
-    assert 16 <= len(trace) <= 32  # the killed one took what it had not told with it
+    assert 16 <= len(trace) <= 40  # the killed one took what it had not told with it
     assert trace.prefix is not None and set(np.diff(trace.prefix.offsets)) == {2}  # of both processes

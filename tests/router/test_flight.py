@@ -14,6 +14,8 @@ from shadowprice.router.flight import HEADER, Flights, block_numbers
 def test_every_process_sees_the_sums_of_all(rows: list[tuple[int, int, int, int]]) -> None:
     shared = np.zeros((2, block_numbers(64)), np.int64)
     tables = [Flights(shared, own) for own in (0, 1)]
+    for table in tables:
+        table.set_workers(range(4))
     rng = np.random.default_rng(0)
     kept: list[tuple[int, int, int]] = []
     for own, worker, prompt, tokens in rows:
@@ -24,7 +26,7 @@ def test_every_process_sees_the_sums_of_all(rows: list[tuple[int, int, int, int]
         else:
             kept.append((worker, prompt, tokens))
     for table in tables:
-        active, (running, kv, waiting, waiting_tokens) = table.survey(4)
+        active, (running, kv, waiting, waiting_tokens) = table.survey()
         for g in range(4):
             here = [(prompt, tokens) for worker, prompt, tokens in kept if worker == g]
             assert running[g] == sum(tokens > 0 for _, tokens in here)
@@ -33,18 +35,26 @@ def test_every_process_sees_the_sums_of_all(rows: list[tuple[int, int, int, int]
             assert waiting_tokens[g] == sum(prompt for prompt, tokens in here if not tokens)
         assert len(active.worker) == sum(running)
         assert table.of_all_processes == len(kept)
-    assert len(tables[0]) + len(tables[1]) == len(kept)
+    assert tables[0].of_this_process + tables[1].of_this_process == len(kept)
 
 
-def test_a_removed_worker_takes_its_rows_along_and_the_others_move_up() -> None:
-    table = Flights()
-    rows = [table.take(worker, 10 + worker) for worker in (0, 1, 2, 1)]
-    table.remove_worker(1)
-    _, (_, _, waiting, waiting_tokens) = table.survey(2)
-    assert (waiting, waiting_tokens) == ([1, 1], [10, 12])
-    for row in rows:
+def test_processes_that_remove_a_worker_one_after_the_other_tell_of_the_same_all_the_time() -> None:
+    shared = np.zeros((2, block_numbers(64)), np.int64)
+    tables = [Flights(shared, own) for own in (0, 1)]
+    for table in tables:
+        table.set_workers([0, 1, 2])
+    rows = [(table, table.take(number, 10 + number)) for table in tables for number in (0, 1, 2, 1)]
+    tables[0].set_workers([0, 2])
+    assert tables[0].loads() == [(0, 2, 0, 20), (0, 2, 0, 24)]
+    assert tables[1].loads() == [(0, 2, 0, 20), (0, 4, 0, 44), (0, 2, 0, 24)]
+    tables[0].set_workers([0, 2, 3])
+    rows.append((tables[0], tables[0].take(3, 100)))  # added by one of them before the other has heard of it
+    assert tables[1].loads() == [(0, 2, 0, 20), (0, 4, 0, 44), (0, 2, 0, 24)]
+    tables[1].set_workers([3, 2, 0])
+    assert tables[1].loads() == [(0, 1, 0, 100), (0, 2, 0, 24), (0, 2, 0, 20)]
+    for table, row in rows:
         table.free(row)
-    assert len(table) == 0 and sum(table.survey(2)[1][2]) == 0
+    assert all(table.of_this_process == 0 and not any(map(any, table.loads())) for table in tables)
 
 
 def test_a_full_table_says_so() -> None:

@@ -1,6 +1,7 @@
 """Many simulations at once: the same function on many cases, on the local cores or on a cluster."""
 
 import signal
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
@@ -101,6 +102,10 @@ def _backend(name: str) -> Iterator[tuple[type[Exception], ...]]:
             except ValueError:  # none is connected
                 until_done.enter_context(distributed.Client())
         until_done.enter_context(joblib.parallel_config(backend=name))
+        until_done.enter_context(warnings.catch_warnings())
+        # It replaces processes that have grown (by a trace, compiled kernels) and loses nothing; raised as an error, it
+        # would end the thread that hears from them, and the sweep would wait for ever.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
         yield deaths
 
 

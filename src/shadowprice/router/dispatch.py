@@ -6,6 +6,7 @@ the scheduling policy, and whenever there is room the first `pool` of that order
 Refusal is decided here alone.
 """
 
+import asyncio
 import math
 import sys
 import threading
@@ -41,6 +42,7 @@ class Dispatcher:
         self.order = QueueOrder(self.settings.scheduling_policy, self.settings.max_wait_s)
         self.finished: list[int] = []  # output tokens of what ended since the policy was last asked
         self.scheduled = False
+        self._again: asyncio.TimerHandle | None = None
         self.queue_size = -(-self.settings.queue_size // self.settings.processes)
 
     def warm_up(self) -> None:
@@ -49,7 +51,7 @@ class Dispatcher:
         notice.daemon = True
         notice.start()
         workers = max(len(self.router.workers), 1)
-        self.router.flights.survey(workers)
+        self.router.flights.survey()
         none = np.zeros(workers, np.int64)
         view = Workers(none, none, none, none, none + 1)
         request = Pending(np.zeros(1), np.ones(1, np.int64), np.full(1, -1, np.int64))
@@ -93,8 +95,13 @@ class Dispatcher:
                 pass  # a pool at a time
         if len(self.waiting) > self.queue_size:
             self._refuse_overflow(now_s)
-        if self.waiting and self.settings.processes > 1:  # room that another process made is told by nobody
-            self.router.loop.call_later(LOOK_AGAIN_S, self.schedule)
+        if self.waiting and self.settings.processes > 1 and self._again is None:
+            self._again = self.router.loop.call_later(LOOK_AGAIN_S, self._look_again)
+
+    def _look_again(self) -> None:
+        """Room that another process made is told by nobody."""
+        self._again = None
+        self.schedule()
 
     def _untried(self, exchange: Exchange, opened: list[bool]) -> list[bool]:
         """The open workers without those that failed it already, if that leaves any."""
@@ -207,7 +214,7 @@ class Dispatcher:
     def _budget(self) -> int:
         """How many more may be in flight in all, of all processes; and what the table of them holds."""
         flights, most = self.router.flights, self.settings.max_concurrent_requests
-        room = flights.capacity - len(flights)
+        room = flights.capacity - flights.of_this_process
         if most is None:
             return room
         here = self.router.in_flight if self.settings.processes == 1 else flights.of_all_processes

@@ -101,7 +101,7 @@ class Exchange:
         worker.in_flight += 1
         worker.requests_total += 1
         if self.counts:
-            self.row = self.router.flights.take(worker.index, self.prompt_tokens)
+            self.row = self.router.flights.take(worker.serial, self.prompt_tokens)
         if worker.idle:
             self.upstream = worker.idle.pop()
             self._send()

@@ -3,9 +3,9 @@
 The kernel deals connections out to them (SO_REUSEPORT). What they share is exact: the table of requests in flight is
 one piece of memory that all read (`flight.py`), so every decision sees the load that all of them made. What each knows
 for itself: its queue, which workers its own probes and requests found failing, its turn of round robin and the lengths
-it learned. Two that decide in the same instant do not see each other's choice: a cap can be passed by one request per
-further process. The first process has the dashboard, the metrics and the admin API; once a second the others tell it
-what ended, and it passes changes on to them. One that dies is started again.
+it learned. Two that decide in the same instant do not see each other's choice: a cap can be passed by what another
+gives away in that instant. The first process has the dashboard, the metrics and the admin API; once a second the others
+tell it what ended, and it passes changes on to them. One that dies is started again.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from shadowprice.errors import ShadowpriceError
 from shadowprice.router.flight import block_numbers
+from shadowprice.router.live_worker import DRAINING
 from shadowprice.router.record import FinishedRequest
 from shadowprice.router.settings import Settings
 from shadowprice.router.statistics import Ended
@@ -49,6 +50,13 @@ class Report(NamedTuple):
     finished: list[FinishedRequest]
 
 
+class First(NamedTuple):
+    """The first process, to another one. serials: what it calls the workers that the other one starts with."""
+
+    connection: Connection
+    serials: tuple[int, ...]
+
+
 def shared_blocks(memory: SharedMemory, processes: int) -> npt.NDArray[np.int64]:
     """The table of requests in flight, one block per process."""
     return np.ndarray((processes, block_numbers()), np.int64, buffer=memory.buf)
@@ -71,10 +79,10 @@ class Family:
 
     def _spawn(self, own: int) -> None:
         settings = self.server.settings
-        urls = tuple(worker.name for worker in self.server.router.workers)
+        workers = [worker for worker in self.server.router.workers if worker.state != DRAINING]
         same = replace(
             settings,
-            worker_urls=urls,
+            worker_urls=tuple(worker.name for worker in workers),
             worker_file=None,
             intra_node_data_parallel_size=1,  # the names tell the ranks
             port=self.server.port,
@@ -83,7 +91,8 @@ class Family:
         )
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_run_child, args=(same, self.memory.name, own, theirs), daemon=True)
+        first = First(theirs, tuple(worker.serial for worker in workers))
+        process = context.Process(target=_run_child, args=(same, self.memory.name, own, first), daemon=True)
         process.start()
         theirs.close()
         self._spawned[own] = (process, ours)
@@ -147,12 +156,13 @@ class Family:
 class Member:
     """Another process's side: reports once a second, and does what it is told."""
 
-    def __init__(self, server: "Server", connection: Connection) -> None:
+    def __init__(self, server: "Server", first: First) -> None:
         self.server = server
-        self.connection = connection
+        self.connection = first.connection
+        self.serials = first.serials
         self.finished: list[FinishedRequest] = []
         self._told: dict[str, list[int]] = {}
-        server.loop.add_reader(connection.fileno(), self._hear)
+        server.loop.add_reader(self.connection.fileno(), self._hear)
 
     def _hear(self) -> None:
         try:
@@ -206,11 +216,11 @@ class Member:
         return new
 
 
-def _run_child(settings: Settings, memory_name: str, own: int, connection: Connection) -> None:
+def _run_child(settings: Settings, memory_name: str, own: int, first: First) -> None:
     """A further process of the router."""
     from shadowprice.router.process import run_member
 
     memory = SharedMemory(memory_name)
-    run_member(settings, shared_blocks(memory, settings.processes), own, connection)
+    run_member(settings, shared_blocks(memory, settings.processes), own, first)
     asyncio.set_event_loop(None)
     os._exit(0)  # the memory is the first process's to free

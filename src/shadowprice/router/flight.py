@@ -1,8 +1,11 @@
 """The requests in flight, as arrays: where each is, its prompt, and what it has generated.
 
 Several processes of one router share these arrays: each writes its own block and reads all, so every one of them knows
-every request in flight, to the token. A number that is written while it is read is the old or the new one.
+every request in flight, to the token. A number that is written while it is read is the old or the new one. A worker is
+told by a serial number: the same in all processes, which do not remove it at the same time, and never another's.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +15,6 @@ from shadowprice.router._survey_kernel import survey
 from shadowprice.routing.surface import Active
 
 CAPACITY = 16384  # requests in flight per process
-GONE = -2  # the worker of a row is gone, but its request not yet
 HEADER = 8  # numbers before the rows of a block; the first is how many rows were ever taken
 
 
@@ -40,9 +42,11 @@ class Flights:
         self._free: list[int] = []
         self._active = np.zeros((3, len(blocks) * capacity), np.int64)
         self.sums = np.zeros((4, 0), np.int64)
+        self._place = np.zeros(0, np.int64)
 
-    def __len__(self) -> int:
-        """Rows of this process that are taken."""
+    @property
+    def of_this_process(self) -> int:
+        """Requests in flight, of this process."""
         return int(self._used[self._own, 0]) - len(self._free)
 
     @property
@@ -70,25 +74,23 @@ class Flights:
         self._worker[row] = -1
         self._free.append(row)
 
-    def remove_worker(self, index: int) -> None:
-        """That worker is gone; those after it move up. Rows that it still has are freed by whoever holds them."""
-        own = self._tables[0][self._own, : self._used[self._own, 0]]
-        own[own == index] = GONE
-        own[own > index] -= 1
+    def set_workers(self, serials: Sequence[int]) -> None:
+        """The workers that a survey tells of, in this order; rows of others are freed by whoever holds them."""
+        self._place = np.full(max(serials, default=-1) + 1, -1, np.int64)
+        self._place[list(serials)] = np.arange(len(serials))
+        self.sums = np.zeros((4, len(serials)), np.int64)
 
-    def survey(self, workers: int) -> tuple[Active, list[list[int]]]:
+    def survey(self) -> tuple[Active, list[list[int]]]:
         """What runs, and per worker: requests running, their KV tokens, requests waiting, their prompt tokens.
 
         `sums` holds the same as an array. Valid until the next survey.
         """
-        if self.sums.shape[1] != workers:
-            self.sums = np.zeros((4, workers), np.int64)
         worker, prompt, generated = self._tables
-        n = survey(worker, prompt, generated, self._used, self.sums, self._active)
+        n = survey(worker, prompt, generated, self._used, self._place, self.sums, self._active)
         where, prompts, tokens = self._active
         return Active(where[:n], prompts[:n], tokens[:n]), self.sums.tolist()
 
-    def loads(self, workers: int) -> list[tuple[int, int, int, int]]:
+    def loads(self) -> list[tuple[int, int, int, int]]:
         """Per worker: requests running and waiting, their KV tokens and their prompt tokens."""
-        _, (running, kv, waiting, waiting_tokens) = self.survey(workers)
+        _, (running, kv, waiting, waiting_tokens) = self.survey()
         return list(zip(running, waiting, kv, waiting_tokens, strict=True))

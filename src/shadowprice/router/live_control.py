@@ -92,7 +92,7 @@ class LiveControl:
 
     def _workers(self) -> list[dict[str, Any]]:
         workers = self.router.workers
-        loads = self.router.flights.loads(len(workers))
+        loads = self.router.flights.loads()
         return [self._worker(worker, *load) for worker, load in zip(workers, loads, strict=True)]
 
     def _worker(self, worker: LiveWorker, running: int, waiting: int, kv: int, waiting_kv: int) -> dict[str, Any]:
@@ -164,9 +164,14 @@ class LiveControl:
 
     async def add_worker(self, url: str) -> list[str]:
         """Route to the worker behind this URL, or to its ranks; their names. Raises RouterError."""
-        names = self.server.add_worker(url)
-        self._tell("add_worker", url=url)
-        return names
+        added = self.server.add_worker(url)
+        for worker in added:
+            self._tell("follow_worker", name=worker.name, serial=worker.serial)
+        return [worker.name for worker in added]
+
+    async def follow_worker(self, name: str, serial: int) -> None:
+        """Route to a worker that the first process has added. Raises RouterError."""
+        self.server.add_worker(name, serial)
 
     async def remove_worker(self, name: str, *, drain: bool) -> None:
         """Take no more for it; drain: let it finish what it has, for at most drain_timeout_s. Raises RouterError."""

@@ -30,7 +30,7 @@ class LiveWorker:
         self.host_line = f"Host: {self.address.authority}\r\n".encode()
         self.header_rank: int | None = None  # how the endpoint numbers this rank, once that is known (`ranks.py`)
         self.rank_line, self.rank_note = b"", ""
-        self.index = -1
+        self.serial = -1  # as in `flight.py`
         self.state, self.reason = PROBING if self.rank is None else EJECTED, NOT_PROBED  # ranks are numbered first
         self.idle: list[Upstream] = []
         self.in_flight = 0

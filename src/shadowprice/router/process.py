@@ -3,19 +3,19 @@
 import asyncio
 import signal
 from collections.abc import Coroutine
-from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from shadowprice.router.family import First
 from shadowprice.router.flight import Flights
 from shadowprice.router.server import Server
 from shadowprice.router.settings import Settings
 from shadowprice.router.terminal import greet
 
 
-async def serve(settings: Settings, flights: Flights | None = None, first: Connection | None = None) -> None:
+async def serve(settings: Settings, flights: Flights | None = None, first: First | None = None) -> None:
     """Route until SIGTERM or SIGINT, then drain; a second signal ends it at once."""
     server = Server(settings, flights, first)
     try:
@@ -39,7 +39,7 @@ def run(settings: Settings) -> None:
     _run_loop(serve(settings))
 
 
-def run_member(settings: Settings, blocks: npt.NDArray[np.int64], own: int, first: Connection) -> None:
+def run_member(settings: Settings, blocks: npt.NDArray[np.int64], own: int, first: First) -> None:
     """Run a further process of a router; see `family.py`."""
     _run_loop(serve(settings, Flights(blocks, own), first))
 

@@ -43,6 +43,7 @@ class Router:
         self.clock = time.monotonic  # the loop's own may be as old as this turn
         self.workers: list[LiveWorker] = []
         self.flights = flights
+        self._next_serial = 0
         self.clients: set[Client] = set()
         self.active: set[Exchange] = set()  # at a worker
         self.outbox = Outbox(loop, self.active)
@@ -66,12 +67,14 @@ class Router:
 
     # workers
 
-    def add(self, worker: LiveWorker) -> None:
-        """One more worker. Raises RouterError when it is there already."""
+    def add(self, worker: LiveWorker, serial: int | None = None) -> None:
+        """One more worker; serial: as the first of several processes has it. Raises RouterError when it is there."""
         if any(worker.name == other.name for other in self.workers):
             raise RouterError(f"worker {worker.name} is there already")
-        worker.index = len(self.workers)
+        worker.serial = self._next_serial if serial is None else serial
+        self._next_serial = worker.serial + 1
         self.workers.append(worker)
+        self.flights.set_workers([worker.serial for worker in self.workers])
         self.dispatcher.schedule()
 
     def remove(self, worker: LiveWorker) -> None:
@@ -80,9 +83,7 @@ class Router:
             self.lost(exchange, "the worker was removed", self.clock(), stale=True)
         worker.drop_idle()
         self.workers.remove(worker)
-        self.flights.remove_worker(worker.index)
-        for index, other in enumerate(self.workers):
-            other.index = index
+        self.flights.set_workers([worker.serial for worker in self.workers])
 
     def speeds(self) -> FloatArray | None:
         """Of the workers, relative to one another; None where they are alike, or nobody knows."""
@@ -93,7 +94,7 @@ class Router:
 
     def survey(self) -> tuple[Active, list[list[int]]]:
         """`Flights.survey`, and what the workers last reported beyond it."""
-        active, lists = self.flights.survey(len(self.workers))
+        active, lists = self.flights.survey()
         running, kv_tokens, waiting, _ = lists
         most = (max(running), max(kv_tokens))
         lockstep = self.settings.lockstep

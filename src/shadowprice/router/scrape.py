@@ -106,7 +106,7 @@ def take_report(router: "Router", worker: LiveWorker, text: bytes, before: tuple
 
 def _counted(router: "Router", worker: LiveWorker) -> tuple[int, int]:
     """Requests at the worker, and their KV tokens."""
-    running, waiting, kv, waiting_kv = router.flights.loads(len(router.workers))[worker.index]
+    running, waiting, kv, waiting_kv = router.flights.loads()[router.workers.index(worker)]
     return running + waiting, kv + waiting_kv
 
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import gc
 from collections.abc import Coroutine
-from multiprocessing.connection import Connection
+from itertools import repeat
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,13 @@ from shadowprice.router.account import AccessLog, finished_request
 from shadowprice.router.admin import admin_app, require_key
 from shadowprice.router.client import Client
 from shadowprice.router.exchange import Exchange
-from shadowprice.router.family import Family, Member, shared_blocks
+from shadowprice.router.family import Family, First, Member, shared_blocks
 from shadowprice.router.flight import Flights, block_numbers
 from shadowprice.router.health import watch_endpoint
 from shadowprice.router.learn_step import fit_steps, fit_workers
 from shadowprice.router.listen import bound, tls
 from shadowprice.router.live_control import LiveControl
-from shadowprice.router.live_worker import DRAINING, UP, ranks_of
+from shadowprice.router.live_worker import DRAINING, UP, LiveWorker, ranks_of
 from shadowprice.router.record import Recorder
 from shadowprice.router.router import Router
 from shadowprice.router.scrape import watch_metrics
@@ -43,7 +43,7 @@ LEARN_EVERY = 5  # seconds
 class Server:
     """A router with its listening sockets and what runs beside it."""
 
-    def __init__(self, settings: Settings, flights: Flights | None = None, first: Connection | None = None) -> None:
+    def __init__(self, settings: Settings, flights: Flights | None = None, first: First | None = None) -> None:
         """Opens the record and the access log. first: to the first of several processes. Raises RouterError."""
         self.settings = settings
         require_key(settings.prometheus_host, settings.admin_api_key)
@@ -52,7 +52,7 @@ class Server:
         if flights is None and settings.processes > 1:
             memory = SharedMemory(create=True, size=8 * settings.processes * block_numbers())
             flights = Flights(shared_blocks(memory, settings.processes))
-        self.router = Router(settings, self.loop, flights or Flights())
+        self.router = Router(settings, self.loop, Flights() if flights is None else flights)
         self.recorder = None if settings.record is None else Recorder(settings.record)
         self.shadow = ShadowRunner() if settings.shadow else None
         endpoint = settings.otlp_traces_endpoint
@@ -71,8 +71,9 @@ class Server:
 
     async def start(self) -> None:
         """Listen. Raises RouterError when an address is taken or a certificate cannot be read."""
-        for url in self.settings.worker_urls:
-            self.add_worker(url)
+        serials = repeat(None) if self.member is None else self.member.serials
+        for url, serial in zip(self.settings.worker_urls, serials, strict=False):
+            self.add_worker(url, serial)
         if self.settings.worker_file is not None:
             asked = WorkerFile(Path(self.settings.worker_file), self.control)
             await asked.apply()
@@ -123,16 +124,16 @@ class Server:
 
     # workers
 
-    def add_worker(self, url: str) -> list[str]:
-        """Route to the worker behind this URL, or to its ranks; their names. Raises RouterError."""
+    def add_worker(self, url: str, serial: int | None = None) -> list[LiveWorker]:
+        """Route to the worker behind this URL, or to its ranks; see `Router.add`. Raises RouterError."""
         workers = ranks_of(url, self.settings.intra_node_data_parallel_size)
         for worker in workers:
-            self.router.add(worker)
+            self.router.add(worker, serial)
         endpoint = workers[0].address.url
         if endpoint not in self._watched:
             self._watched.add(endpoint)
             self.run(self._watch(endpoint))
-        return [worker.name for worker in workers]
+        return workers
 
     async def _watch(self, endpoint: str) -> None:
         try:
