@@ -29,7 +29,7 @@ class SlowWorker:
     """A worker that answers once it may."""
 
     def __init__(self) -> None:
-        self.held = 0
+        self.held = self.most = 0
         self.may_answer = asyncio.Event()
 
     def app(self) -> web.Application:
@@ -39,7 +39,9 @@ class SlowWorker:
 
     async def _complete(self, request: web.Request) -> web.Response:
         self.held += 1
+        self.most = max(self.most, self.held)
         await self.may_answer.wait()
+        await asyncio.sleep(0.01)
         self.held -= 1
         usage = {"prompt_tokens": 1100, "completion_tokens": 8}
         return web.json_response({"choices": [{"text": "y"}], "usage": usage})
@@ -157,7 +159,8 @@ async def everything(record: Path) -> None:
         await until(counted)
         os.kill(second, signal.SIGKILL)
         await until(another)
-        assert await asyncio.gather(*(ask(url) for _ in range(16))) == [200] * 16
+        assert await asyncio.gather(*(ask(url) for _ in range(64))) == [200] * 64
+        assert max(worker.most for worker in (one, two, three)) == SLOTS
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 30) == 0
 
@@ -166,5 +169,5 @@ def test_two_processes_share_the_load_that_they_made(tmp_path: Path) -> None:
     record = tmp_path / "live.parquet"
     run(everything(record))
     trace = read_trace(record)
-    assert 16 <= len(trace) <= 40  # the killed one took what it had not told with it
+    assert 64 <= len(trace) <= 88  # the killed one took what it had not told with it
     assert trace.prefix is not None and set(np.diff(trace.prefix.offsets)) == {2}  # of both processes

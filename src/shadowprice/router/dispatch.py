@@ -18,6 +18,7 @@ from shadowprice.router.exchange import Exchange
 from shadowprice.router.live_worker import PROBING
 from shadowprice.router.queue_order import QueueOrder
 from shadowprice.router.settings import make_policy
+from shadowprice.router.turns import Turns
 from shadowprice.routing.surface import IntArray, Pending, Workers
 from shadowprice.workload.trace import Ragged
 
@@ -43,6 +44,7 @@ class Dispatcher:
         self.finished: list[int] = []  # output tokens of what ended since the policy was last asked
         self.scheduled = False
         self._again: asyncio.TimerHandle | None = None
+        self.turns: Turns | None = None  # among several processes
         self.queue_size = -(-self.settings.queue_size // self.settings.processes)
 
     def warm_up(self) -> None:
@@ -82,7 +84,17 @@ class Dispatcher:
         return self.policy.name in ("cache_aware", "consistent_hash") or self.policy.rules.prefill_kv_tokens > 0
 
     def _decide(self) -> None:
+        if self.turns is not None and not self.turns.take():
+            self.router.loop.call_soon(self._decide)
+            return
         self.scheduled = False
+        try:
+            self._give_away()
+        finally:
+            if self.turns is not None:
+                self.turns.end()
+
+    def _give_away(self) -> None:
         now_s = self.router.clock()
         opened = [worker.open_at(now_s) for worker in self.router.workers]
         if any(opened):

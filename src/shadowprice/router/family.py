@@ -3,9 +3,9 @@
 The kernel deals connections out to them (SO_REUSEPORT). What they share is exact: the table of requests in flight is
 one piece of memory that all read (`flight.py`), so every decision sees the load that all of them made. What each knows
 for itself: its queue, which workers its own probes and requests found failing, its turn of round robin and the lengths
-it learned. Two that decide in the same instant do not see each other's choice: a cap can be passed by what another
-gives away in that instant. The first process has the dashboard, the metrics and the admin API; once a second the others
-tell it what ended, and it passes changes on to them. One that dies is started again.
+it learned. They decide one at a time (`turns.py`), so caps hold. The first process has the dashboard, the metrics and
+the admin API; once a second the others tell it what ended, and it passes changes on to them. One that dies is started
+again.
 """
 
 import asyncio
@@ -28,6 +28,7 @@ from shadowprice.router.live_worker import DRAINING
 from shadowprice.router.record import FinishedRequest
 from shadowprice.router.settings import Settings
 from shadowprice.router.statistics import Ended
+from shadowprice.router.turns import Turns
 
 if TYPE_CHECKING:
     from shadowprice.router.server import Server
@@ -55,6 +56,7 @@ class First(NamedTuple):
 
     connection: Connection
     serials: tuple[int, ...]
+    turns: Turns
 
 
 def shared_blocks(memory: SharedMemory, processes: int) -> npt.NDArray[np.int64]:
@@ -68,6 +70,7 @@ class Family:
     def __init__(self, server: "Server", memory: SharedMemory) -> None:
         self.server = server
         self.memory = memory
+        self.turns = Turns(memory.name)
         self.reports: dict[int, Report] = {}  # the last of each process, by its block
         self._spawned: dict[int, tuple[BaseProcess, Connection]] = {}
         self._ending = False
@@ -91,8 +94,8 @@ class Family:
         )
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        first = First(theirs, tuple(worker.serial for worker in workers))
-        process = context.Process(target=_run_child, args=(same, self.memory.name, own, first), daemon=True)
+        serials = tuple(worker.serial for worker in workers)
+        process = context.Process(target=_run_child, args=(same, self.memory.name, own, theirs, serials), daemon=True)
         process.start()
         theirs.close()
         self._spawned[own] = (process, ours)
@@ -151,6 +154,7 @@ class Family:
                 process.kill()
         self.memory.close()
         self.memory.unlink()
+        self.turns.close()
 
 
 class Member:
@@ -216,11 +220,14 @@ class Member:
         return new
 
 
-def _run_child(settings: Settings, memory_name: str, own: int, first: First) -> None:
+def _run_child(
+    settings: Settings, memory_name: str, own: int, connection: Connection, serials: tuple[int, ...]
+) -> None:
     """A further process of the router."""
     from shadowprice.router.process import run_member
 
     memory = SharedMemory(memory_name)
+    first = First(connection, serials, Turns(memory_name))
     run_member(settings, shared_blocks(memory, settings.processes), own, first)
     asyncio.set_event_loop(None)
     os._exit(0)  # the memory is the first process's to free

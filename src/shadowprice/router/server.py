@@ -60,6 +60,9 @@ class Server:
         self.access_log = None if settings.access_log is None else AccessLog(settings.access_log)
         self.family = None if memory is None else Family(self, memory)
         self.member = None if first is None else Member(self, first)
+        for others in (self.family, first):
+            if others is not None:
+                self.router.dispatcher.turns = others.turns
         self.control = LiveControl(self)
         self.session = aiohttp.ClientSession()
         self.stopping = asyncio.Event()
