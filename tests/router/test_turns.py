@@ -1,20 +1,22 @@
 """Deciding one at a time: never two at once, and nobody waits for one that is dead or stands still."""
 
-import multiprocessing
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from multiprocessing.connection import Connection
 
 import pytest
 
 from shadowprice.router.turns import LONGEST_S, Turns
 
-
-def _takes(name: str, told: Connection) -> None:
-    assert Turns(name).take()
-    told.send("has it")
-    time.sleep(60)
+HOLDER = """
+import sys, time
+from shadowprice.router.turns import Turns
+assert Turns(sys.argv[1]).take()
+print("has it", flush=True)
+time.sleep(60)
+"""
 
 
 @pytest.fixture
@@ -43,12 +45,9 @@ def test_one_that_stands_still_is_waited_for_only_so_long(name: str) -> None:
 
 
 def test_the_turn_of_a_process_that_is_killed_is_over(name: str) -> None:
-    spawned = multiprocessing.get_context("spawn")
-    ours, theirs = spawned.Pipe()
-    process = spawned.Process(target=_takes, args=(name, theirs))
-    process.start()
-    turns = Turns(name)
-    assert ours.recv() == "has it" and not turns.take()
-    process.kill()
-    process.join()
+    with subprocess.Popen([sys.executable, "-c", HOLDER, name], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "has it\n"
+        turns = Turns(name)
+        assert not turns.take()
+        holder.kill()
     assert turns.take()
