@@ -1,4 +1,4 @@
-"""The split on tensors gives the compiled kernel's numbers: on the CPU, in Triton's interpreter, on a GPU if one is here.
+"""The split on tensors gives the compiled kernel's numbers: on the CPU, in Triton's interpreter, and on a GPU.
 
 TRITON_INTERPRET=1 runs the GPU's kernel on the CPU; `test_dispatch_torch_engines` sets it.
 """
