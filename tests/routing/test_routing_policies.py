@@ -5,6 +5,8 @@ import pytest
 
 from shadowprice.errors import PolicyError
 from shadowprice.routing import POLICIES, Active, Pending, StepProblem, Workers, bf_io, br_0, priced_holes, solve_step
+from shadowprice.routing._tables import TREE_TOKENS
+from shadowprice.routing.policies import BuiltIn
 from shadowprice.workload.trace import Ragged
 
 
@@ -44,6 +46,69 @@ def test_a_session_stays_with_its_worker_and_few_move_when_one_is_added() -> Non
     assert np.all(nine[nine != eight] == 8)
     assert 0.05 < np.mean(nine != eight) < 0.2
     assert np.bincount(eight).max() < 1.5 * 2000 / 8
+
+
+def test_a_session_belongs_to_a_worker_wherever_it_stands() -> None:
+    keys = np.array([7, 2**62 + 3, 40, 41, -9])
+    ask = pending(*([1] * 2000), session=np.arange(2000))
+    policy = POLICIES["consistent_hash"]()
+    first = keys[policy.assign(ask, workers(*[0] * 5, keys=keys), 0.0)]
+    for some in (keys[1:], keys[::-1], np.delete(keys, 2), np.array([5, *keys])):
+        now = some[policy.assign(ask, workers(*[0] * len(some), keys=some), 0.0)]
+        assert np.all((now == first) | ~np.isin(first, some) | (now == 5))
+        assert np.mean(now == first) > 0.7
+    memory = policy.memory_of(5, keys)
+    assert policy.memory_of(5, keys.copy()) is memory  # the circle is not made anew for every decision
+
+
+def with_prefix(block: int, tokens: int = 1000) -> Pending:
+    """A prompt of one's own, all of it in blocks of 100 tokens."""
+    blocks = Ragged.from_lengths(np.arange(10) + 10 * block, [10])
+    return pending(tokens, prefix=blocks, prefix_block_tokens=100)
+
+
+def homes(policy: BuiltIn, keys: list[int], blocks: list[int]) -> list[int]:
+    """The key of the worker to which each of the prompts goes, one after the other."""
+    view = workers(*[0] * len(keys), keys=np.array(keys))
+    return [keys[int(policy.assign(with_prefix(block), view, 0.0)[0])] for block in blocks]
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [POLICIES["cache_aware"](), bf_io(prefill_kv_tokens=50.0), priced_holes(prefill_kv_tokens=50.0)],
+    ids=lambda policy: policy.name,
+)
+def test_prefixes_move_with_their_workers(policy: BuiltIn) -> None:
+    keys = [100 + g for g in range(70)]  # bits of two words
+    for g, key in enumerate(keys):
+        alone = workers(*[0] * 70, keys=np.array(keys), open=np.arange(70) == g)
+        assert keys[int(policy.assign(with_prefix(key), alone, 0.0)[0])] == key
+    shuffled = [7, *keys[66:3:-2], 8, *keys[5::2]]
+    for some in (keys[1:], keys[::-1], shuffled, [3, *shuffled]):
+        stay = [key for key in some if key in keys[4:]]
+        assert homes(policy, some, stay) == stay
+    with_all = workers(*[0] * 70, keys=np.array(keys))
+    policy.assign(with_prefix(0), with_all, 0.0)
+    tree = policy.memory_of(70, np.array(keys)).memory.tree
+    block = policy.memory_of(70, np.array(keys)).block_ids[10 * keys[0]]
+    assert not tree[block].any()  # who was gone is forgotten
+
+
+def test_who_comes_is_given_what_is_new_but_not_for_ever() -> None:
+    policy = POLICIES["cache_aware"]()
+    blocks = iter(range(1000))
+
+    def one(keys: list[int], tokens: int) -> int:
+        view = workers(*[0] * len(keys), keys=np.array(keys))
+        return keys[int(policy.assign(with_prefix(next(blocks), tokens), view, 0.0)[0])]
+
+    assert {one([1, 2], 10 * TREE_TOKENS) for _ in range(2)} == {1, 2}
+    assert [one([1, 2, 3], TREE_TOKENS // 2 + 1) for _ in range(3)] == [3, 3, 1]
+
+
+def test_as_many_keys_as_workers() -> None:
+    with pytest.raises(PolicyError, match=r"Workers\.keys: 3 keys of 2 workers; expected one of each"):
+        POLICIES["cache_aware"]().assign(pending(1), workers(0, 0, keys=np.arange(3)), 0.0)
 
 
 def test_cache_aware_follows_the_prefix_until_the_load_is_out_of_balance() -> None:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from shadowprice.router.body import key_of
 from shadowprice.router.exchange import Exchange
-from shadowprice.router.live_worker import PROBING
+from shadowprice.router.live_worker import PROBING, LiveWorker
 from shadowprice.router.queue_order import QueueOrder
 from shadowprice.router.settings import make_policy
 from shadowprice.router.turns import Turns
@@ -42,6 +43,8 @@ class Dispatcher:
         self.policy = make_policy(self.settings.policy, self.settings)
         self.order = QueueOrder(self.settings.scheduling_policy, self.settings.max_wait_s)
         self.finished: list[int] = []  # output tokens of what ended since the policy was last asked
+        self._known: list[LiveWorker] = []
+        self._keys = np.zeros(0, np.int64)  # of the known
         self.scheduled = False
         self._again: asyncio.TimerHandle | None = None
         self.turns: Turns | None = None  # among several processes
@@ -162,6 +165,7 @@ class Dispatcher:
             speed=self.router.speeds(),
             finished_tokens=self._finished(),
             open=None if all(opened) else np.array(opened, np.bool_),
+            keys=self._worker_keys(),
         )
         answer = self.policy.assign(self._pending(offered, may_wait=may_wait), view, now_s).tolist()
         sent, left = 0, []
@@ -180,6 +184,13 @@ class Dispatcher:
         for exchange in left:
             exchange.passes += sent  # in all: by those behind it
         return sent
+
+    def _worker_keys(self) -> IntArray:
+        """What tells the workers: their names, so that every process and every router tells them alike."""
+        if self._known != self.router.workers:
+            self._known = list(self.router.workers)
+            self._keys = np.array([key_of(worker.name.encode()) for worker in self._known], np.int64)
+        return self._keys
 
     def _not_starving(
         self, offered: list[Exchange], rooms: list[int], count: list[int], free: list[int]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from shadowprice.errors import PolicyError
 from shadowprice.routing import _tables as tables
 from shadowprice.routing._ask_kernel import ask
 from shadowprice.routing.surface import FloatArray, IntArray, Pending, Workers
@@ -30,14 +31,20 @@ def request_keys(
 
 
 class Asked:
-    """The memory of one policy for a number of workers, and the tables that its decisions are taken in."""
+    """The memory of one policy of some workers, and the tables that its decisions are taken in. keys: see `Workers`."""
 
-    def __init__(self, rules: tables.Rules, workers: int, rng: np.random.Generator | None) -> None:
+    def __init__(
+        self, rules: tables.Rules, workers: int, rng: np.random.Generator | None, keys: IntArray | None = None
+    ) -> None:
         self.rules = tables.typed(rules)
         self.workers = workers
+        self.keys = np.arange(workers) if keys is None else np.array(keys, np.int64)
+        self._of = _bytes(keys)
+        if len(self.keys) != workers:
+            raise PolicyError(f"Workers.keys: {len(self.keys)} keys of {workers} workers; expected one of each")
         # numba looks into a generator for longer than a decision takes: who draws nothing gets none
         self.rng = rng if rules.code in tables.DRAWING else None
-        self.memory = tables.new_memory(self.rules, workers, NO_INTS, 0)
+        self.memory = tables.new_memory(self.rules, workers, NO_INTS, 0, self.keys)
         self.block_ids: dict[int, int] = {}
         self.worker_rows = np.zeros(workers, tables.WORKER)
         self.counts = np.zeros(workers, np.int64)
@@ -88,12 +95,17 @@ class Asked:
         )
         return answer
 
-    def resized(self, workers: int) -> "Asked":
-        """A memory for another number of workers, with what was learned of prompts and outputs."""
-        other = Asked(self.rules, workers, self.rng)
-        known = self.memory
-        learned = {name: getattr(known, name) for name in ("notes", "recent", "law", "ages", "survival")}
-        other.memory = other.memory._replace(**learned)
+    def is_of(self, workers: int, keys: IntArray | None) -> bool:
+        """Is it the memory of these workers, in this order."""
+        return workers == self.workers and _bytes(keys) == self._of
+
+    def moved(self, workers: int, keys: IntArray | None) -> "Asked":
+        """A memory of other workers, with what was learned of requests and is known of those that stay."""
+        other = Asked(self.rules, workers, self.rng, keys)
+        places = {key: g for g, key in enumerate(self.keys.tolist())}
+        stay = [(places[key], g) for g, key in enumerate(other.keys.tolist()) if key in places]
+        other.memory = tables.moved(self.memory, other.memory, stay)
+        other.block_ids = self.block_ids
         return other
 
     def _make_room(self, requests: int, running: int) -> None:
@@ -125,6 +137,11 @@ class Asked:
 def _ints(column: npt.NDArray[Any] | None) -> IntArray:
     """The column as the kernel takes it; empty where there is none."""
     return NO_INTS if column is None else np.ascontiguousarray(column, np.int64)
+
+
+def _bytes(keys: IntArray | None) -> bytes | None:
+    """Keys as they are compared before every decision: ten times as fast as by numpy, and safe from later changes."""
+    return None if keys is None else _ints(keys).tobytes()
 
 
 def _call(*arguments: Any) -> None:

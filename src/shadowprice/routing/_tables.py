@@ -1,5 +1,7 @@
 """What the routing kernels work on: record arrays of requests and workers, a policy's rules, and what it remembers."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +31,7 @@ RECENT = 1024  # prompts whose law prices the holes
 LAW_POINTS = 256  # of the tabulated excess function
 AGES = 64  # geometric classes of tokens generated, a quarter of an octave each
 LONGEST_AGE = 1 << 17  # tokens from which on all ages are one class
+TREE_TOKENS = 1 << 24  # in SGLang's tree of a worker at most: 2^26 characters
 
 
 class Rules(NamedTuple):
@@ -115,13 +118,13 @@ class Memory(NamedTuple):
     sums: FloatArray
 
 
-def new_memory(rules: Rules, workers: int, blocks: IntArray, block_tokens: int) -> Memory:
-    """A policy that has seen nothing; blocks: ids from 0 of the prompt blocks it will be shown."""
+def new_memory(rules: Rules, workers: int, blocks: IntArray, block_tokens: int, keys: IntArray | None = None) -> Memory:
+    """A policy that has seen nothing; blocks: ids from 0 of the prompt blocks it will be shown; keys: see `Workers`."""
     ages = np.zeros(AGES, AGE)
     starts = [0.0, 1.0, 2.0, 3.0, *(2.0 ** (i / 4) for i in range(8, AGES + 5))]
     ages["start"], ages["width"] = starts[:AGES], np.diff(starts[: AGES + 1])
     age_class = np.searchsorted(starts[1:AGES], np.arange(LONGEST_AGE), side="right").astype(np.uint8)
-    ring, owners = _ring(rules.virtual_nodes, workers)
+    ring, owners = _ring(rules.virtual_nodes, np.arange(workers) if keys is None else keys)
     words = (workers + 63) // 64
     distinct = int(blocks.max()) + 1 if len(blocks) else 0
     tree = np.zeros((distinct if rules.code == CACHE_AWARE or rules.prefill_kv_tokens > 0 else 0, words), np.uint64)
@@ -146,6 +149,32 @@ def new_memory(rules: Rules, workers: int, blocks: IntArray, block_tokens: int) 
     )
 
 
+def moved(known: Memory, new: Memory, stay: Sequence[tuple[int, int]]) -> Memory:
+    """A new memory with what is known of requests and of the workers that stay: each one's old and new place.
+
+    A worker that comes has an empty tree, but is not behind the others by more than a tree that forgets can hold: else
+    all that is new would go there until it had caught up with all that the others ever saw.
+    """
+    learned = {name: getattr(known, name) for name in ("notes", "recent", "law", "ages", "survival")}
+    least = min((known.seen["tree_tokens"][old] for old, _ in stay), default=0.0)
+    new.seen["tree_tokens"] = max(least - TREE_TOKENS, 0.0)
+    for old, place in stay:
+        new.seen[place] = known.seen[old]
+    return new._replace(**learned, tree=_moved_bits(known.tree, stay, new.tree.shape[1]))
+
+
+def _moved_bits(tree: npt.NDArray[np.uint64], stay: Sequence[tuple[int, int]], words: int) -> npt.NDArray[np.uint64]:
+    """The tree with the bits of those that stay at their new places: all that move alike at once."""
+    masks: dict[tuple[int, int, int], int] = defaultdict(int)
+    for old, place in stay:
+        masks[old // 64, place // 64, place % 64 - old % 64] |= 1 << old % 64
+    bits = np.zeros((len(tree), words), np.uint64)
+    for (word, other, up), mask in masks.items():
+        held = tree[:, word] & np.uint64(mask)
+        bits[:, other] |= held << np.uint64(up) if up >= 0 else held >> np.uint64(-up)
+    return bits
+
+
 def mixed(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """A hash of each value (the finaliser of splitmix64, Steele, Lea and Flood 2014)."""
     z = values + np.uint64(0x9E3779B97F4A7C15)
@@ -154,9 +183,10 @@ def mixed(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     return z ^ (z >> np.uint64(31))
 
 
-def _ring(virtual_nodes: int, workers: int) -> tuple[npt.NDArray[np.uint64], IntArray]:
-    """Points on the circle, sorted, and the worker of each."""
-    owners = np.repeat(np.arange(workers), virtual_nodes)
-    points = mixed(np.arange(workers * virtual_nodes, dtype=np.uint64) + np.uint64(1 << 40))
+def _ring(virtual_nodes: int, keys: IntArray) -> tuple[npt.NDArray[np.uint64], IntArray]:
+    """Points on the circle, sorted, and the worker of each: a worker's points follow from its key alone."""
+    owners = np.repeat(np.arange(len(keys)), virtual_nodes)
+    first = keys.view(np.uint64) * np.uint64(virtual_nodes) + np.uint64(1 << 40)
+    points = mixed(np.add.outer(first, np.arange(virtual_nodes, dtype=np.uint64)).ravel())
     order = np.argsort(points)
     return points[order], owners[order].astype(np.int64)

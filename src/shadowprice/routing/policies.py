@@ -47,14 +47,14 @@ class BuiltIn:
 
     def assign(self, pending: Pending, workers: Workers, now_s: float) -> IntArray:
         """The worker of each pending request, -1 to keep it in the central queue."""
-        return self.memory_of(len(workers)).decide(pending, workers, now_s)
+        return self.memory_of(len(workers), workers.keys).decide(pending, workers, now_s)
 
-    def memory_of(self, workers: int) -> Asked:
-        """What it remembers; of other workers than before only what it learned of requests."""
+    def memory_of(self, workers: int, keys: IntArray | None = None) -> Asked:
+        """What it remembers; who is gone since it was last asked is forgotten. keys: see `Workers`."""
         if self._asked is None:
-            self._asked = Asked(self.rules, workers, np.random.default_rng(self.seed))
-        elif self._asked.workers != workers:
-            self._asked = self._asked.resized(workers)
+            self._asked = Asked(self.rules, workers, np.random.default_rng(self.seed), keys)
+        elif not self._asked.is_of(workers, keys):
+            self._asked = self._asked.moved(workers, keys)
         return self._asked
 
     @property
@@ -101,6 +101,7 @@ def cache_aware(
     the fewest; else the one whose tree matches the prompt best, if more than the cache threshold of it; else the one
     with the smallest tree. The tree is by the trace's prefix blocks, not by characters, and nothing leaves it: those
     routers' limit of 2^26 characters a worker, enforced every 120 s, is more than a trace of some thousand requests.
+    A worker that is added starts with an empty tree, or that limit behind the smallest.
     """
     rules = Rules(
         CACHE_AWARE,

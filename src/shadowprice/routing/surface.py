@@ -57,7 +57,7 @@ class Workers(msgspec.Struct, frozen=True, gc=False):
     most requests running at once; speed: of a worker relative to the others (1 where None). active: the running
     requests; policies that forecast need them. finished_tokens: output lengths of the requests that ended since the
     policy was last asked; policies that learn, learn from them. open: which may be given requests (all where None); at
-    least one is.
+    least one is. keys: what tells a worker for good, wherever it stands, each another (None: its index).
     """
 
     kv_tokens: IntArray
@@ -69,6 +69,7 @@ class Workers(msgspec.Struct, frozen=True, gc=False):
     active: Active | None = None
     finished_tokens: IntArray | None = None
     open: BoolArray | None = None
+    keys: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.kv_tokens)
