@@ -56,6 +56,24 @@ def test_sessions_stay_when_the_first_worker_goes_and_come_back_with_it() -> Non
     run(work())
 
 
+def test_equal_prompts_without_a_session_meet_however_short() -> None:
+    async def work() -> None:
+        quick = answers(completion())
+        async with (
+            scripted(quick) as a,
+            scripted(quick) as b,
+            scripted(quick) as c,
+            routed(a, b, c, policy="consistent_hash") as server,
+        ):
+            prompts = [b"", b"x" * 3000, *(b"question %d" % i for i in range(20))]
+            first = await by_prompt(server, [a, b, c], prompts)
+            assert set(first.values()) == {a.url, b.url, c.url}
+            for _ in range(2):
+                assert await by_prompt(server, [a, b, c], prompts) == first
+
+    run(work())
+
+
 @pytest.mark.parametrize(
     "settings", [{"policy": "cache_aware"}, {"policy": "bf_io", "prefill_kv_tokens": 1000.0}], ids=lambda s: s["policy"]
 )

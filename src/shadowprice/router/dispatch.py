@@ -84,7 +84,12 @@ class Dispatcher:
     @property
     def uses_prefixes(self) -> bool:
         """Does the policy look at prompts' blocks."""
-        return self.policy.name in ("cache_aware", "consistent_hash") or self.policy.rules.prefill_kv_tokens > 0
+        return self.policy.name == "cache_aware" or self.hashes or self.policy.rules.prefill_kv_tokens > 0
+
+    @property
+    def hashes(self) -> bool:
+        """Does the policy place requests by what they are hashed by."""
+        return self.policy.name == "consistent_hash"
 
     def _decide(self) -> None:
         if self.turns is not None and not self.turns.take():
@@ -213,7 +218,6 @@ class Dispatcher:
         return offered
 
     def _pending(self, offered: list[Exchange], *, may_wait: bool) -> Pending:
-        by_session = self.policy.name == "consistent_hash"
         prefix = None
         if self.uses_prefixes:
             blocks = [block for exchange in offered for block in exchange.prefix]
@@ -221,7 +225,7 @@ class Dispatcher:
         return Pending(
             arrival_s=np.array([exchange.arrival_s for exchange in offered]),
             prompt_tokens=np.array([exchange.prompt_tokens for exchange in offered], np.int64),
-            session=np.array([exchange.session if by_session else -1 for exchange in offered], np.int64),
+            session=np.array([exchange.hashed_by if self.hashes else -1 for exchange in offered], np.int64),
             passes=np.array([exchange.passes for exchange in offered], np.int64) if may_wait else None,
             prefix=prefix,
             prefix_block_tokens=self.router.block_tokens if prefix is not None else 0,

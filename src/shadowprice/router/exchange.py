@@ -35,6 +35,7 @@ class Exchange:
         "first_s",
         "framing",
         "generated",
+        "hashed_by",
         "head_sent",
         "last_s",
         "over",
@@ -64,6 +65,7 @@ class Exchange:
         self.asked: Asked = NOTHING
         self.prompt_tokens = 0
         self.session = self.tenant = -1
+        self.hashed_by = -1  # what `consistent_hash` places it by: its session, or a short prompt; -1: its prefix
         self.prefix: tuple[int, ...] = ()
         self.arrival_s, self.sent_s, self.first_s, self.last_s = now_s, 0.0, 0.0, now_s
         self.worker: LiveWorker | None = None

@@ -139,6 +139,9 @@ class Router:
         exchange.tenant = key_of(tenant or user) if tenant or user else -1
         if self.keeps_prefixes or self.dispatcher.uses_prefixes:
             exchange.prefix = prefix_blocks(prompt)
+        exchange.hashed_by = exchange.session
+        if exchange.session < 0 and not exchange.prefix and self.dispatcher.hashes:
+            exchange.hashed_by = key_of(bytes(prompt))
 
     @property
     def block_tokens(self) -> int:
