@@ -84,6 +84,33 @@ def test_workers_come_and_go_by_the_admin_api_and_by_the_file_under_load(tmp_pat
     run(work())
 
 
+def test_a_worker_that_is_asked_for_again_while_it_ends_goes_on_and_so_does_the_file(tmp_path: Path) -> None:
+    async def work() -> None:
+        file, go = tmp_path / "workers.txt", asyncio.Event()
+        async with scripted(held(go)) as a, scripted(quick) as b:
+            file.write_text(f"{a.url}\n")
+            async with routed(worker_file=str(file)) as server, aiohttp.ClientSession() as session:
+                admin, (worker,) = f"http://127.0.0.1:{server.admin_port}", server.router.workers
+                stream = asyncio.ensure_future(ask(server, streamed()))
+                await until(lambda: worker.in_flight)
+                for again in ("the file", "the admin API"):
+                    file.write_text("")
+                    await until(lambda: worker.state == "draining")
+                    if again == "the file":
+                        file.write_text(f"{a.url}\n{b.url}\n")
+                        await until(lambda: len(server.router.workers) == 2)
+                    else:
+                        async with session.post(f"{admin}/workers", json={"url": a.url}) as added:
+                            assert added.status == 201
+                    await until(lambda: worker.state == "up")
+                go.set()
+                assert (await stream).whole
+                file.write_text(f"{a.url}\n{b.url}\n")  # a is served already, and not by the file's will
+                await until(lambda: {one.name: one.state for one in server.router.workers}.get(b.url) == "up")
+
+    run(work())
+
+
 def test_a_worker_taken_away_at_once_loses_only_what_it_had_begun_to_answer() -> None:
     async def work() -> None:
         async with (

@@ -165,6 +165,53 @@ async def everything(record: Path) -> None:
         assert await asyncio.wait_for(process.wait(), 30) == 0
 
 
+async def ends_in_order(second_signal: bool) -> None:
+    """Ctrl-C reaches all processes; what runs in each of them is finished, unless it comes again."""
+    worker = SlowWorker()
+    flags = ("--processes", "2", "--no-shadow", "--policy", "bf_io", "--prefill-kv-tokens", "1")
+    async with (
+        listening(worker.app()) as worker_url,
+        aiohttp.ClientSession() as session,
+        router("--worker-urls", worker_url, *flags) as (process, url, dashboard),
+    ):
+
+        async def serving() -> list[int]:
+            processes = (await stats(session, dashboard))["processes"]
+            return [p["pid"] for p in processes] if len(processes) == 2 else []
+
+        async def another() -> bool:
+            pids = await serving()
+            return bool(pids) and second not in pids
+
+        async def both_have_some() -> bool:
+            return all(p["in_flight"] for p in (await stats(session, dashboard))["processes"])
+
+        _, second = await until(serving)
+        async with session.put(f"{dashboard}/policy", json={"policy": "round_robin"}) as answer:
+            assert answer.status == 200
+        os.kill(second, signal.SIGKILL)
+        await until(another)  # with the policy that is, which --prefill-kv-tokens would not go with at the start
+        asked = [asyncio.create_task(ask(url)) for _ in range(16)]
+        await until(both_have_some)
+        os.killpg(process.pid, signal.SIGINT)
+        if second_signal:
+            await asyncio.sleep(1.0)
+            os.killpg(process.pid, signal.SIGINT)
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+            assert all(isinstance(one, aiohttp.ClientError) for one in answers)
+        else:
+            await asyncio.sleep(1.0)
+            assert not any(task.done() for task in asked)
+            worker.may_answer.set()
+            assert await asyncio.gather(*asked) == [200] * 16
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+
+
+@pytest.mark.parametrize("second_signal", [False, True])
+def test_ctrl_c_lets_all_processes_finish_and_a_second_one_does_not(second_signal: bool) -> None:
+    run(ends_in_order(second_signal))
+
+
 def test_two_processes_share_the_load_that_they_made(tmp_path: Path) -> None:
     record = tmp_path / "live.parquet"
     run(everything(record))

@@ -19,6 +19,7 @@ from shadowprice.router.settings import Settings
         ({"max_wait_s": -1.0}, "--max-wait is -1.0"),
         ({"max_num_seqs": 0}, "--max-num-seqs is 0"),
         ({"port": 70000}, "--port is 70000"),
+        ({"record": "a.jsonl", "processes": 2}, "--record a.jsonl with --processes 2; expected a .parquet file"),
         ({"health_check_endpoint": "health"}, "expected a path like /health"),
         ({"health_check_endpoint": "/a b"}, "expected a path like /health"),
         ({"otlp_traces_endpoint": "collector:4318"}, "expected http://host:port/v1/traces"),

@@ -19,6 +19,7 @@ from shadowprice.errors import PolicyError, RouterError
 from shadowprice.router import metrics
 from shadowprice.router.admin_access import ADMIN_KEY, PAGE, Refused, admit, require_key
 from shadowprice.router.control import Control
+from shadowprice.router.live_worker import DRAINING
 
 __all__ = ["admin_app", "require_key"]
 
@@ -193,7 +194,8 @@ async def _set_policy(request: web.Request) -> web.Response:
 
 
 async def _add(request: web.Request, url: str, *, status: int) -> web.Response:
-    same = [name for name in _names(request) if _url_of(name) == url.rstrip("/")]
+    serving = [worker["name"] for worker in _snapshot_workers(request) if worker["state"] != DRAINING]
+    same = [name for name in serving if _url_of(name) == url.rstrip("/")]
     if same:
         raise Refused(409, "worker_exists", f"{url!r} is served already, as {', '.join(same)}; expected a new URL")
     return _json({"added": await request.app[CONTROL].add_worker(url)}, status=status)
@@ -214,7 +216,12 @@ async def _remove(request: web.Request, asked: str) -> web.Response:
 
 
 def _names(request: web.Request) -> list[str]:
-    return [worker["name"] for worker in request.app[CONTROL].snapshot()["workers"]]
+    return [worker["name"] for worker in _snapshot_workers(request)]
+
+
+def _snapshot_workers(request: web.Request) -> list[dict[str, Any]]:
+    workers: list[dict[str, Any]] = request.app[CONTROL].snapshot()["workers"]
+    return workers
 
 
 def _url_of(name: str) -> str:

@@ -19,7 +19,7 @@ from shadowprice.router.exchange import Exchange
 from shadowprice.router.live_worker import PROBING, LiveWorker
 from shadowprice.router.queue_order import QueueOrder
 from shadowprice.router.settings import make_policy
-from shadowprice.router.turns import Turns
+from shadowprice.router.turns import Pressing, Turns
 from shadowprice.routing.surface import IntArray, Pending, Workers
 from shadowprice.workload.trace import Ragged
 
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 UNBOUNDED = 1 << 40
 NO_WORKER_WAIT_S = 5.0
-LOOK_AGAIN_S = 0.005
+LOOK_AGAIN_S = 0.002
+MOST_URGENT = -(1 << 62)  # as a priority: what has waited for so long that it goes first
 COMPILING_S = 3.0  # loading takes less
 COMPILING = "compiling the decision kernels, once after each installation: half a minute to a minute"
 
@@ -48,7 +49,8 @@ class Dispatcher:
         self.scheduled = False
         self._again: asyncio.TimerHandle | None = None
         self.turns: Turns | None = None  # among several processes
-        self.queue_size = -(-self.settings.queue_size // self.settings.processes)
+        share, rest = divmod(self.settings.queue_size, self.settings.processes)
+        self.queue_size = share + (self.router.flights.own < rest)
 
     def warm_up(self) -> None:
         """Decide once before there is traffic: the first decision loads the kernels, or compiles them and says so."""
@@ -100,7 +102,7 @@ class Dispatcher:
             self._give_away()
         finally:
             if self.turns is not None:
-                self.turns.end()
+                self.turns.end(self._pressing(self.router.clock()))
 
     def _give_away(self) -> None:
         now_s = self.router.clock()
@@ -111,12 +113,26 @@ class Dispatcher:
                     self._place([exchange], self._untried(exchange, opened), now_s)
                 else:
                     self._place_uncounted(exchange, opened, now_s)
-            while self.waiting and self._place(self._offered(now_s), opened, now_s):
+            while self._is_first(now_s) and self._place(self._offered(now_s), opened, now_s):
                 pass  # a pool at a time
         if len(self.waiting) > self.queue_size:
             self._refuse_overflow(now_s)
         if self.waiting and self.settings.processes > 1 and self._again is None:
             self._again = self.router.loop.call_later(LOOK_AGAIN_S, self._look_again)
+
+    def _is_first(self, now_s: float) -> bool:
+        """Something waits, and no process has what presses more."""
+        pressing = self._pressing(now_s)
+        return pressing is not None and (self.turns is None or self.turns.is_first(pressing))
+
+    def _pressing(self, now_s: float) -> Pressing | None:
+        """What presses most of what waits, between processes: finer orders are for each to keep."""
+        if not self.waiting:
+            return None
+        if self.turns is None or self.order.name != "priority":
+            return 0, next(iter(self.waiting)).arrival_s
+        aged_s = now_s - self.settings.max_wait_s
+        return min((MOST_URGENT if e.arrival_s < aged_s else e.priority, e.arrival_s) for e in self.waiting)
 
     def _look_again(self) -> None:
         """Room that another process made is told by nobody."""

@@ -15,7 +15,7 @@ from shadowprice.router._survey_kernel import survey
 from shadowprice.routing.surface import Active
 
 CAPACITY = 16384  # requests in flight per process
-HEADER = 8  # numbers before the rows of a block; the first is how many rows were ever taken
+HEADER = 8  # numbers before the rows of a block: how many rows were ever taken, and what `turns.py` keeps there
 
 
 def block_numbers(capacity: int = CAPACITY) -> int:
@@ -37,7 +37,7 @@ class Flights:
         self._used = blocks[:, :1]
         rows = blocks[:, HEADER:].reshape(len(blocks), 3, capacity)
         self._tables = rows[:, 0], rows[:, 1], rows[:, 2]
-        self._own = own
+        self.own = own
         self._worker, self._prompt, self.generated = (table[own].data for table in self._tables)
         self._free: list[int] = []
         self._active = np.zeros((3, len(blocks) * capacity), np.int64)
@@ -47,7 +47,7 @@ class Flights:
     @property
     def of_this_process(self) -> int:
         """Requests in flight, of this process."""
-        return int(self._used[self._own, 0]) - len(self._free)
+        return int(self._used[self.own, 0]) - len(self._free)
 
     @property
     def of_all_processes(self) -> int:
@@ -60,11 +60,11 @@ class Flights:
         if self._free:
             row = self._free.pop()
         else:
-            row = int(self._used[self._own, 0])
+            row = int(self._used[self.own, 0])
             if row == self.capacity:
                 raise RouterError(f"{row} requests are in flight; no more can be")
             self._worker[row] = -1
-            self._used[self._own, 0] = row + 1
+            self._used[self.own, 0] = row + 1
         self._prompt[row], self.generated[row] = prompt_tokens, 0
         self._worker[row] = worker
         return row
@@ -79,6 +79,11 @@ class Flights:
         self._place = np.full(max(serials, default=-1) + 1, -1, np.int64)
         self._place[list(serials)] = np.arange(len(serials))
         self.sums = np.zeros((4, len(serials)), np.int64)
+
+    def held(self, serial: int) -> int:
+        """Requests that this worker has, of all processes."""
+        tables = self._tables[0]
+        return sum(int((tables[p, : used[0]] == serial).sum()) for p, used in enumerate(self._used))
 
     def survey(self) -> tuple[Active, list[list[int]]]:
         """What runs, and per worker: requests running, their KV tokens, requests waiting, their prompt tokens.

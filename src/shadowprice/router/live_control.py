@@ -11,8 +11,8 @@ import numpy as np
 import shadowprice
 from shadowprice.errors import PolicyError, RouterError
 from shadowprice.fleet.names import did_you_mean
-from shadowprice.router.family import COUNTED, Report
 from shadowprice.router.live_worker import DRAINING, PROBING, UP, LiveWorker
+from shadowprice.router.member import COUNTED, Followed, Report
 from shadowprice.router.settings import make_policy
 from shadowprice.routing.policies import POLICIES
 from shadowprice.routing.surface import FloatArray
@@ -72,8 +72,16 @@ class LiveControl:
                 {"pid": os.getpid(), "in_flight": router.in_flight},
                 *({"pid": report.pid, "in_flight": report.in_flight} for report in reports),
             ],
-            "record": None if self.server.recorder is None else self.server.recorder.to_json(),
+            "record": self._record(),
         }
+
+    def _record(self) -> dict[str, Any] | None:
+        """Of all processes."""
+        if self.server.recorder is None:
+            return None
+        told = [self.server.recorder.to_json(), *(report.record for report in self._reports() if report.record)]
+        sums = {name: sum(one[name] for one in told) for name, value in told[0].items() if isinstance(value, int)}
+        return told[0] | sums | {"last_error": next((one["last_error"] for one in told if one["last_error"]), "")}
 
     def _reports(self) -> list[Report]:
         """What the other processes last told."""
@@ -164,31 +172,53 @@ class LiveControl:
 
     async def add_worker(self, url: str) -> list[str]:
         """Route to the worker behind this URL, or to its ranks; their names. Raises RouterError."""
-        added = self.server.add_worker(url)
-        for worker in added:
-            self._tell("follow_worker", name=worker.name, serial=worker.serial)
-        return [worker.name for worker in added]
-
-    async def follow_worker(self, name: str, serial: int) -> None:
-        """Route to a worker that the first process has added. Raises RouterError."""
-        self.server.add_worker(name, serial)
+        return self.server.add_worker(url)
 
     async def remove_worker(self, name: str, *, drain: bool) -> None:
         """Take no more for it; drain: let it finish what it has, for at most drain_timeout_s. Raises RouterError."""
         worker = self._named(name)
-        worker.state, worker.reason = DRAINING, "being removed"
-        self._tell("remove_worker", name=name, drain=drain)
-        if drain:
+        if not drain:
+            self._remove(worker)
+        elif worker.state != DRAINING:
+            worker.state, worker.reason = DRAINING, "being removed"
+            self._tell("drain_worker", serial=worker.serial)
             self.server.run(self._remove_when_idle(worker))
-        else:
-            self.router.remove(worker)
 
     async def _remove_when_idle(self, worker: LiveWorker) -> None:
         end_s = self.router.clock() + self.router.settings.drain_timeout_s
-        while worker.in_flight and self.router.clock() < end_s:
+        while worker.in_flight or self.router.flights.held(worker.serial):
             await asyncio.sleep(0.1)
+            if worker.state != DRAINING:  # asked for again
+                return
+            if self.router.clock() > end_s:
+                break
         if worker in self.router.workers:
+            self._remove(worker)
+
+    def _remove(self, worker: LiveWorker) -> None:
+        self._tell("forget_worker", serial=worker.serial)
+        self.router.remove(worker)
+
+    # what the first process tells the others
+
+    def follow_worker(self, followed: Followed) -> None:
+        """Route to this worker too. Raises RouterError."""
+        self.server.follow(followed)
+
+    def drain_worker(self, serial: int) -> None:
+        """Take no more for it."""
+        for worker in self.router.workers:
+            if worker.serial == serial:
+                worker.state, worker.reason = DRAINING, "being removed"
+
+    def forget_worker(self, serial: int) -> None:
+        """It is removed."""
+        for worker in [worker for worker in self.router.workers if worker.serial == serial]:
             self.router.remove(worker)
+
+    def follow_policy(self, name: str) -> None:
+        """Another routing policy."""
+        self.router.dispatcher.policy = make_policy(name, self.router.settings)
 
     def _named(self, name: str) -> LiveWorker:
         for worker in self.router.workers:
@@ -202,8 +232,8 @@ class LiveControl:
         known = name.replace("-", "_")
         if known not in POLICIES:
             raise PolicyError(f"policy {name!r}: no such routing policy; {did_you_mean(name, POLICIES)}")
-        self.router.dispatcher.policy = make_policy(known, self.router.settings)
-        self._tell("set_policy", name=name)
+        self.follow_policy(known)
+        self._tell("follow_policy", name=known)
 
     def _tell(self, verb: str, **arguments: Any) -> None:
         if self.server.family is not None:

@@ -46,6 +46,7 @@ class LiveWorker:
         self.step_time_s: float | None = None
         self.speed = 1.0  # relative to the others
         self.steps: deque[tuple[int, int, float]] = deque(maxlen=512)
+        self.steps_total = 0
         self.metronome: object | None = None  # the exchange whose tokens tell the step time
         self.load = (0, 0)  # requests and KV tokens when last surveyed
         self.requests_total = self.errors_total = self.retries_total = 0
@@ -122,6 +123,19 @@ class LiveWorker:
         before = self.step_time_s
         self.step_time_s = gap_s if before is None else before + STEP_MEMORY * (gap_s - before)
         self.steps.append((*self.load, gap_s))
+        self.steps_total += 1
+
+    def take_steps(self, steps: list[tuple[int, int, float]]) -> None:
+        """Steps that another process has seen."""
+        for requests, kv_tokens, gap_s in steps:
+            self.load = (requests, kv_tokens)
+            self.note_step(gap_s)
+
+    def revive(self) -> None:
+        """It was to be removed once idle, and is asked for again."""
+        if self.state == DRAINING:
+            known = self.rank is None or self.header_rank is not None
+            self.state, self.reason = PROBING if known else EJECTED, NOT_PROBED
 
 
 def ranks_of(url: str, ranks_per_endpoint: int) -> list[LiveWorker]:

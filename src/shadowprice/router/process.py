@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shadowprice.router.family import First
 from shadowprice.router.flight import Flights
+from shadowprice.router.member import First
 from shadowprice.router.server import Server
 from shadowprice.router.settings import Settings
 from shadowprice.router.terminal import greet
@@ -20,13 +20,12 @@ async def serve(settings: Settings, flights: Flights | None = None, first: First
     server = Server(settings, flights, first)
     try:
         await server.start()
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            server.loop.add_signal_handler(signum, server.stopping.set)
         if first is None:
+            for signum in (signal.SIGTERM, signal.SIGINT):
+                server.loop.add_signal_handler(signum, server.stopping.release)
             greet(server)
-        await server.stopping.wait()
-        server.stopping.clear()
-        drained, second = server.loop.create_task(server.drain()), server.loop.create_task(server.stopping.wait())
+        await server.stopping.acquire()
+        drained, second = server.loop.create_task(server.drain()), server.loop.create_task(server.stopping.acquire())
         await asyncio.wait((drained, second), return_when=asyncio.FIRST_COMPLETED)
         drained.cancel()
         second.cancel()

@@ -67,15 +67,23 @@ class Router:
 
     # workers
 
-    def add(self, worker: LiveWorker, serial: int | None = None) -> None:
-        """One more worker; serial: as the first of several processes has it. Raises RouterError when it is there."""
-        if any(worker.name == other.name for other in self.workers):
-            raise RouterError(f"worker {worker.name} is there already")
+    def add(self, worker: LiveWorker, serial: int | None = None) -> LiveWorker:
+        """One more worker, or one back that was to be removed; serial: as the first of several processes has it.
+
+        Raises RouterError when it is there.
+        """
+        for other in self.workers:
+            if worker.name == other.name and other.state == DRAINING:
+                other.revive()
+                return other
+            if worker.name == other.name:
+                raise RouterError(f"worker {worker.name} is there already")
         worker.serial = self._next_serial if serial is None else serial
         self._next_serial = worker.serial + 1
         self.workers.append(worker)
         self.flights.set_workers([worker.serial for worker in self.workers])
         self.dispatcher.schedule()
+        return worker
 
     def remove(self, worker: LiveWorker) -> None:
         """Take it away; what it still has is sent elsewhere, or cut."""
@@ -238,6 +246,8 @@ class Router:
 
     def _leave(self, exchange: Exchange, now_s: float, *, penalty: bool) -> None:
         self.active.discard(exchange)
+        if self.dispatcher.turns is not None:
+            self.dispatcher.turns.room_was_made()
         if exchange.worker is not None and exchange.counts:
             self.in_flight -= 1
         row = exchange.leave_worker(keep_load=penalty)

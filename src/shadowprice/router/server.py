@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import gc
-from collections.abc import Coroutine
-from itertools import repeat
+from collections.abc import Callable, Coroutine
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Any
@@ -18,17 +17,18 @@ from shadowprice.router.account import AccessLog, finished_request
 from shadowprice.router.admin import admin_app, require_key
 from shadowprice.router.client import Client
 from shadowprice.router.exchange import Exchange
-from shadowprice.router.family import Family, First, Member, shared_blocks
+from shadowprice.router.family import Family, followed_of, shared_blocks
 from shadowprice.router.flight import Flights, block_numbers
 from shadowprice.router.health import watch_endpoint
 from shadowprice.router.learn_step import fit_steps, fit_workers
 from shadowprice.router.listen import bound, tls
 from shadowprice.router.live_control import LiveControl
 from shadowprice.router.live_worker import DRAINING, UP, LiveWorker, ranks_of
+from shadowprice.router.member import First, Followed, Member
 from shadowprice.router.record import Recorder
 from shadowprice.router.router import Router
 from shadowprice.router.scrape import watch_metrics
-from shadowprice.router.settings import Settings
+from shadowprice.router.settings import Settings, make_policy
 from shadowprice.router.shadow_runner import ShadowRunner, ShadowSetting
 from shadowprice.router.terminal import States
 from shadowprice.router.tracing import Tracer
@@ -36,6 +36,7 @@ from shadowprice.router.watch import TICK_S, tick
 from shadowprice.router.worker_file import WorkerFile
 
 BACKLOG = 4096
+Watch = Callable[[Router, aiohttp.ClientSession, str], Coroutine[Any, Any, None]]
 DEFAULT_SLOTS = 256  # vLLM's max_num_seqs, where none is set
 LEARN_EVERY = 5  # seconds
 
@@ -65,18 +66,21 @@ class Server:
                 self.router.dispatcher.turns = others.turns
         self.control = LiveControl(self)
         self.session = aiohttp.ClientSession()
-        self.stopping = asyncio.Event()
+        self.stopping = asyncio.Semaphore(0)  # once: drain and end; twice: end at once
         self._tasks: set[asyncio.Task[None]] = set()
-        self._watched: set[str] = set()
+        self._watched: set[tuple[Watch, str]] = set()
         self._states = States()
         self._listener: asyncio.Server | None = None
         self._admin: web.AppRunner | None = None
 
     async def start(self) -> None:
         """Listen. Raises RouterError when an address is taken or a certificate cannot be read."""
-        serials = repeat(None) if self.member is None else self.member.serials
-        for url, serial in zip(self.settings.worker_urls, serials, strict=False):
-            self.add_worker(url, serial)
+        if self.member is not None:
+            self.router.dispatcher.policy = make_policy(self.member.first.policy, self.settings)
+            for followed in self.member.first.followed:
+                self.follow(followed)
+        for url in self.settings.worker_urls:
+            self.add_worker(url)
         if self.settings.worker_file is not None:
             asked = WorkerFile(Path(self.settings.worker_file), self.control)
             await asked.apply()
@@ -127,24 +131,32 @@ class Server:
 
     # workers
 
-    def add_worker(self, url: str, serial: int | None = None) -> list[LiveWorker]:
-        """Route to the worker behind this URL, or to its ranks; see `Router.add`. Raises RouterError."""
-        workers = ranks_of(url, self.settings.intra_node_data_parallel_size)
-        for worker in workers:
-            self.router.add(worker, serial)
-        endpoint = workers[0].address.url
-        if endpoint not in self._watched:
-            self._watched.add(endpoint)
-            self.run(self._watch(endpoint))
-        return workers
+    def add_worker(self, url: str) -> list[str]:
+        """Route to the worker behind this URL, or to its ranks; their names. Raises RouterError."""
+        workers = [self._add(worker) for worker in ranks_of(url, self.settings.intra_node_data_parallel_size)]
+        if self.family is not None:
+            for worker in workers:
+                self.family.tell("follow_worker", followed=followed_of(worker))
+        return [worker.name for worker in workers]
 
-    async def _watch(self, endpoint: str) -> None:
+    def follow(self, followed: Followed) -> None:
+        """Route to a worker of the first process."""
+        self._add(LiveWorker(followed.url, followed.rank, followed.ranks), followed.serial)
+
+    def _add(self, worker: LiveWorker, serial: int | None = None) -> LiveWorker:
+        worker = self.router.add(worker, serial)
+        for watch in (watch_endpoint, watch_metrics):
+            watched = (watch, worker.address.url)
+            if watched not in self._watched:
+                self._watched.add(watched)
+                self.run(self._watch(*watched))
+        return worker
+
+    async def _watch(self, watch: Watch, endpoint: str) -> None:
         try:
-            await asyncio.gather(
-                watch_endpoint(self.router, self.session, endpoint), watch_metrics(self.router, self.session, endpoint)
-            )
+            await watch(self.router, self.session, endpoint)
         finally:
-            self._watched.discard(endpoint)
+            self._watched.discard((watch, endpoint))
 
     # by the clock
 
@@ -238,8 +250,6 @@ class Server:
     async def drain(self) -> None:
         """Take nothing new; wait for what runs, at most drain_timeout_s."""
         self.router.draining = True
-        if self.family is not None:
-            self.family.drain()
         for worker in self.router.workers:
             worker.reason = "the router is shutting down" if worker.state == DRAINING else worker.reason
         if self._listener is not None:
@@ -249,8 +259,11 @@ class Server:
                 client.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.drain_timeout_s):
-                while any(client.busy for client in self.router.clients):
-                    await asyncio.sleep(0.05)
+                await asyncio.gather(self._idle(), *([] if self.family is None else [self.family.drain()]))
+
+    async def _idle(self) -> None:
+        while any(client.busy for client in self.router.clients):
+            await asyncio.sleep(0.05)
 
     async def stop(self) -> None:
         """Close everything, the record last."""

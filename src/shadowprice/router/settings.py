@@ -97,6 +97,8 @@ class Settings:
         endpoint = self.otlp_traces_endpoint
         if endpoint is not None and not endpoint.startswith(("http://", "https://")):
             raise RouterError(f"--otlp-traces-endpoint is {endpoint!r}; expected http://host:port/v1/traces")
+        if self.processes > 1 and self.record is not None and not self.record.endswith(".parquet"):
+            raise RouterError(f"--record {self.record} with --processes {self.processes}; expected a .parquet file")
         for url in self.worker_urls:
             worker_address(url)
         if any(not key for key in self.api_keys):

@@ -39,28 +39,37 @@ class WorkerFile:
         self._served: dict[str, list[str]] = {}  # names of the workers, by URL
 
     async def apply(self) -> None:
-        """Add what the file asks for, remove what it asks for no more. Raises RouterError."""
+        """Add what the file asks for, remove what it asks for no more. Raises RouterError, once the rest is done."""
         urls = read_worker_file(self.path)
         for url in [url for url in self._served if url not in urls]:
             for name in self._served.pop(url):
                 with contextlib.suppress(RouterError):  # removed by hand meanwhile
                     await self.control.remove_worker(name, drain=True)
-        for url in urls:
-            if url not in self._served:
+        problems = []
+        for url in [url for url in urls if url not in self._served]:
+            try:
                 self._served[url] = await self.control.add_worker(url)
+            except RouterError as error:
+                problems.append(str(error))
+        if problems:
+            raise RouterError("; ".join(problems))
 
     async def follow(self) -> None:
-        """Apply it again whenever it changes; what cannot be read changes nothing, and is said."""
-        seen = _stamp(self.path)
+        """Apply it again whenever it changes, and until all of it could be; what could not is said, once."""
+        seen, said = _stamp(self.path), ""
         while True:
             await asyncio.sleep(1.0)
             stamp = _stamp(self.path)
-            if stamp != seen:
-                seen = stamp
-                try:
-                    await self.apply()
-                except RouterError as error:
-                    print(f"warning: {error}; the workers stay as they are", file=sys.stderr, flush=True)
+            if stamp == seen and not said:
+                continue
+            seen, problem = stamp, ""
+            try:
+                await self.apply()
+            except RouterError as error:
+                problem = str(error)
+            if problem not in ("", said):
+                print(f"warning: {problem}; the rest is as it says", file=sys.stderr, flush=True)
+            said = problem
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
