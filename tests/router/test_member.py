@@ -16,6 +16,7 @@ from shadowprice.router.server import Server
 from shadowprice.router.settings import Settings
 from shadowprice.router.turns import NUMBERS, Turns
 from tests.router.live import QUICK, ask, routed, run, streamed, until
+from tests.router.numbered_requests import numbered
 from tests.router.scripted_worker import answers, completion, scripted, streams
 
 
@@ -39,7 +40,7 @@ async def reported(server: Server, ours: Connection) -> Report:
     """A report now."""
     while ours.poll():
         ours.recv()
-    server.member.report()  # type: ignore[union-attr]
+    await server.member.report()  # type: ignore[union-attr]
     report = ours.recv()
     assert isinstance(report, Report)
     return report
@@ -126,12 +127,30 @@ def test_it_drains_when_told_to_and_when_the_first_process_is_no_more_and_ends_a
             ours.send(("drain", {}))
             assert await heard(server) == 1
             ours.close()
-            server.member.report()  # type: ignore[union-attr]
-            server.member.report()  # type: ignore[union-attr]
+            await server.member.report()  # type: ignore[union-attr]
+            await server.member.report()  # type: ignore[union-attr]
             assert await heard(server) == 1
         async with member() as (server, ours):
             ours.send(("end", {}))
             assert await heard(server) >= 2
+
+    run(work())
+
+
+def test_a_report_of_any_size_comes_across() -> None:
+    """Larger than what the kernel keeps for a pipe: it goes in pieces, and the reader is late for each."""
+
+    async def work() -> None:
+        async with member() as (server, ours):
+            member_side = server.member
+            assert member_side is not None
+            member_side.finished = [numbered(k, prefix=tuple(range(100))) for k in range(5000)]
+            sending = asyncio.ensure_future(member_side.report())
+            await asyncio.sleep(0.1)
+            assert not sending.done()
+            report = await asyncio.to_thread(ours.recv)
+            await sending
+            assert len(report.finished) == 5000 and await heard(server) == 0
 
     run(work())
 

@@ -12,6 +12,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -79,19 +80,20 @@ class Family:
         theirs.close()
         self._spawned[own] = (process, ours)
         self._started_s[own] = router.clock()
-        self.server.loop.add_reader(ours.fileno(), self._hear, own)
+        threading.Thread(target=self._hear, args=(own, ours), daemon=True).start()
 
-    def _hear(self, own: int) -> None:
-        _, connection = self._spawned[own]
-        try:
-            while connection.poll():
-                self._take(own, connection.recv())
-        except (EOFError, OSError):
-            self._died(own)
+    def _hear(self, own: int, connection: Connection) -> None:
+        """In a thread, for a report may come in pieces, the next of which is late."""
+        tell = self.server.loop.call_soon_threadsafe
+        with suppress(RuntimeError):  # the loop is closed
+            try:
+                while True:
+                    tell(self._take, own, connection.recv())
+            except (EOFError, OSError):
+                tell(self._died, own)
 
     def _died(self, own: int) -> None:
         process, connection = self._spawned[own]
-        self.server.loop.remove_reader(connection.fileno())
         connection.close()
         self.reports.pop(own, None)
         process.join(1.0)

@@ -68,6 +68,9 @@ class Member:
         self._told: dict[int, tuple[list[int], int]] = {}  # counts and steps in all, by serial
         self._alone = False
         server.loop.add_reader(first.connection.fileno(), self._hear)
+        os.set_blocking(
+            first.connection.fileno(), True
+        )  # uvloop undoes it; half a message is an error then
 
     def _hear(self) -> None:
         connection = self.first.connection
@@ -97,10 +100,15 @@ class Member:
             except ShadowpriceError as error:
                 self.server.loop.call_exception_handler({"message": f"{verb} {arguments}: {error}"})
 
-    def report(self) -> None:
+    async def report(self) -> None:
         """Tell what happened since the last report."""
-        if self._alone:
-            return
+        if not self._alone:
+            try:
+                await self.server.loop.run_in_executor(None, self.first.connection.send, self._since_last())
+            except OSError:
+                self._is_alone()
+
+    def _since_last(self) -> Report:
         router = self.server.router
         statistics = router.statistics
         counts = (statistics.retries_total, statistics.truncated_total, statistics.tokens_total)
@@ -108,7 +116,7 @@ class Member:
         refused, statistics.refused = statistics.refused, Counter()
         responses, statistics.responses = statistics.responses, Counter()
         finished, self.finished = self.finished, []
-        report = Report(
+        return Report(
             os.getpid(),
             router.in_flight,
             self.server.control.waiting(),
@@ -116,16 +124,12 @@ class Member:
             refused,
             responses,
             counts,
-            self._since_last(),
+            self._by_worker(),
             finished,
             None if self.server.recorder is None else self.server.recorder.to_json(),
         )
-        try:
-            self.first.connection.send(report)
-        except OSError:
-            self._is_alone()
 
-    def _since_last(self) -> dict[int, Done]:
+    def _by_worker(self) -> dict[int, Done]:
         told, self._told = self._told, {}
         done = {}
         for worker in self.server.router.workers:

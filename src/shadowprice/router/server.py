@@ -177,7 +177,7 @@ class Server:
                 self.control.sample()
                 self._states.tell(self.router.workers)
             else:
-                self.member.report()
+                await self.member.report()
             if seconds % LEARN_EVERY == 0:
                 self._learn()
             if self.shadow is not None:
