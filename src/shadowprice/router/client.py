@@ -25,6 +25,7 @@ class Client(asyncio.Protocol):
         self.router = router
         self.settings = router.settings
         self.transport: Any = None
+        self.address = ""  # an IP address
         self.incoming = Incoming(router)
         self.exchange: Any = None  # answers the request before those waiting
         self.closing = False
@@ -35,6 +36,8 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
+        peer = transport.get_extra_info("peername")
+        self.address = str(peer[0]) if peer else ""
         self.since_s = self.router.clock()
         self.router.clients.add(self)
 

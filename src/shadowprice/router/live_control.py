@@ -73,6 +73,7 @@ class LiveControl:
                 *({"pid": report.pid, "in_flight": report.in_flight} for report in reports),
             ],
             "record": None if self.server.recorder is None else self.server.recorder.to_json(),
+            "access_log": None if self.server.access_log is None else self.server.access_log.to_json(),
         }
 
     def _reports(self) -> list[Report]:

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import gc
-from collections.abc import Coroutine
-from itertools import repeat
+from collections.abc import Callable, Coroutine
+from functools import partial
+from itertools import count, repeat
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,9 @@ class Server:
             self.family.start()
         self.run(self._tick())
         self.run(self._each_second())
+        for file in (self.access_log, self.recorder):
+            if file is not None:
+                self.run(self._flush_each_second(file.flush))
         gc.collect()
         gc.freeze()  # what is loaded stays: the collector need not look at it again
         gc.set_threshold(20_000, 10, 20)  # requests make no cycles
@@ -151,29 +155,39 @@ class Server:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            try:
-                tick(self.router, self.router.clock())
-            except Exception as error:  # the clock goes on, whatever one request did
-                self.loop.call_exception_handler({"message": "the router's clock stumbled", "exception": error})
+            self._try(partial(tick, self.router, self.router.clock()))
 
     async def _each_second(self) -> None:
-        seconds = 0
+        for seconds in count(1):
+            await asyncio.sleep(1.0)
+            if self.member is None:
+                self._try(self.control.sample)
+                self._try(partial(self._states.tell, self.router.workers))
+            else:
+                self._try(self.member.report)
+            if seconds % LEARN_EVERY == 0:
+                self._try(self._learn)
+            if self.shadow is not None:
+                self._try(self._tick_shadow)
+
+    async def _flush_each_second(self, flush: Callable[[], object]) -> None:
+        """Each file by itself: one that hangs must not keep the others waiting."""
         while True:
             await asyncio.sleep(1.0)
-            seconds += 1
-            if self.member is None:
-                self.control.sample()
-                self._states.tell(self.router.workers)
-            else:
-                self.member.report()
-            if seconds % LEARN_EVERY == 0:
-                self._learn()
-            if self.shadow is not None:
-                self.shadow.tick(self._shadow_setting(), self.router.clock())
-            if self.access_log is not None:
-                await self.loop.run_in_executor(None, self.access_log.flush)
-            if self.recorder is not None:
-                await self.loop.run_in_executor(None, self.recorder.flush)
+            try:
+                await self.loop.run_in_executor(None, flush)
+            except Exception as error:
+                self._stumbled(error)
+
+    def _try(self, step: Callable[[], object]) -> None:
+        """The clock goes on, whatever one step did."""
+        try:
+            step()
+        except Exception as error:
+            self._stumbled(error)
+
+    def _stumbled(self, error: Exception) -> None:
+        self.loop.call_exception_handler({"message": "the router's clock stumbled", "exception": error})
 
     def _learn(self) -> None:
         workers = self.router.workers
@@ -190,6 +204,10 @@ class Server:
             max_num_seqs=self.settings.max_num_seqs or DEFAULT_SLOTS,
             kv_tokens=self.settings.max_kv_tokens or min(capacities, default=self.router.model.kv_tokens),
         )
+
+    def _tick_shadow(self) -> None:
+        assert self.shadow is not None
+        self.shadow.tick(self._shadow_setting(), self.router.clock())
 
     def _shadow_setting(self) -> ShadowSetting:
         router = self.router
@@ -253,7 +271,16 @@ class Server:
                     await asyncio.sleep(0.05)
 
     async def stop(self) -> None:
-        """Close everything, the record last."""
+        """Close everything; the files last, and whatever failed before."""
+        try:
+            await self._stop_serving()
+        finally:
+            if self.recorder is not None:
+                self.recorder.close()
+            if self.access_log is not None:  # after the record: it may hang, at a pipe that nobody reads
+                self.access_log.close()
+
+    async def _stop_serving(self) -> None:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -270,9 +297,5 @@ class Server:
         await self.session.close()
         if self.shadow is not None:
             self.shadow.close()
-        if self.access_log is not None:
-            self.access_log.flush()
         if self.tracer is not None:
             await self.loop.run_in_executor(None, self.tracer.close)
-        if self.recorder is not None:
-            self.recorder.close()
