@@ -47,6 +47,42 @@ def test_a_log_that_cannot_be_written_costs_its_lines_and_nothing_else(
     assert capsys.readouterr().err.count("--access-log /dev/full: No space left on device") == 1
 
 
+def test_what_the_router_refuses_has_a_line_and_is_counted_too(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    kept = b"Authorization: Bearer key\r\n"
+    sent = [
+        post(b"{}", fields=kept),
+        post(b"{}", b"/v1/completions?secret"),
+        post(b"x" * 5000, fields=kept),
+        b"GET /%76 HTTP/1.1\r\nX: " + b"x" * 5000,
+        b"GET /v1/models HTTP/1.1\r\n",
+        b"NONSENSE x\r\n\r\n",
+        b"GET http://user:secret@r HTTP/1.1\r\nHost: r\r\nHost: r\r\n\r\n",
+    ]
+
+    async def work() -> None:
+        limits: dict[str, Any] = {"max_payload_size": 4000, "max_header_size": 1000, "header_timeout_s": 0.3}
+        settings: dict[str, Any] = {"access_log": str(log), "api_keys": ("key",), **limits}
+        async with scripted(answers(completion())) as worker, routed(worker, **settings) as server:
+            got = [(await ask(server, request)).status for request in sent]
+            assert got == [200, 401, 413, 431, 408, 400, 400]
+            statistics = server.router.statistics
+            assert (statistics.responses["2xx"], statistics.responses["4xx"]) == (1, sum(statistics.refused.values()))
+
+    run(work())
+    lines = [json.loads(line) for line in log.read_bytes().splitlines()]
+    assert [(line["method"], line["path"], line["status"], line["stop"]) for line in lines] == [
+        ("POST", "/v1/completions", 200, "finished"),
+        ("POST", "/v1/completions", 401, "refused"),
+        ("POST", "/v1/completions", 413, "refused"),
+        ("GET", "/v", 431, "refused"),
+        ("GET", "/v1/models", 408, "refused"),
+        ("", "", 400, "refused"),
+        ("", "", 400, "refused"),
+    ]
+    assert {line["client"] for line in lines} == {"127.0.0.1"} and lines[4]["e2e_s"] >= 0.3
+
+
 def test_a_pipe_that_nobody_reads_any_more_costs_its_lines_only(tmp_path: Path) -> None:
     async def work() -> None:
         pipe = str(tmp_path / "pipe")
@@ -134,12 +170,12 @@ def test_the_record_is_closed_whatever_failed_before(tmp_path: Path) -> None:
 
     async def work() -> None:
         async with scripted(answers(completion())) as worker:
-            async with routing(worker.url, record=str(record)) as server:
-                await until(lambda: server.router.healthy)
-                await ask(server, ASKED)
-                close, server.session.close = server.session.close, fails  # type: ignore[method-assign]
+            with pytest.raises(ValueError, match="of its own"):
+                async with routing(worker.url, record=str(record)) as server:
+                    await until(lambda: server.router.healthy)
+                    await ask(server, ASKED)
+                    close, server.session.close = server.session.close, fails  # type: ignore[method-assign]
             await close()
 
-    with pytest.raises(ValueError, match="of its own"):
-        run(work())
+    run(work())
     assert [file.name for file in tmp_path.iterdir()] == [record.name] and len(read_trace(record)) == 1

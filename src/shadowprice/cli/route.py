@@ -75,7 +75,10 @@ def route(
     queue_timeout_secs: Annotated[float, _option("Longest wait here; beyond it 429.", LIMITS)] = 60.0,
     max_payload_size: Annotated[int, _option("Largest body of a request in bytes.", LIMITS)] = 512 << 20,
     max_buffered_size: Annotated[
-        int, _option("Most bytes of all bodies whose answers have not begun; beyond it 503.", LIMITS)
+        int,
+        _option(
+            "Most bytes of all bodies whose answers have not begun (each process has its share); beyond it 503.", LIMITS
+        ),
     ] = 4 << 30,
     max_retries: Annotated[int, _option("Other workers tried, before the first byte of an answer.", FAILURE)] = 3,
     progress_timeout_secs: Annotated[float, _option("Longest silence of a worker towards a request.", FAILURE)] = 60.0,

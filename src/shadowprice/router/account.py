@@ -12,6 +12,7 @@ from shadowprice.errors import RouterError
 from shadowprice.router.record import MOST_PENDING, FinishedRequest
 
 if TYPE_CHECKING:
+    from shadowprice.router.client import Client
     from shadowprice.router.exchange import Exchange
 
 STDOUT = "-"
@@ -64,24 +65,29 @@ class AccessLog:
     def add(self, exchange: "Exchange", now_s: float, how: str) -> None:
         """Keep the line of a request that is over for the next flush."""
         request = exchange.request
-        row = {
-            "time": round(time.time(), 6),
-            "client": exchange.client.address,
-            "method": request.method.decode("latin-1"),
-            "path": request.path,
-            "status": exchange.status,
-            "stop": how,
-            "worker": "" if exchange.worker is None else exchange.worker.name,
-            "attempts": exchange.attempts,
-            "prompt_tokens": exchange.prompt_tokens,
-            "output_tokens": exchange.generated,
-            "queue_s": round((exchange.sent_s or now_s) - exchange.arrival_s, 6),
-            "ttft_s": round(exchange.first_s - exchange.arrival_s, 6) if exchange.first_s else None,
-            "e2e_s": round(now_s - exchange.arrival_s, 6),
-        }
-        self._keep(row)
+        self._keep(
+            client=exchange.client.address,
+            method=request.method.decode("latin-1"),
+            path=request.path,
+            status=exchange.status,
+            stop=how,
+            worker="" if exchange.worker is None else exchange.worker.name,
+            attempts=exchange.attempts,
+            prompt_tokens=exchange.prompt_tokens,
+            output_tokens=exchange.generated,
+            queue_s=round((exchange.sent_s or now_s) - exchange.arrival_s, 6),
+            ttft_s=round(exchange.first_s - exchange.arrival_s, 6) if exchange.first_s else None,
+            e2e_s=round(now_s - exchange.arrival_s, 6),
+        )
 
-    def _keep(self, row: dict[str, Any]) -> None:
+    def add_turned_away(self, client: "Client", status: int, now_s: float) -> None:
+        """Keep the line of what was refused before it was a request; method and path may be unknown."""
+        method, path = client.incoming.seen
+        e2e_s = round(now_s - (client.incoming.begun_s or now_s), 6)
+        self._keep(client=client.address, method=method, path=path, status=status, stop="refused", e2e_s=e2e_s)
+
+    def _keep(self, **row: Any) -> None:
+        row = {"time": round(time.time(), 6), **row}
         if len(self._lines) < MOST_PENDING:
             self._lines.append(msgspec.json.encode(row) + b"\n")
         else:  # the flush hangs, at a pipe that nobody reads

@@ -151,7 +151,7 @@ class Client(asyncio.Protocol):
 
     def _refuse(self, status: int, message: str) -> None:
         """Answer what is no proper request, and hear no more."""
-        self.router.count_refusal(REFUSALS.get(status, "malformed"))
+        self.router.turned_away(self, status, REFUSALS.get(status, "malformed"))
         extra = b"Retry-After: 1\r\n" if status == 503 else b""
         self._write(error_response(status, message, keep_alive=False, extra=extra))
         if self.transport.can_write_eof():

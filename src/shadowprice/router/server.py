@@ -87,12 +87,15 @@ class Server:
             self.router.keeps_prefixes = True
         if self.access_log is not None:
             self.router.when_ended.append(self.access_log.add)
+            self.router.when_turned_away.append(self.access_log.add_turned_away)
         if self.tracer is not None:
             self.router.when_ended.append(self.tracer.add)
         self.router.own_answers["/metrics"] = self._metrics
         context = None if self.settings.ssl_certfile is None else tls(self.settings)
         self.router.dispatcher.warm_up()
         shared = self.settings.processes > 1
+        if shared and self.member is None:  # a shared port would let any other router in too
+            bound("--host", self.settings.host, "--port", self.settings.port).close()
         sock = bound("--host", self.settings.host, "--port", self.settings.port, shared=shared)
         self._listener = await self.loop.create_server(
             lambda: Client(self.router), sock=sock, ssl=context, backlog=BACKLOG
