@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from shadowprice.errors import RouterError
+
 EPILOG = """Examples:
 
 \b
@@ -132,9 +134,9 @@ def route(
             port=port,
             prometheus_host=prometheus_host,
             prometheus_port=prometheus_port,
-            api_keys=tuple(api_key or _from_environment("SHADOWPRICE_API_KEY")),
-            worker_api_key=worker_api_key or os.environ.get("SHADOWPRICE_WORKER_API_KEY"),
-            admin_api_key=admin_api_key or os.environ.get("SHADOWPRICE_ADMIN_API_KEY"),
+            api_keys=tuple(api_key or _keys_from_environment("SHADOWPRICE_API_KEY")),
+            worker_api_key=_key(worker_api_key, "SHADOWPRICE_WORKER_API_KEY"),
+            admin_api_key=_key(admin_api_key, "SHADOWPRICE_ADMIN_API_KEY"),
             ssl_certfile=ssl_certfile,
             ssl_keyfile=ssl_keyfile,
             max_num_seqs=max_num_seqs,
@@ -166,6 +168,18 @@ def route(
     )
 
 
-def _from_environment(name: str) -> list[str]:
+def _key(given: str | None, variable: str) -> str | None:
+    return os.environ.get(variable) if given is None else given
+
+
+def _keys_from_environment(variable: str) -> list[str]:
     """Keys with commas between them: what stands on a command line can be seen by every user of the machine."""
-    return [key for key in os.environ.get(name, "").split(",") if key]
+    value = os.environ.get(variable)
+    if value is None:
+        return []
+    keys = [key for part in value.split(",") if (key := part.strip())]
+    if not keys:  # who sets it wants a key: without one every client would be served
+        raise RouterError(
+            f"{variable} is set, but names no key; expected keys with commas between, or no such variable"
+        )
+    return keys
