@@ -78,6 +78,7 @@ class ReplayControl:
             "retries_total": 4,
             "truncated_total": 1,
             "prices": {"hole_kv_tokens": 1.0, "slot_s": 0.0125, "kv_token_s": None},
+            "access_log": {"path": "access.log", "lost_total": 3, "errors_total": 1, "last_error": "disk full"},
             "processes": [{"pid": 4242, "in_flight": sample["in_flight"]}],
         }
 

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from shadowprice.fleet import StepTime, Worker
+from shadowprice.router.live_worker import EJECTED, NOT_PROBED, PROBING
 from shadowprice.router.queue_order import TENANTS, QueueOrder
 from shadowprice.router.server import Server
+from tests.router.in_loop import routing
 from tests.router.live import RawClient, Response, ask, post, routed, run, streamed, until
 from tests.router.scripted_worker import (
     DONE,
@@ -23,6 +25,7 @@ from tests.router.scripted_worker import (
     completion,
     resets_after,
     scripted,
+    stops_after,
     streams,
     whole,
 )
@@ -182,6 +185,40 @@ def test_a_full_queue_and_a_long_wait_are_429_with_the_time_to_come_back() -> No
     run(work())
 
 
+def test_waiting_counts_as_time_that_a_request_takes() -> None:
+    async def work() -> None:
+        async with routed(request_timeout_s=0.3) as server:  # no worker: nothing but the queue can give it up
+            late = await ask(server, named("a"))
+            assert late.status == 504 and b"no answer within 0.3 s" in late.body
+            assert server.router.statistics.responses["5xx"] == 1 and not server.router.dispatcher.waiting
+        turns = asyncio.Semaphore(0)
+        async with (
+            scripted(when_told(turns)) as worker,
+            routed(worker, max_num_seqs=1, request_timeout_s=0.3) as server,
+        ):
+            tasks = await queued(server, [named("a"), named("b"), named("c")])
+            assert [one.status for one in await asyncio.gather(*tasks)] == [504] * 3 and len(worker.calls) == 1
+
+    run(work())
+
+
+def test_no_spelling_of_a_path_passes_the_caps() -> None:
+    async def work() -> None:
+        spelled = (b"/v1/completions", b"/v1/%63ompletions", b"/v1%2fcompletions?a=%23")
+        async with scripted(streams(8, gap_s=0.001)) as worker, routed(worker, max_num_seqs=1) as server:
+            asked = [post(b'{"prompt":"a","stream":true}', path) for path in spelled]
+            got = await asyncio.gather(*(ask(server, request) for request in asked * 3))
+            assert {one.status for one in got} == {200} and worker.most_running == 1
+            assert {call.target for call in worker.calls} == set(spelled)  # as it was sent
+            health = await ask(server, b"GET /%68ealth HTTP/1.1\r\nHost: r\r\n\r\n")
+            assert health.status == 200 and len(worker.calls) == 9
+            for target in (b"/v1/completions#x", b"http://r/v1/completions#", b"http://r#/v1/completions"):
+                refused = await ask(server, post(b"{}", target))
+                assert refused.status == 400 and len(worker.calls) == 9
+
+    run(work())
+
+
 def test_urgent_requests_go_first_and_the_least_urgent_is_refused() -> None:
     async def work() -> None:
         turns = asyncio.Semaphore(0)
@@ -304,6 +341,24 @@ def test_a_queue_ends_when_its_worker_comes_back() -> None:
             await worker.start()
             got = await waiting
             assert got.status == 200 and got.whole
+
+    run(work())
+
+
+def test_it_is_ready_once_a_worker_has_answered() -> None:
+    async def work() -> None:
+        asked = b"GET /health HTTP/1.1\r\nHost: r\r\n\r\n"
+        async with scripted(streams(1)) as worker:
+            worker.health = stops_after(b"")
+            async with routing(worker.url, health_check_timeout_s=20.0) as server:
+                assert server.router.workers[0].reason == NOT_PROBED
+                assert (await ask(server, asked)).status == 503
+                server.router.workers[0].probe_succeeded(server.router.clock())
+                assert (await ask(server, asked)).status == 200
+                server.router.workers[0].state, server.router.workers[0].reason = PROBING, "answers health probes again"
+                assert (await ask(server, asked)).status == 200
+                server.router.workers[0].state = EJECTED
+                assert (await ask(server, asked)).status == 503
 
     run(work())
 

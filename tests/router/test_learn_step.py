@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from shadowprice.router.learn_step import FEW, PRIOR, fit_steps, fit_workers
+from shadowprice.router.model import learn
 from shadowprice.router.server import Server
 from tests.router.live import RawClient, routed, run, streamed, until
 from tests.router.scripted_worker import Answer, scripted, streams
@@ -71,7 +72,7 @@ def test_the_faster_of_two_workers_is_given_more_where_they_do_not_step_together
             enough = asyncio.Event()
             asking = [asyncio.create_task(clients(server, enough)) for _ in range(16)]
             await until(lambda: min(len(worker.steps) for worker in server.router.workers) >= 2 * FEW)
-            server._learn()
+            learn(server.router)
             speeds = [worker.speed for worker in server.router.workers]
             assert speeds[0] > 1.5 * speeds[1] and server.router.speeds() is not None
             loads = []

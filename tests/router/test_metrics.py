@@ -86,6 +86,7 @@ def test_samples_are_the_values_of_the_snapshot(snapshot: dict[str, Any]) -> Non
     assert values(metrics["idle_ratio"]) == {(): snapshot["idle_share"]}
     assert values(metrics["requests_refused"]) == {(reason,): snapshot["refused_total"][reason] for reason in REFUSED}
     assert values(metrics["responses"])[("2xx",)] == snapshot["responses_total"]["2xx"]
+    assert values(metrics["access_log_lines_lost"]) == {(): snapshot["access_log"]["lost_total"]}
 
 
 @pytest.mark.parametrize(("name", "field"), VLLM)
@@ -131,10 +132,11 @@ def test_a_worker_is_in_one_state(snapshot: dict[str, Any]) -> None:
 def test_what_is_not_known_has_no_sample(snapshot: dict[str, Any]) -> None:
     for worker in snapshot["workers"]:
         worker |= {"kv_capacity_tokens": None, "slots": None, "step_time_s": None}
-    snapshot["queue"]["size_limit"] = None
+    snapshot["queue"]["size_limit"] = snapshot["access_log"] = None
     metrics = parsed(snapshot)
     for name in ("kv_cache_capacity_tokens", "worker_slots", "worker_step_time_seconds", "queue_limit_requests"):
         assert metrics[name].samples == []
+    assert metrics["access_log_lines_lost"].samples == []
 
 
 def test_a_hostile_worker_name_stays_one_label(snapshot: dict[str, Any]) -> None:

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from shadowprice.errors import RouterError
+
 EPILOG = """Examples:
 
 \b
@@ -75,7 +77,10 @@ def route(
     queue_timeout_secs: Annotated[float, _option("Longest wait here; beyond it 429.", LIMITS)] = 60.0,
     max_payload_size: Annotated[int, _option("Largest body of a request in bytes.", LIMITS)] = 512 << 20,
     max_buffered_size: Annotated[
-        int, _option("Most bytes of all bodies whose answers have not begun; beyond it 503.", LIMITS)
+        int,
+        _option(
+            "Most bytes of all bodies whose answers have not begun (each process has its share); beyond it 503.", LIMITS
+        ),
     ] = 4 << 30,
     max_retries: Annotated[int, _option("Other workers tried, before the first byte of an answer.", FAILURE)] = 3,
     progress_timeout_secs: Annotated[float, _option("Longest silence of a worker towards a request.", FAILURE)] = 60.0,
@@ -129,9 +134,9 @@ def route(
             port=port,
             prometheus_host=prometheus_host,
             prometheus_port=prometheus_port,
-            api_keys=tuple(api_key or _from_environment("SHADOWPRICE_API_KEY")),
-            worker_api_key=worker_api_key or os.environ.get("SHADOWPRICE_WORKER_API_KEY"),
-            admin_api_key=admin_api_key or os.environ.get("SHADOWPRICE_ADMIN_API_KEY"),
+            api_keys=tuple(api_key or _keys_from_environment("SHADOWPRICE_API_KEY")),
+            worker_api_key=_key(worker_api_key, "SHADOWPRICE_WORKER_API_KEY"),
+            admin_api_key=_key(admin_api_key, "SHADOWPRICE_ADMIN_API_KEY"),
             ssl_certfile=ssl_certfile,
             ssl_keyfile=ssl_keyfile,
             max_num_seqs=max_num_seqs,
@@ -163,6 +168,18 @@ def route(
     )
 
 
-def _from_environment(name: str) -> list[str]:
+def _key(given: str | None, variable: str) -> str | None:
+    return os.environ.get(variable) if given is None else given
+
+
+def _keys_from_environment(variable: str) -> list[str]:
     """Keys with commas between them: what stands on a command line can be seen by every user of the machine."""
-    return [key for key in os.environ.get(name, "").split(",") if key]
+    value = os.environ.get(variable)
+    if value is None:
+        return []
+    keys = [key for part in value.split(",") if (key := part.strip())]
+    if not keys:  # who sets it wants a key: without one every client would be served
+        raise RouterError(
+            f"{variable} is set, but names no key; expected keys with commas between, or no such variable"
+        )
+    return keys

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 
 from shadowprice.errors import RouterError
+from shadowprice.router.settings import check_key
 
 OPEN = ("/health", "/", "/dashboard")
 PAGE = "/page/"
@@ -43,14 +44,11 @@ def require_key(host: str, admin_key: str | None) -> None:
     if admin_key is None:
         if not is_loopback(host):
             raise RouterError(
-                f"the admin port is bound to {host or 'every address'!r} without a key; "
-                "expected a loopback address (127.0.0.1, ::1, localhost) or an admin key"
+                f"--prometheus-host is {host!r} without --admin-api-key (or SHADOWPRICE_ADMIN_API_KEY); "
+                "expected a loopback address (127.0.0.1, ::1, localhost) or a key"
             )
-    elif not admin_key or not all("!" <= letter <= "~" for letter in admin_key):
-        raise RouterError(
-            f"the admin key has {len(admin_key)} characters, or some that no header carries; "
-            "expected at least one printable ASCII character and no spaces"
-        )
+    else:
+        check_key("--admin-api-key", admin_key)
 
 
 def admit(request: web.Request) -> None:

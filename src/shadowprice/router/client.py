@@ -25,6 +25,7 @@ class Client(asyncio.Protocol):
         self.router = router
         self.settings = router.settings
         self.transport: Any = None
+        self.address = ""  # an IP address
         self.incoming = Incoming(router)
         self.exchange: Any = None  # answers the request before those waiting
         self.closing = False
@@ -35,6 +36,8 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
+        peer = transport.get_extra_info("peername")
+        self.address = str(peer[0]) if peer else ""
         self.since_s = self.router.clock()
         self.router.clients.add(self)
 
@@ -148,7 +151,7 @@ class Client(asyncio.Protocol):
 
     def _refuse(self, status: int, message: str) -> None:
         """Answer what is no proper request, and hear no more."""
-        self.router.count_refusal(REFUSALS.get(status, "malformed"))
+        self.router.turned_away(self, status, REFUSALS.get(status, "malformed"))
         extra = b"Retry-After: 1\r\n" if status == 503 else b""
         self._write(error_response(status, message, keep_alive=False, extra=extra))
         if self.transport.can_write_eof():

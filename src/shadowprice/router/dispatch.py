@@ -20,6 +20,7 @@ from shadowprice.router.live_worker import PROBING, LiveWorker
 from shadowprice.router.queue_order import QueueOrder
 from shadowprice.router.settings import make_policy
 from shadowprice.router.turns import Pressing, Turns
+from shadowprice.router.watch import give_up
 from shadowprice.routing.surface import IntArray, Pending, Workers
 from shadowprice.workload.trace import Ragged
 
@@ -287,7 +288,9 @@ class Dispatcher:
         opened = any(worker.open_at(now_s) for worker in self.router.workers)
         for exchange in list(self.waiting):
             waited_s = now_s - exchange.arrival_s
-            if waited_s > self.settings.queue_timeout_s:
+            if waited_s > self.settings.request_timeout_s:
+                give_up(self.router, exchange, now_s)
+            elif waited_s > self.settings.queue_timeout_s:
                 self._refuse(exchange, 429, "queue_timeout", f"waited {waited_s:.0f} s in the router's queue", now_s)
             elif not opened and waited_s > NO_WORKER_WAIT_S:
                 self._refuse(exchange, 503, "no_worker", "no worker is up", now_s)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import httptools
 
 from shadowprice.router.head import OF_REQUEST, Fields, Lines, field_line, without
-from shadowprice.router.request import Request, framing_again, origin_form
+from shadowprice.router.request import Request, framing_again, origin_form, path_of
 
 if TYPE_CHECKING:
     from shadowprice.router.router import Router
@@ -126,6 +126,8 @@ class Incoming:
             self.refusal = self.refusal or (501, f"the method {method.decode()} is not supported")
         elif not self.target.startswith(b"/"):
             self._target_is_no_path(method)
+        if b"#" in self.target:  # some workers would cut it off, and route by what is left
+            self.refusal = self.refusal or (400, "the request target has a fragment ('#'); expected none")
         if not (method == b"OPTIONS" and not self.has_body and PREFLIGHT in self.fields):
             self.refusal = self.refusal or self.router.unauthorized(self.fields, self.target)
 
@@ -174,7 +176,7 @@ class Incoming:
             Request(
                 self.parser.get_method(),
                 self.target,
-                self.target.partition(b"?")[0].decode("latin-1"),
+                path_of(self.target),
                 self.lines,
                 self.fields,
                 self.connection,
@@ -185,6 +187,13 @@ class Incoming:
             )
         )
         self._new_request()
+
+    @property
+    def seen(self) -> tuple[str, str]:
+        """Method and path of what has not come whole, empty as long as they are not known."""
+        if not self.target.startswith(b"/"):
+            return "", ""
+        return self.parser.get_method().decode("latin-1"), path_of(self.target)
 
     def _head_too_large(self) -> None:
         most = self.settings.max_header_size

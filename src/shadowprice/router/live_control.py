@@ -72,16 +72,13 @@ class LiveControl:
                 {"pid": os.getpid(), "in_flight": router.in_flight},
                 *({"pid": report.pid, "in_flight": report.in_flight} for report in reports),
             ],
-            "record": self._record(),
+            **self._files(),
         }
 
-    def _record(self) -> dict[str, Any] | None:
-        """Of all processes."""
-        if self.server.recorder is None:
-            return None
-        told = [self.server.recorder.to_json(), *(report.record for report in self._reports() if report.record)]
-        sums = {name: sum(one[name] for one in told) for name, value in told[0].items() if isinstance(value, int)}
-        return told[0] | sums | {"last_error": next((one["last_error"] for one in told if one["last_error"]), "")}
+    def _files(self) -> dict[str, dict[str, Any] | None]:
+        """The record and the access log, of all processes."""
+        told = [self.server.files(), *(report.files for report in self._reports())]
+        return {name: _together([one for one in (files[name] for files in told) if one]) for name in told[0]}
 
     def _reports(self) -> list[Report]:
         """What the other processes last told."""
@@ -252,6 +249,15 @@ _COLUMNS = (
     "refused_per_s",
     "tokens_per_s",
 )
+
+
+def _together(told: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """What one file's writers tell: counts summed, the rest as the first one has it."""
+    if not told:
+        return None
+    sums = {name: sum(one[name] for one in told) for name, value in told[0].items() if isinstance(value, int)}
+    error = next((one["last_error"] for one in told if one["last_error"]), told[0]["last_error"])
+    return told[0] | sums | {"last_error": error}
 
 
 def _serving_loads(workers: list[dict[str, Any]]) -> FloatArray:

@@ -55,7 +55,7 @@ class Report(NamedTuple):
     counts: tuple[int, int, int]  # retries, truncated, tokens
     workers: dict[int, Done]
     finished: list[FinishedRequest]
-    record: dict[str, Any] | None  # of its own, since start
+    files: dict[str, dict[str, Any] | None]  # as `Server.files`
 
 
 class Member:
@@ -68,9 +68,7 @@ class Member:
         self._told: dict[int, tuple[list[int], int]] = {}  # counts and steps in all, by serial
         self._alone = False
         server.loop.add_reader(first.connection.fileno(), self._hear)
-        os.set_blocking(
-            first.connection.fileno(), True
-        )  # uvloop undoes it; half a message is an error then
+        os.set_blocking(first.connection.fileno(), True)  # uvloop undoes it; half a message is an error then
 
     def _hear(self) -> None:
         connection = self.first.connection
@@ -126,7 +124,7 @@ class Member:
             counts,
             self._by_worker(),
             finished,
-            None if self.server.recorder is None else self.server.recorder.to_json(),
+            self.server.files(),
         )
 
     def _by_worker(self) -> dict[int, Done]:

@@ -21,7 +21,7 @@ WORKER_STATES = ("up", "ejected", "probing", "draining", "down")
 
 Row = tuple[str, str, str]  # field of the snapshot, metric, what it is
 ROUTER_GAUGES: tuple[Row, ...] = (
-    ("in_flight", "requests_in_flight", "Requests received and not yet answered in full, queued ones included."),
+    ("in_flight", "requests_in_flight", "Requests at workers, of those that compute something."),
     (
         "imbalance_tokens",
         "imbalance_tokens",
@@ -113,7 +113,11 @@ def _metrics(snapshot: Mapping[str, Any]) -> Iterator[Metric]:
     refused = (((reason,), count) for reason, count in snapshot["refused_total"].items())
     yield _counter("requests_refused", "Requests that the router refused.", ("reason",), refused)
     responses = (((status,), count) for status, count in snapshot["responses_total"].items())
-    yield _counter("responses", "Responses by class of status, or aborted by the client.", ("status",), responses)
+    what = "Responses by class of status; aborted: broken off, by the client or because the worker broke off."
+    yield _counter("responses", what, ("status",), responses)
+    log = snapshot["access_log"] or {}
+    what = "Lines of the access log that could not be written, of the first process."
+    yield _counter("access_log_lines_lost", what, (), [((), log.get("lost_total"))])
     for field, name, what in HISTOGRAMS:
         yield _histogram(name, what, snapshot["histograms"][field])
 
@@ -127,7 +131,12 @@ def _about(snapshot: Mapping[str, Any]) -> Iterator[Metric]:
     states = (((state,), snapshot["state"] == state) for state in STATES)
     yield _gauge("state", "1 for the state in which the router is, 0 for the other.", ("state",), states)
     processes = (((str(process["pid"]),), process["in_flight"]) for process in snapshot["processes"])
-    yield _gauge("process_requests_in_flight", "Requests in flight per process.", ("pid",), processes)
+    yield _gauge(
+        "process_requests_in_flight",
+        "Requests at workers per process, of those that compute something.",
+        ("pid",),
+        processes,
+    )
 
 
 Samples = Iterable[tuple[Sequence[str], float | None]]

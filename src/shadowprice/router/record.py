@@ -69,7 +69,9 @@ class Recorder:
         """
         self.path = Path(path)
         if self.path.suffix not in (".parquet", ".jsonl"):
-            raise RouterError(f"{path}: cannot record to this; expected a file name ending in .parquet or .jsonl")
+            raise RouterError(
+                f"--record {path}: cannot record to this; expected a file name ending in .parquet or .jsonl"
+            )
         self.rows_total = self.lost_total = self.errors_total = 0
         self.last_error = ""
         self._pending: deque[FinishedRequest] = deque()
@@ -80,9 +82,9 @@ class Recorder:
             self._file, self.journal, self._block_tokens, self.notes = open_record(self.path)
             self._end = os.fstat(self._file).st_size
         except OSError as error:
-            raise RouterError(f"{path}: cannot record to it: {error.strerror or error}") from error
+            raise RouterError(f"--record {path}: cannot record to it: {error.strerror or error}") from error
         except TraceError as error:
-            raise RouterError(f"{path}: cannot continue this record: {error}") from error
+            raise RouterError(f"--record {path}: cannot continue this record: {error}") from error
 
     @property
     def pending(self) -> int:

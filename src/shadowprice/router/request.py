@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
 
 from shadowprice.router.head import Fields, Lines
 
@@ -10,7 +11,7 @@ ABSOLUTE = re.compile(rb"https?://([^/?#@]+)([/?].*)?", re.IGNORECASE | re.DOTAL
 
 @dataclass(slots=True)
 class Request:
-    """A request as it came. path: the target up to '?'. connection: that header's value. body: None where none came.
+    """A request as it came. path: see `path_of`. connection: that header's value. body: None where none came.
 
     lines: of its headers, those that go on. fields: all of them.
     """
@@ -25,6 +26,12 @@ class Request:
     keep_alive: bool
     chunks_allowed: bool
     begun_s: float
+
+
+def path_of(target: bytes) -> str:
+    """The target up to '?' as workers read it, with what was percent-encoded decoded: the same path in any spelling."""
+    path = target.partition(b"?")[0]
+    return (unquote_to_bytes(path) if b"%" in path else path).decode("latin-1")
 
 
 def origin_form(method: bytes, target: bytes) -> tuple[bytes, bytes | None] | None:

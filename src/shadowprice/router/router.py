@@ -18,7 +18,7 @@ from shadowprice.router.dispatch import Dispatcher
 from shadowprice.router.exchange import BUSY, Exchange
 from shadowprice.router.flight import Flights
 from shadowprice.router.head import Fields, error_response, whole_response
-from shadowprice.router.live_worker import DRAINING, EJECTED, LiveWorker
+from shadowprice.router.live_worker import DRAINING, NOT_PROBED, PROBING, UP, LiveWorker
 from shadowprice.router.outbox import Outbox
 from shadowprice.router.prompt_size import PromptSize
 from shadowprice.router.request import Request
@@ -31,6 +31,7 @@ BUSY_S = 0.5  # a worker that answered 429 or 503 is left alone for so long
 PENALTY_S = 2.0  # a failed request counts as load for so long: who fails fast must not look idle
 OPEN_PATHS = frozenset(("/health", "/metrics", "/ping"))  # need no key, as in vLLM
 Ended = Callable[[Exchange, float, str], None]
+TurnedAway = Callable[[Client, int, float], None]
 OwnAnswer = Callable[[], tuple[int, bytes, bytes]]  # status, content type, body
 
 
@@ -57,6 +58,7 @@ class Router:
         self.keeps_prefixes = False  # does anybody hear of them when a request has ended
         self.penalties: deque[tuple[float, int]] = deque()
         self.when_ended: list[Ended] = []  # recorder, access log, shadow evaluation
+        self.when_turned_away: list[TurnedAway] = []  # access log
         self.own_answers: dict[str, OwnAnswer] = {"/health": self._health}
         self._keys = [key.encode() for key in settings.api_keys]
         key = settings.worker_api_key
@@ -283,16 +285,19 @@ class Router:
 
     def refuse(self, exchange: Exchange, status: int, reason: str, message: str, retry_after_s: int) -> None:
         """Answer that it is not served now."""
-        self.count_refusal(reason)
+        self.statistics.refused[reason] += 1
         exchange.status = status
         client, keep_alive = exchange.client, exchange.request.keep_alive and not self.draining
         self.ended(exchange, self.clock(), "refused")
         extra = b"Retry-After: %d\r\n" % retry_after_s
         client.respond(error_response(status, message, keep_alive=keep_alive, extra=extra), keep_alive=keep_alive)
 
-    def count_refusal(self, reason: str) -> None:
-        """One more request turned away."""
+    def turned_away(self, client: Client, status: int, reason: str) -> None:
+        """What never became an exchange was refused: it came not whole, not in time, or without a key."""
         self.statistics.refused[reason] += 1
+        self.statistics.responses[f"{status // 100}xx"] += 1
+        for listener in self.when_turned_away:
+            listener(client, status, self.clock())
 
     def unauthorized(self, fields: Fields, target: bytes) -> tuple[int, str] | None:
         """The refusal of a request without a valid key, None if it has one or needs none."""
@@ -307,8 +312,10 @@ class Router:
 
     @property
     def healthy(self) -> bool:
-        """Is there a worker that may be given requests, and is the router not on its way out."""
-        return not self.draining and any(worker.state not in (EJECTED, DRAINING) for worker in self.workers)
+        """Is there a worker that answered its last probe, and is the router not on its way out."""
+        return not self.draining and any(
+            worker.state == UP or (worker.state == PROBING and worker.reason != NOT_PROBED) for worker in self.workers
+        )
 
     def _health(self) -> tuple[int, bytes, bytes]:
         return (200, b"text/plain", b"") if self.healthy else (503, b"text/plain", b"no worker is up\n")

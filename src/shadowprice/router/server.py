@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import gc
 from collections.abc import Callable, Coroutine
+from functools import partial
+from itertools import count
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,6 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from shadowprice.fleet.worker import Worker
 from shadowprice.router import metrics
 from shadowprice.router.account import AccessLog, finished_request
 from shadowprice.router.admin import admin_app, require_key
@@ -20,16 +21,16 @@ from shadowprice.router.exchange import Exchange
 from shadowprice.router.family import Family, followed_of, shared_blocks
 from shadowprice.router.flight import Flights, block_numbers
 from shadowprice.router.health import watch_endpoint
-from shadowprice.router.learn_step import fit_steps, fit_workers
 from shadowprice.router.listen import bound, tls
 from shadowprice.router.live_control import LiveControl
-from shadowprice.router.live_worker import DRAINING, UP, LiveWorker, ranks_of
+from shadowprice.router.live_worker import DRAINING, LiveWorker, ranks_of
 from shadowprice.router.member import First, Followed, Member
+from shadowprice.router.model import learn, shadow_setting
 from shadowprice.router.record import Recorder
 from shadowprice.router.router import Router
 from shadowprice.router.scrape import watch_metrics
 from shadowprice.router.settings import Settings, make_policy
-from shadowprice.router.shadow_runner import ShadowRunner, ShadowSetting
+from shadowprice.router.shadow_runner import ShadowRunner
 from shadowprice.router.terminal import States
 from shadowprice.router.tracing import Tracer
 from shadowprice.router.watch import TICK_S, tick
@@ -37,7 +38,6 @@ from shadowprice.router.worker_file import WorkerFile
 
 BACKLOG = 4096
 Watch = Callable[[Router, aiohttp.ClientSession, str], Coroutine[Any, Any, None]]
-DEFAULT_SLOTS = 256  # vLLM's max_num_seqs, where none is set
 LEARN_EVERY = 5  # seconds
 
 
@@ -90,12 +90,15 @@ class Server:
             self.router.keeps_prefixes = True
         if self.access_log is not None:
             self.router.when_ended.append(self.access_log.add)
+            self.router.when_turned_away.append(self.access_log.add_turned_away)
         if self.tracer is not None:
             self.router.when_ended.append(self.tracer.add)
         self.router.own_answers["/metrics"] = self._metrics
         context = None if self.settings.ssl_certfile is None else tls(self.settings)
         self.router.dispatcher.warm_up()
         shared = self.settings.processes > 1
+        if shared and self.member is None:  # a shared port would let any other router in too
+            bound("--host", self.settings.host, "--port", self.settings.port).close()
         sock = bound("--host", self.settings.host, "--port", self.settings.port, shared=shared)
         self._listener = await self.loop.create_server(
             lambda: Client(self.router), sock=sock, ssl=context, backlog=BACKLOG
@@ -106,6 +109,9 @@ class Server:
             self.family.start()
         self.run(self._tick())
         self.run(self._each_second())
+        for file in (self.access_log, self.recorder):
+            if file is not None:
+                self.run(self._flush_each_second(file.flush))
         gc.collect()
         gc.freeze()  # what is loaded stays: the collector need not look at it again
         gc.set_threshold(20_000, 10, 20)  # requests make no cycles
@@ -163,59 +169,54 @@ class Server:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            try:
-                tick(self.router, self.router.clock())
-            except Exception as error:  # the clock goes on, whatever one request did
-                self.loop.call_exception_handler({"message": "the router's clock stumbled", "exception": error})
+            self._try(partial(tick, self.router, self.router.clock()))
 
     async def _each_second(self) -> None:
-        seconds = 0
+        for seconds in count(1):
+            await asyncio.sleep(1.0)
+            if self.member is None:
+                self._try(self.control.sample)
+                self._try(partial(self._states.tell, self.router.workers))
+            else:
+                await self._report(self.member)
+            if seconds % LEARN_EVERY == 0:
+                self._try(partial(learn, self.router))
+            if self.shadow is not None:
+                self._try(self._tick_shadow)
+
+    async def _report(self, member: Member) -> None:
+        try:
+            await member.report()
+        except Exception as error:
+            self._stumbled(error)
+
+    async def _flush_each_second(self, flush: Callable[[], object]) -> None:
+        """Each file by itself: one that hangs must not keep the others waiting."""
         while True:
             await asyncio.sleep(1.0)
-            seconds += 1
-            if self.member is None:
-                self.control.sample()
-                self._states.tell(self.router.workers)
-            else:
-                await self.member.report()
-            if seconds % LEARN_EVERY == 0:
-                self._learn()
-            if self.shadow is not None:
-                self.shadow.tick(self._shadow_setting(), self.router.clock())
-            if self.access_log is not None:
-                await self.loop.run_in_executor(None, self.access_log.flush)
-            if self.recorder is not None:
-                await self.loop.run_in_executor(None, self.recorder.flush)
+            try:
+                await self.loop.run_in_executor(None, flush)
+            except Exception as error:
+                self._stumbled(error)
 
-    def _learn(self) -> None:
-        workers = self.router.workers
-        steps = [list(worker.steps) for worker in workers]
-        if self.settings.lockstep:
-            step_time = fit_steps(step for of_one in steps for step in of_one)
-        else:
-            step_time, speeds = fit_workers(steps)
-            for worker, speed in zip(workers, speeds, strict=True):
-                worker.speed = speed
-        capacities = [worker.kv_capacity_tokens for worker in workers if worker.kv_capacity_tokens]
-        self.router.model = Worker(
-            step_time,
-            max_num_seqs=self.settings.max_num_seqs or DEFAULT_SLOTS,
-            kv_tokens=self.settings.max_kv_tokens or min(capacities, default=self.router.model.kv_tokens),
-        )
+    def _try(self, step: Callable[[], object]) -> None:
+        """The clock goes on, whatever one step did."""
+        try:
+            step()
+        except Exception as error:
+            self._stumbled(error)
 
-    def _shadow_setting(self) -> ShadowSetting:
-        router = self.router
-        return ShadowSetting(
-            workers=max(sum(worker.state == UP for worker in router.workers), 1),
-            slots=router.model.max_num_seqs,
-            step_time=router.model.step_time,
-            lockstep=self.settings.lockstep,
-            active=router.dispatcher.policy.name,
-            kv_tokens=router.model.kv_tokens,
-            pool=self.settings.pool if self.settings.max_num_seqs else None,
-            prefill_kv_tokens=self.settings.prefill_kv_tokens,
-            most_passes=self.settings.most_passes,
-        )
+    def _stumbled(self, error: Exception) -> None:
+        self.loop.call_exception_handler({"message": "the router's clock stumbled", "exception": error})
+
+    def files(self) -> dict[str, dict[str, Any] | None]:
+        """What this process has written to the record and the access log, since start."""
+        written = {"record": self.recorder, "access_log": self.access_log}
+        return {name: None if file is None else file.to_json() for name, file in written.items()}
+
+    def _tick_shadow(self) -> None:
+        assert self.shadow is not None
+        self.shadow.tick(shadow_setting(self.router), self.router.clock())
 
     def _account(self, exchange: Exchange, now_s: float, how: str) -> None:
         if not exchange.counts:
@@ -266,7 +267,16 @@ class Server:
             await asyncio.sleep(0.05)
 
     async def stop(self) -> None:
-        """Close everything, the record last."""
+        """Close everything; the files last, and whatever failed before."""
+        try:
+            await self._stop_serving()
+        finally:
+            if self.recorder is not None:
+                self.recorder.close()
+            if self.access_log is not None:  # after the record: it may hang, at a pipe that nobody reads
+                self.access_log.close()
+
+    async def _stop_serving(self) -> None:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -283,9 +293,5 @@ class Server:
         await self.session.close()
         if self.shadow is not None:
             self.shadow.close()
-        if self.access_log is not None:
-            self.access_log.flush()
         if self.tracer is not None:
             await self.loop.run_in_executor(None, self.tracer.close)
-        if self.recorder is not None:
-            self.recorder.close()

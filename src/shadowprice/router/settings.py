@@ -99,16 +99,45 @@ class Settings:
             raise RouterError(f"--otlp-traces-endpoint is {endpoint!r}; expected http://host:port/v1/traces")
         if self.processes > 1 and self.record is not None and not self.record.endswith(".parquet"):
             raise RouterError(f"--record {self.record} with --processes {self.processes}; expected a .parquet file")
+        for name in ("host", "prometheus_host"):
+            if not getattr(self, name):
+                raise RouterError(f"{_flag(name)} is empty; expected an address, 0.0.0.0 for every one")
+        self._check_worker_urls()
+        for key in self.api_keys:
+            check_key("--api-key", key)
+        if self.worker_api_key is not None:
+            check_key("--worker-api-key", self.worker_api_key)
+
+    def _check_worker_urls(self) -> None:
+        seen = set()
         for url in self.worker_urls:
-            worker_address(url)
-        if any(not key for key in self.api_keys):
-            raise RouterError("--api-key is empty; expected a key")
+            try:
+                address = worker_address(url)
+            except RouterError as error:
+                raise RouterError(f"--worker-urls: {error}") from error
+            if address in seen:
+                raise RouterError(f"--worker-urls: {url} stands there twice; expected each worker once")
+            seen.add(address)
 
 
 def _flag(name: str) -> str:
     """The flag that sets this."""
     known = {"max_wait_s": "max_wait", "drain_timeout_s": "shutdown_grace_period_secs"}
     return "--" + known.get(name, re.sub(r"_s$", "_secs", name)).replace("_", "-")
+
+
+def check_key(flag: str, key: str) -> None:
+    """Raise RouterError, which does not show the key, unless an Authorization header can carry it."""
+    if not key or not all("!" <= letter <= "~" for letter in key):
+        found = f"a key of {len(key)} characters, not all of which a header can carry" if key else "an empty key"
+        raise RouterError(
+            f"{flag} (or {_variable(flag)}) is {found}; expected one or more printable ASCII characters and no spaces"
+        )
+
+
+def _variable(flag: str) -> str:
+    """The environment variable that sets what this flag does: there nobody else sees a key."""
+    return "SHADOWPRICE_" + flag.removeprefix("--").replace("-", "_").upper()
 
 
 def make_policy(name: str, settings: Settings) -> BuiltIn:
@@ -181,6 +210,8 @@ def worker_address(url: str) -> Address:
     accepted = "http://host:port or https://host:port, perhaps with @rank"
     if at and not rank.isdecimal():
         raise RouterError(f"worker URL {url!r}: what follows @ is {rank!r}; expected a rank; accepted: {accepted}")
+    if any(letter.isspace() or not letter.isprintable() for letter in url):
+        raise RouterError(f"worker URL {url!r}: a space or control character; expected {accepted}")
     try:
         parts = urlsplit(bare)
         port = parts.port

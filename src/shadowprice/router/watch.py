@@ -75,7 +75,7 @@ def give_up(router: "Router", exchange: "Exchange", now_s: float) -> None:
         return
     exchange.status = 504
     router.ended(exchange, now_s, "finished")
-    message = f"no answer within {router.settings.request_timeout_s:.0f} s"
+    message = f"no answer within {router.settings.request_timeout_s:g} s"
     client.respond(error_response(504, message, keep_alive=keep_alive), keep_alive=keep_alive)
 
 
