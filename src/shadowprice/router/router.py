@@ -259,6 +259,8 @@ class Router:
             worker.succeeded()
         if exchange.usage is not None:
             prompt, generated = exchange.usage
+            if how != "finished":  # what was told may be of the beginning
+                generated = max(generated, exchange.generated)
             if exchange.counts and prompt:
                 self.prompt_size.learn(exchange.asked, prompt)
                 exchange.prompt_tokens = prompt
