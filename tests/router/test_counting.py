@@ -1,17 +1,12 @@
 """What the router knows of the load: exact, however the stream is cut, and none left when all is over."""
 
 import asyncio
-import json
 import random
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from shadowprice.router.body import UNLIMITED, Asked, read_body
-from shadowprice.router.exchange import Exchange
 from shadowprice.router.prompt_size import PRIOR_BYTES_PER_TOKEN, PromptSize
 from shadowprice.router.watch import TICK_S
 from tests.router.live import GET, RawClient, ask, nothing_left, post, routed, run, streamed, until
@@ -32,39 +27,6 @@ from tests.router.scripted_worker import (
 )
 
 NO_TEXT = memoryview(b"")
-ROLE = {"index": 0, "delta": {"role": "assistant", "content": ""}}
-SAYS = 'it says "usage": {"prompt_tokens": 9} and data: { and [DONE]'
-
-
-def chat(tokens: int, *, compact: bool, usage: bool) -> bytes:
-    """A chat's event stream as vLLM writes it: who speaks, the tokens, the usage, the end."""
-    events: list[dict[str, Any]] = [{"choices": [ROLE]}]
-    events += [{"choices": [{"index": 0, "delta": {"content": SAYS}}], "usage": None} for _ in range(tokens)]
-    if usage:
-        events.append({"choices": [], "usage": {"prompt_tokens": 31, "total_tokens": 99, "completion_tokens": 68}})
-    separators = (",", ":") if compact else (", ", ": ")
-    return b"".join(f"data: {json.dumps(event, separators=separators)}\n\n".encode() for event in events) + DONE
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.integers(0, 8), st.booleans(), st.booleans(), st.lists(st.integers(1, 400), max_size=60))
-@example(0, True, True, [1, 1, 92])  # between the choices and the usage of the last event
-def test_tokens_are_counted_whatever_the_cuts(tokens: int, compact: bool, usage: bool, cuts: list[int]) -> None:
-    generated = [0]
-    router: Any = SimpleNamespace(flights=SimpleNamespace(generated=generated))
-    exchange = Exchange(router, SimpleNamespace(), SimpleNamespace(), 0.0)  # type: ignore[arg-type]
-    exchange.counts = exchange.event_stream = True
-    exchange.row = 0
-    text = chat(tokens, compact=compact, usage=usage)
-    upstream: Any = SimpleNamespace(framed=False)
-    for size in [*cuts, len(text)]:
-        piece, text = text[:size], text[size:]
-        if piece:
-            assert not exchange.done or piece in b"data: [DONE]\n\n"
-            exchange._count(upstream, [piece], 1.0)
-    assert exchange.generated == tokens and generated[0] == tokens
-    assert exchange.done
-    assert exchange.usage == ((31, 68) if usage else None)
 
 
 def test_a_prompt_is_sized_by_its_ids_or_by_bytes_at_the_ratio_that_usage_taught() -> None:
@@ -115,10 +77,36 @@ def test_images_in_a_prompt_are_no_text_and_teach_nothing() -> None:
         (b'"max_tokens":-1', UNLIMITED),
         (b'"max_tokens":1e3', UNLIMITED),
         (b'"n":1', UNLIMITED),
+        (b'"sampling_params":{"max_new_tokens":5}', 5),
+        (b'"sampling_params":{"max_tokens":5,"n":2},"max_tokens":7', 5),
+        (b'"sampling_params":{"max_tokens":"5"}', UNLIMITED),
+        (b'"sampling_params":[1]', UNLIMITED),
     ],
 )
 def test_the_longest_answer_that_is_asked_for_is_read(fields: bytes, most: int) -> None:
     assert read_body(b'{"prompt":"a",%b}' % fields)[0].most_tokens == most
+
+
+@pytest.mark.parametrize(
+    ("body", "prompt", "ids"),
+    [
+        (b'{"token_ids":[1, 2,3],"sampling_params":{"max_tokens":5}}', b"[1, 2,3]", 3),
+        (b'{"text":null,"input_ids":[1,2,3]}', b"[1,2,3]", 3),
+        (b'{"query":"q","documents":["a","b"],"top_n":1}', b'"q"["a","b"]', 0),
+        (b'{"queries":["q"],"documents":"a"}', b'["q"]"a"', 0),
+        (b'{"text_2":"a","text_1":"q"}', b'"q""a"', 0),
+        (b'{"data_1":"q","data_2":{"content":[{"text":"a"}]}}', b'"q"{"content":[{"text":"a"}]}', 0),
+        (b'{"query":[1,2],"items":[[3],[4,5]],"label_token_ids":[6]}', b"[1,2][[3],[4,5]]", 5),
+        (b'{"messages":[{"content":"x"}],"system":"s"}', b'"s"[{"content":"x"}]', 0),
+        (b'{"messages":[],"system":[{"type":"text","text":"s"}]}', b'[{"type":"text","text":"s"}][]', 0),
+        (b'{"input":"x","instructions":"s"}', b'"s""x"', 0),
+        (b'{"prompt":[1,2],"system":"s"}', b'"s"[1,2]', 0),
+        (b'{"model":"m"}', b"", 0),
+    ],
+)
+def test_a_prompt_has_all_its_parts(body: bytes, prompt: bytes, ids: int) -> None:
+    asked, found = read_body(body)
+    assert (asked.token_ids, asked.text_bytes, bytes(found)) == (ids, len(prompt), prompt)
 
 
 @pytest.mark.parametrize("body", [b'{"prompt":";base64,"}', b'{"prompt":"a","image":";base64,AAAA"}', b'[";base64,"]'])

@@ -156,6 +156,20 @@ def test_the_target_in_absolute_form_gives_path_and_host() -> None:
     run(work())
 
 
+def test_max_forwards_is_counted_down_and_ends_at_the_router() -> None:
+    async def work() -> None:
+        async with scripted(answers(whole(b"there"))) as worker, routed(worker) as server:
+            for method in (b"OPTIONS", b"GET"):
+                for hops in (b"0", b"00", b"1", b"012", b"9" * 5000, b"x", b"-1"):
+                    request = b"%b /v1/x HTTP/1.1\r\nHost: r\r\nMax-Forwards: %b\r\n\r\n" % (method, hops)
+                    assert (await ask(server, request)).status == 200
+            passed = [call.values(b"max-forwards") for call in worker.calls]
+            assert passed[:5] == [[b"0"], [b"11"], [b"999999998"], [b"x"], [b"-1"]]
+            assert passed[5:] == [[b"0"], [b"00"], [b"1"], [b"012"], [b"9" * 5000], [b"x"], [b"-1"]]
+
+    run(work())
+
+
 def test_interim_answers_of_a_worker_do_not_disturb_the_real_one() -> None:
     interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
 

@@ -18,6 +18,8 @@ LEAST_EMBEDDING = 256  # bytes of a prompt that can hold some
 EMBEDDED = b";base64,"  # of an image or a sound, up to the string's end: no text, and not counted as such
 PROMPT_TOKENS = re.compile(rb'"(?:prompt|input)_tokens": ?(\d{1,12})')
 COMPLETION_TOKENS = re.compile(rb'"(?:completion|output)_tokens": ?(\d{1,12})')
+ANY_TOKENS = b'_tokens"'  # some engines write "usage": null into every event
+LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "max_new_tokens")
 
 
 class _Body(msgspec.Struct):
@@ -29,11 +31,23 @@ class _Body(msgspec.Struct):
     max_tokens: object = None
     max_completion_tokens: object = None
     max_output_tokens: object = None
+    sampling_params: object = None
+    system: msgspec.Raw = msgspec.Raw()
+    instructions: msgspec.Raw = msgspec.Raw()
     prompt: msgspec.Raw = msgspec.Raw()
     messages: msgspec.Raw = msgspec.Raw()
     input: msgspec.Raw = msgspec.Raw()
     text: msgspec.Raw = msgspec.Raw()
     input_ids: msgspec.Raw = msgspec.Raw()
+    token_ids: msgspec.Raw = msgspec.Raw()
+    query: msgspec.Raw = msgspec.Raw()
+    queries: msgspec.Raw = msgspec.Raw()
+    text_1: msgspec.Raw = msgspec.Raw()
+    data_1: msgspec.Raw = msgspec.Raw()
+    documents: msgspec.Raw = msgspec.Raw()
+    items: msgspec.Raw = msgspec.Raw()
+    text_2: msgspec.Raw = msgspec.Raw()
+    data_2: msgspec.Raw = msgspec.Raw()
 
 
 _decode = msgspec.json.Decoder(_Body).decode
@@ -58,7 +72,7 @@ NOTHING = Asked(0, False, 0, UNLIMITED, False, 0, "")
 
 
 def read_body(body: bytes) -> tuple[Asked, memoryview]:
-    """What is asked for, and the prompt as it stands in the body.
+    """What is asked for, and the prompt as it stands in the body, its parts one after another.
 
     A body that is not a JSON object counts as all prompt, and is the worker's to refuse.
     """
@@ -66,13 +80,29 @@ def read_body(body: bytes) -> tuple[Asked, memoryview]:
         found = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Asked(len(body), False, 0, UNLIMITED, False, 0, ""), memoryview(body)
-    prompt = memoryview(found.prompt or found.messages or found.input or found.text or found.input_ids)
-    ids = 0 if found.messages and not found.prompt else _ids(prompt)
+    parts = _parts(found)
+    prompt = parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
+    ids = [_ids(part) for part in parts]
     priority = min(max(found.priority, -MOST_PRIORITY), MOST_PRIORITY) if isinstance(found.priority, int) else 0
     user = found.user if isinstance(found.user, str) else ""
     embedded = _embedded_bytes(body) if len(prompt) > LEAST_EMBEDDING else 0
     text_bytes = max(len(prompt) - embedded, 0)
-    return Asked(text_bytes, embedded > 0, ids, _most_tokens(found), found.stream is True, priority, user), prompt
+    token_ids = sum(ids) if all(ids) else 0
+    return Asked(text_bytes, embedded > 0, token_ids, _most_tokens(found), found.stream is True, priority, user), prompt
+
+
+def _parts(found: _Body) -> list[memoryview]:
+    """What is said first to all, what is asked, and the two sides of a comparison: those of them that are there."""
+    asked = (found.prompt, found.messages, found.input, found.text, found.input_ids, found.token_ids)
+    left = (found.query, found.queries, found.text_1, found.data_1)
+    right = (found.documents, found.items, found.text_2, found.data_2)
+    kinds = ((found.system, found.instructions), asked, left, right)
+    return [part for kind in kinds if (part := _first(kind))]
+
+
+def _first(fields: tuple[msgspec.Raw, ...]) -> memoryview | None:
+    """The first that is there and not null."""
+    return next((part for field in fields if (part := memoryview(field)) and bytes(part[:5]) != b"null"), None)
 
 
 def _ids(prompt: memoryview) -> int:
@@ -82,11 +112,11 @@ def _ids(prompt: memoryview) -> int:
 
 
 def _most_tokens(found: _Body) -> int:
-    most = UNLIMITED
-    for limit in (found.max_completion_tokens, found.max_tokens, found.max_output_tokens):
-        if type(limit) is int and 0 < limit < most:
-            most = limit
-    return most
+    """The least of the limits, which /generate is given within its sampling parameters."""
+    inner = found.sampling_params if isinstance(found.sampling_params, dict) else {}
+    limits = [inner.get(name) for name in LIMITS]
+    limits += found.max_completion_tokens, found.max_tokens, found.max_output_tokens
+    return min((limit for limit in limits if type(limit) is int and limit > 0), default=UNLIMITED)
 
 
 def _embedded_bytes(body: bytes) -> int:
@@ -124,12 +154,27 @@ def key_of(text: bytes) -> int:
 
 
 def usage_of(text: bytes) -> tuple[int, int] | None:
-    """Prompt and completion tokens of the last usage object in the text; completion 0 where it names none."""
-    at = text.rfind(b'"usage"')
+    """Prompt and completion tokens of the last usage object in the text; 0 where none names them.
+
+    Where the last names only what was generated, as in Anthropic's streams, the prompt is that of one before.
+    """
+    prompt = completion = None
+    at = len(text) if ANY_TOKENS in text else 0
+    while prompt is None:
+        end, at = at, text.rfind(b'"usage"', 0, at)
+        if at < 0:
+            break
+        prompt = PROMPT_TOKENS.search(text, at, end)
+        completion = completion or COMPLETION_TOKENS.search(text, at, end)
+    if prompt is None and completion is None:
+        return None
+    return int(prompt[1]) if prompt else 0, int(completion[1]) if completion else 0
+
+
+def usage_of_whole(text: bytes) -> tuple[int, int] | None:
+    """Prompt and completion tokens of a plain answer: of its usage object, or of all answers of SGLang's /generate."""
+    usage = usage_of(text)
+    at = text.find(b'"meta_info"') if usage is None else -1
     if at < 0:
-        return None
-    prompt = PROMPT_TOKENS.search(text, at)
-    if prompt is None:
-        return None
-    completion = COMPLETION_TOKENS.search(text, at)
-    return int(prompt[1]), int(completion[1]) if completion else 0
+        return usage
+    return sum(map(int, PROMPT_TOKENS.findall(text, at))), sum(map(int, COMPLETION_TOKENS.findall(text, at)))

@@ -2,8 +2,19 @@
 
 from typing import TYPE_CHECKING
 
-from shadowprice.router.body import NOTHING, Asked, usage_of
-from shadowprice.router.events import DONE, EVENT, USAGE, WHOLE, tail_of, tokens_in, tokens_of_whole
+from shadowprice.router.body import NOTHING, Asked, usage_of_whole
+from shadowprice.router.events import (
+    DONE,
+    EVENT,
+    ROLE,
+    USAGE,
+    WHOLE,
+    later_usage,
+    tail_of,
+    token_event,
+    tokens_in,
+    tokens_of_whole,
+)
 from shadowprice.router.head import named_by, request_head, response_head, without
 from shadowprice.router.live_worker import LiveWorker
 from shadowprice.router.upstream import BODILESS, Upstream
@@ -31,6 +42,7 @@ class Exchange:
         "client",
         "counts",
         "done",
+        "event",
         "event_stream",
         "first_s",
         "framing",
@@ -77,6 +89,7 @@ class Exchange:
         self.counts = False  # is its load counted: a request that computes something
         self.framing = b""
         self.tail = b"\n"
+        self.event = EVENT
         self.passes_whole = False  # may a chunk of whole events pass as it is: nothing of the one before is open
         self.plain: list[bytes] = []
         self.plain_bytes = 0
@@ -164,11 +177,12 @@ class Exchange:
     def on_chunk(self, chunk: bytes, body_at: int) -> None:
         """A whole chunk of the answer: one of whole events passes as it is."""
         worker = self.worker
-        if worker is None or not self.passes_whole or USAGE in chunk or not chunk.endswith(WHOLE_CHUNK):
+        passes = self.passes_whole and USAGE not in chunk and ROLE not in chunk and chunk.endswith(WHOLE_CHUNK)
+        if worker is None or not passes:
             self.on_response([chunk[body_at:-2]], complete=False)
             return
         now_s = worker.last_sign_s = self.router.clock()
-        self._generated(chunk.count(EVENT), now_s)  # the line of the chunk's size stands before the first
+        self._generated(chunk.count(self.event), now_s)  # the line of the chunk's size stands before the first
         self.router.outbox.write(self.client.transport, chunk)
         self.last_s = now_s
 
@@ -220,13 +234,15 @@ class Exchange:
             return
         data = body[0] if len(body) == 1 else b"".join(body)
         before = self.tail
-        tokens = tokens_of_whole(data) if before is WHOLE and self.generated > 1 and upstream.framed else -1
+        tokens = tokens_of_whole(data, self.event) if before is WHOLE and self.generated and upstream.framed else -1
         if tokens < 0:
             text = before + data
-            tokens, usage = tokens_in(before, text, first=self.generated <= 1)
-            self.usage = usage or self.usage
+            if not self.generated and self.event is EVENT:
+                self.event = token_event(text)
+            tokens, usage = tokens_in(before, text, self.event)
+            self.usage = later_usage(self.usage, usage)
             self.tail = tail_of(text)
-            self.passes_whole = self.tail is WHOLE and self.generated + tokens > 1 and self.framing is CHUNKED
+            self.passes_whole = self.tail is WHOLE and self.generated + tokens > 0 and self.framing is CHUNKED
             if not upstream.framed and DONE.search(text):
                 self.done = True
         self._generated(tokens, now_s)
@@ -261,7 +277,7 @@ class Exchange:
         upstream.release()
         self.upstream = None
         if self.plain and self.plain_bytes <= LARGEST_WITH_USAGE:
-            self.usage = usage_of(b"".join(self.plain))
+            self.usage = usage_of_whole(b"".join(self.plain))
         self.router.ended(self, now_s, "finished" if ends_whole else "truncated")
         if ends_whole:
             self.client.answered(keep_alive=keep_alive)

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from shadowprice.router.head import Fields, Lines
+from shadowprice.router.head import Fields, Lines, field_line, without
 
 ABSOLUTE = re.compile(rb"https?://([^/?#@]+)([/?].*)?", re.IGNORECASE | re.DOTALL)
 
@@ -46,6 +46,16 @@ def origin_form(method: bytes, target: bytes) -> tuple[bytes, bytes | None] | No
         return None
     path = absolute[2] or b"/"
     return path if path.startswith(b"/") else b"/" + path, absolute[1]
+
+
+def one_hop_less(request: Request) -> bool:
+    """May the request go on, now that its Max-Forwards is counted down (RFC 9110, section 7.6.2)."""
+    value = request.fields.get(b"max-forwards", b"")
+    if not value.isdigit():
+        return True
+    left = int(value.lstrip(b"0")[:9] or b"0") - 1  # a larger number may be cut
+    request.lines = [*without((b"max-forwards",), request.lines), field_line(b"Max-Forwards", b"%d" % left)]
+    return left >= 0
 
 
 def framing_again(method: bytes, version: str, content_length: bytes, keep_alive: bool) -> bytes:

@@ -21,7 +21,7 @@ from shadowprice.router.head import Fields, error_response, whole_response
 from shadowprice.router.live_worker import DRAINING, NOT_PROBED, PROBING, UP, LiveWorker
 from shadowprice.router.outbox import Outbox
 from shadowprice.router.prompt_size import PromptSize
-from shadowprice.router.request import Request
+from shadowprice.router.request import Request, one_hop_less
 from shadowprice.router.settings import Settings
 from shadowprice.router.statistics import Statistics
 from shadowprice.router.upstream import Upstream
@@ -120,9 +120,9 @@ class Router:
 
     def handle(self, client: Client, request: Request) -> None:
         """A whole request has come."""
-        own = self.own_answers.get(request.path)
-        if own is not None and request.method in (b"GET", b"HEAD"):
-            status, kind, body = own()
+        own = self._own_answer(request)
+        if own is not None:
+            status, kind, body = own
             answer = whole_response(status, kind, body, keep_alive=request.keep_alive)
             client.respond(answer, keep_alive=request.keep_alive)
             return
@@ -134,6 +134,13 @@ class Router:
             self.refuse(exchange, 503, "no_worker", "the router is shutting down", 1)
             return
         self.dispatcher.submit(exchange)
+
+    def _own_answer(self, request: Request) -> tuple[int, bytes, bytes] | None:
+        """Status, content type and body of what is for no worker to answer."""
+        if request.method == b"OPTIONS" and not one_hop_less(request):
+            return 200, b"text/plain", b""
+        own = self.own_answers.get(request.path)
+        return own() if own is not None and request.method in (b"GET", b"HEAD") else None
 
     def _measure(self, exchange: Exchange) -> None:
         """How much is asked for, and by whom."""
@@ -267,6 +274,8 @@ class Router:
             worker.succeeded()
         if exchange.usage is not None:
             prompt, generated = exchange.usage
+            if how != "finished":  # what was told may be of the beginning
+                generated = max(generated, exchange.generated)
             if exchange.counts and prompt:
                 self.prompt_size.learn(exchange.asked, prompt)
                 exchange.prompt_tokens = prompt
