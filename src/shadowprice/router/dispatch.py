@@ -10,13 +10,14 @@ import asyncio
 import math
 import sys
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from shadowprice.router.body import key_of
 from shadowprice.router.exchange import Exchange
-from shadowprice.router.live_worker import PROBING, LiveWorker
+from shadowprice.router.live_worker import PROBING
 from shadowprice.router.queue_order import QueueOrder
 from shadowprice.router.settings import make_policy
 from shadowprice.router.turns import Pressing, Turns
@@ -45,8 +46,7 @@ class Dispatcher:
         self.policy = make_policy(self.settings.policy, self.settings)
         self.order = QueueOrder(self.settings.scheduling_policy, self.settings.max_wait_s)
         self.finished: list[int] = []  # output tokens of what ended since the policy was last asked
-        self._known: list[LiveWorker] = []
-        self._keys = np.zeros(0, np.int64)  # of the known
+        self.worker_keys = np.zeros(0, np.int64)
         self.scheduled = False
         self._again: asyncio.TimerHandle | None = None
         self.turns: Turns | None = None  # among several processes
@@ -66,6 +66,11 @@ class Dispatcher:
         for name in {self.policy.name, "random"}:  # who draws is compiled apart
             make_policy(name, self.settings).assign(request, view, 0.0)
         notice.cancel()
+
+    def set_workers(self, names: Sequence[str]) -> None:
+        """What tells the workers from now on: by their names every process and every router tells them alike."""
+        self.worker_keys = np.array([key_of(name.encode()) for name in names], np.int64)
+        self.worker_keys.setflags(write=False)
 
     def submit(self, exchange: Exchange) -> None:
         """Give it a worker, in this turn of the event loop if there is room."""
@@ -114,23 +119,24 @@ class Dispatcher:
                     self._place([exchange], self._untried(exchange, opened), now_s)
                 else:
                     self._place_uncounted(exchange, opened, now_s)
-            while self._is_first(now_s) and self._place(self._offered(now_s), opened, now_s):
-                pass  # a pool at a time
+            while self.waiting and (self.turns is None or self._is_first(now_s)):
+                if not self._place(self._offered(now_s), opened, now_s):  # a pool at a time
+                    break
         if len(self.waiting) > self.queue_size:
             self._refuse_overflow(now_s)
         if self.waiting and self.settings.processes > 1 and self._again is None:
             self._again = self.router.loop.call_later(LOOK_AGAIN_S, self._look_again)
 
     def _is_first(self, now_s: float) -> bool:
-        """Something waits, and no process has what presses more."""
+        """No other process has what presses more."""
         pressing = self._pressing(now_s)
-        return pressing is not None and (self.turns is None or self.turns.is_first(pressing))
+        return self.turns is None or pressing is None or self.turns.is_first(pressing)
 
     def _pressing(self, now_s: float) -> Pressing | None:
         """What presses most of what waits, between processes: finer orders are for each to keep."""
         if not self.waiting:
             return None
-        if self.turns is None or self.order.name != "priority":
+        if self.order.name != "priority":
             return 0, next(iter(self.waiting)).arrival_s
         aged_s = now_s - self.settings.max_wait_s
         return min((MOST_URGENT if e.arrival_s < aged_s else e.priority, e.arrival_s) for e in self.waiting)
@@ -187,7 +193,7 @@ class Dispatcher:
             speed=self.router.speeds(),
             finished_tokens=self._finished(),
             open=None if all(opened) else np.array(opened, np.bool_),
-            keys=self._worker_keys(),
+            keys=self.worker_keys,
         )
         answer = self.policy.assign(self._pending(offered, may_wait=may_wait), view, now_s).tolist()
         sent, left = 0, []
@@ -206,13 +212,6 @@ class Dispatcher:
         for exchange in left:
             exchange.passes += sent  # in all: by those behind it
         return sent
-
-    def _worker_keys(self) -> IntArray:
-        """What tells the workers: their names, so that every process and every router tells them alike."""
-        if self._known != self.router.workers:
-            self._known = list(self.router.workers)
-            self._keys = np.array([key_of(worker.name.encode()) for worker in self._known], np.int64)
-        return self._keys
 
     def _not_starving(
         self, offered: list[Exchange], rooms: list[int], count: list[int], free: list[int]
@@ -235,14 +234,14 @@ class Dispatcher:
         return offered
 
     def _pending(self, offered: list[Exchange], *, may_wait: bool) -> Pending:
-        prefix = None
+        prefix, hashes = None, self.hashes
         if self.uses_prefixes:
             blocks = [block for exchange in offered for block in exchange.prefix]
             prefix = Ragged.from_lengths(np.array(blocks, np.int64), [len(exchange.prefix) for exchange in offered])
         return Pending(
             arrival_s=np.array([exchange.arrival_s for exchange in offered]),
             prompt_tokens=np.array([exchange.prompt_tokens for exchange in offered], np.int64),
-            session=np.array([exchange.hashed_by if self.hashes else -1 for exchange in offered], np.int64),
+            session=np.array([exchange.hashed_by if hashes else -1 for exchange in offered], np.int64),
             passes=np.array([exchange.passes for exchange in offered], np.int64) if may_wait else None,
             prefix=prefix,
             prefix_block_tokens=self.router.block_tokens if prefix is not None else 0,

@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from shadowprice.errors import RouterError
-from shadowprice.router._survey_kernel import survey
+from shadowprice.router._survey_kernel import HEADER, survey
 from shadowprice.routing.surface import Active
 
 CAPACITY = 16384  # requests in flight per process
-HEADER = 8  # numbers before the rows of a block: how many rows were ever taken, and what `turns.py` keeps there
 
 
 def block_numbers(capacity: int = CAPACITY) -> int:
@@ -32,6 +31,7 @@ class Flights:
 
     def __init__(self, shared: npt.NDArray[np.int64] | None = None, own: int = 0) -> None:
         blocks = np.zeros((1, block_numbers()), np.int64) if shared is None else shared
+        self._blocks = blocks
         capacity = (blocks.shape[1] - HEADER) // 3
         self.capacity = capacity
         self._used = blocks[:, :1]
@@ -90,8 +90,7 @@ class Flights:
 
         `sums` holds the same as an array. Valid until the next survey.
         """
-        worker, prompt, generated = self._tables
-        n = survey(worker, prompt, generated, self._used, self._place, self.sums, self._active)
+        n = survey(self._blocks, self._place, self.sums, self._active)
         where, prompts, tokens = self._active
         return Active(where[:n], prompts[:n], tokens[:n]), self.sums.tolist()
 

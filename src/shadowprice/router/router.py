@@ -83,7 +83,7 @@ class Router:
         worker.serial = self._next_serial if serial is None else serial
         self._next_serial = worker.serial + 1
         self.workers.append(worker)
-        self.flights.set_workers([worker.serial for worker in self.workers])
+        self._set_workers()
         self.dispatcher.schedule()
         return worker
 
@@ -93,7 +93,11 @@ class Router:
             self.lost(exchange, "the worker was removed", self.clock(), stale=True)
         worker.drop_idle()
         self.workers.remove(worker)
+        self._set_workers()
+
+    def _set_workers(self) -> None:
         self.flights.set_workers([worker.serial for worker in self.workers])
+        self.dispatcher.set_workers([worker.name for worker in self.workers])
 
     def speeds(self) -> FloatArray | None:
         """Of the workers, relative to one another; None where they are alike, or nobody knows."""

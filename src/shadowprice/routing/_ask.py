@@ -40,6 +40,7 @@ class Asked:
         self.workers = workers
         self.keys = np.arange(workers) if keys is None else np.array(keys, np.int64)
         self._of = _bytes(keys)
+        self._seen: IntArray | None = None  # what was compared last
         if len(self.keys) != workers:
             raise PolicyError(f"Workers.keys: {len(self.keys)} keys of {workers} workers; expected one of each")
         # numba looks into a generator for longer than a decision takes: who draws nothing gets none
@@ -97,7 +98,11 @@ class Asked:
 
     def is_of(self, workers: int, keys: IntArray | None) -> bool:
         """Is it the memory of these workers, in this order."""
-        return workers == self.workers and _bytes(keys) == self._of
+        if keys is not None and keys is self._seen and not keys.flags.writeable:
+            return True
+        same = workers == self.workers and _bytes(keys) == self._of
+        self._seen = keys if same else None
+        return same
 
     def moved(self, workers: int, keys: IntArray | None) -> "Asked":
         """A memory of other workers, with what was learned of requests and is known of those that stay."""
