@@ -76,8 +76,10 @@ def test_steps_of_another_process_are_learned_from() -> None:
     async def work() -> None:
         async with scripted(answers(completion())) as worker, routed(worker) as server:
             live = server.router.workers[0]
+            live.load = (1, 10)
             live.take_steps([(2, 200, 0.02), (3, 330, 0.02)])
             assert list(live.steps) == [(2, 200, 0.02), (3, 330, 0.02)] and live.step_time_s == 0.02
+            assert live.load == (1, 10)  # of this process's next step
 
     run(work())
 

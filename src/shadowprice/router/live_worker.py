@@ -127,9 +127,11 @@ class LiveWorker:
 
     def take_steps(self, steps: list[tuple[int, int, float]]) -> None:
         """Steps that another process has seen."""
+        own = self.load
         for requests, kv_tokens, gap_s in steps:
             self.load = (requests, kv_tokens)
             self.note_step(gap_s)
+        self.load = own
 
     def revive(self) -> None:
         """It was to be removed once idle, and is asked for again."""
