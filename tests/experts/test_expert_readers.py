@@ -167,6 +167,16 @@ def test_an_npy_header_cut_in_the_middle_of_a_line_is_refused(tmp_path: Path) ->
         read_loads(path)
 
 
+def test_an_archive_of_an_unknown_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "counts.npz"
+    np.savez(path, counts=np.ones((2, 3), np.int64))
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\x01\x02") + 6] = 99  # the version needed to extract
+    path.write_bytes(data)
+    with pytest.raises(ExpertError, match=r"counts\.npz: damaged: zip file version 9\.9"):
+        read_loads(path)
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     start=st.sampled_from(SEEDS),

@@ -62,6 +62,8 @@ def test_a_killed_process_costs_its_streams_and_nothing_else_and_is_back_when_it
             try:
                 async with routed(worker, place, policy="round_robin") as server:
                     streaming = [asyncio.ensure_future(ask(server, streamed())) for _ in range(8)]
+                    begun = server.router.active
+                    await until(lambda: len(begun) == 8 and all(exchange.head_sent for exchange in begun))
                     plain = asyncio.ensure_future(plain_load(server, 8, done))
                     victim = server.router.workers[1]
                     await until(lambda: victim.requests_total > 20 and victim.generated_tokens_total >= 0)

@@ -65,7 +65,7 @@ def _zip(path: Path, experts: int | None) -> ExpertLoads | Routing:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except Exception as error:  # as numpy does
         raise ExpertError(f"{path}: damaged: {error}") from error
     if any(name.endswith("data.pkl") for name in names):
         return read_sglang(path)
