@@ -204,14 +204,15 @@ def test_metrics_of_the_servers_give_memory_and_load_of_others(
     capacity = int(config["num_gpu_blocks"].strip('"')) * int(config["block_size"].strip('"'))
     assert {worker["kv_capacity_tokens"] for worker in router.workers()} == {capacity}
     router.use("least_kv")
-    long = {"model": "tiny", "prompt": [7] * 100, "max_tokens": 800, "ignore_eos": True, "temperature": 0}
+    long = {"model": "tiny", "prompt": [7] * 100, "ignore_eos": True, "temperature": 0}
     enough = threading.Event()
 
-    def keep_asking() -> None:
+    def keep_asking(tokens: int) -> None:
         while not enough.is_set():
-            requests.post(f"{servers[0].address}/v1/completions", json=long)
+            requests.post(f"{servers[0].address}/v1/completions", json={**long, "max_tokens": tokens})
 
-    others = [threading.Thread(target=keep_asking) for _ in range(6)]
+    # of different lengths: should all end at once, a report of that moment would tell of none
+    others = [threading.Thread(target=keep_asking, args=(500 + 60 * k,)) for k in range(6)]
     for other in others:
         other.start()
     try:
