@@ -1,5 +1,6 @@
 """A chunk that comes in a read of its own passes without the parser: however a stream is cut, it says the same."""
 
+from collections.abc import Sequence
 from itertools import accumulate
 
 import pytest
@@ -78,13 +79,15 @@ def said(bench: Bench, reply: bytes, cuts: list[int]) -> tuple[bytes | None, int
     return body, tokens
 
 
+CUT = (st.sampled_from(ENDS), st.lists(st.integers(0, 9), max_size=9), st.lists(st.integers(1, 400), max_size=3))
+
+
+def chunks_of(events: Sequence[bytes]) -> st.SearchStrategy[list[tuple[bytes, bytes]]]:
+    return st.lists(st.tuples(st.sampled_from(events), st.sampled_from(WAYS)), max_size=8)
+
+
 @settings(max_examples=500, deadline=None)
-@given(
-    st.lists(st.tuples(st.sampled_from(EVENTS), st.sampled_from(WAYS)), max_size=8),
-    st.sampled_from(ENDS),
-    st.lists(st.integers(0, 9), max_size=9),
-    st.lists(st.integers(1, 400), max_size=3),
-)
+@given(chunks_of(EVENTS), *CUT)
 @example([(INNER[3:] + b"x" * 14, b"%x\r\n")], ENDS[0], [], [AT + 1, AT + 1 + len(INNER)])  # in the size 15
 @example([(INNER + b"x" * 11, b"%x\r\n")], ENDS[0], [], [AT + 4, AT + 4 + len(INNER)])  # behind it
 def test_a_stream_says_the_same_however_it_is_cut(
@@ -94,12 +97,7 @@ def test_a_stream_says_the_same_however_it_is_cut(
 
 
 @settings(max_examples=300, deadline=None)
-@given(
-    st.lists(st.tuples(st.sampled_from(RESPONSES), st.sampled_from(WAYS)), max_size=8),
-    st.sampled_from(ENDS),
-    st.lists(st.integers(0, 9), max_size=9),
-    st.lists(st.integers(1, 400), max_size=3),
-)
+@given(chunks_of(RESPONSES), *CUT)
 def test_a_response_says_the_same_however_it_is_cut(
     bench: Bench, chunks: list[tuple[bytes, bytes]], end: bytes, joined: list[int], cuts: list[int]
 ) -> None:

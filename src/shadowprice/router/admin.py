@@ -160,7 +160,7 @@ async def _shadow(request: web.Request) -> web.Response:
 
 
 async def _workers(request: web.Request) -> web.Response:
-    return _json({"workers": request.app[CONTROL].snapshot()["workers"]})
+    return _json({"workers": _snapshot_workers(request)})
 
 
 async def _list_workers(request: web.Request) -> web.Response:

@@ -93,7 +93,8 @@ def _prompt(found: _Body) -> tuple[memoryview, int]:
     """All parts of the prompt, and how many token ids they consist of, 0 if they are text."""
     more = found.system or found.instructions or found.query or found.queries or found.text_1 or found.data_1
     if not (more or found.documents or found.items or found.text_2 or found.data_2):
-        alone = memoryview(found.prompt or found.messages or found.input or found.text or found.input_ids)
+        asked = found.prompt or found.messages or found.input or found.text or found.input_ids or found.token_ids
+        alone = memoryview(asked)
         if alone and alone[0] != NULL:  # what most are: all of the below takes five times as long
             return alone, 0 if found.messages and not found.prompt else _ids(alone)
     parts = _parts(found)

@@ -119,18 +119,19 @@ class Dispatcher:
                     self._place([exchange], self._untried(exchange, opened), now_s)
                 else:
                     self._place_uncounted(exchange, opened, now_s)
-            while self.waiting and (self.turns is None or self._is_first(now_s)):
-                if not self._place(self._offered(now_s), opened, now_s):  # a pool at a time
-                    break
+            while self.waiting and self._is_first(now_s) and self._place(self._offered(now_s), opened, now_s):
+                pass  # a pool at a time
         if len(self.waiting) > self.queue_size:
             self._refuse_overflow(now_s)
-        if self.waiting and self.settings.processes > 1 and self._again is None:
+        if self.waiting and self.turns is not None and self._again is None:
             self._again = self.router.loop.call_later(LOOK_AGAIN_S, self._look_again)
 
     def _is_first(self, now_s: float) -> bool:
         """No other process has what presses more."""
+        if self.turns is None:
+            return True
         pressing = self._pressing(now_s)
-        return self.turns is None or pressing is None or self.turns.is_first(pressing)
+        return pressing is None or self.turns.is_first(pressing)
 
     def _pressing(self, now_s: float) -> Pressing | None:
         """What presses most of what waits, between processes: finer orders are for each to keep."""

@@ -5,7 +5,7 @@ every request in flight, to the token. A number that is written while it is read
 told by a serial number: the same in all processes, which do not remove it at the same time, and never another's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -52,8 +52,7 @@ class Flights:
     @property
     def of_all_processes(self) -> int:
         """Requests in flight, of all processes."""
-        tables = self._tables[0]
-        return sum(int((tables[p, : used[0]] != -1).sum()) for p, used in enumerate(self._used))
+        return sum(int((rows != -1).sum()) for rows in self._taken())
 
     def take(self, worker: int, prompt_tokens: int) -> int:
         """A row for a request that goes to this worker. Raises RouterError when all rows are taken."""
@@ -82,8 +81,11 @@ class Flights:
 
     def held(self, serial: int) -> int:
         """Requests that this worker has, of all processes."""
-        tables = self._tables[0]
-        return sum(int((tables[p, : used[0]] == serial).sum()) for p, used in enumerate(self._used))
+        return sum(int((rows == serial).sum()) for rows in self._taken())
+
+    def _taken(self) -> Iterator[npt.NDArray[np.int64]]:
+        """The worker of each row that was ever taken, by process."""
+        return (rows[:used] for rows, used in zip(self._tables[0], self._used[:, 0], strict=True))
 
     def survey(self) -> tuple[Active, list[list[int]]]:
         """What runs, and per worker: requests running, their KV tokens, requests waiting, their prompt tokens.

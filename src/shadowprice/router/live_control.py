@@ -177,7 +177,7 @@ class LiveControl:
         if not drain:
             self._remove(worker)
         elif worker.state != DRAINING:
-            worker.state, worker.reason = DRAINING, "being removed"
+            worker.drain()
             self._tell("drain_worker", serial=worker.serial)
             self.server.run(self._remove_when_idle(worker))
 
@@ -206,7 +206,7 @@ class LiveControl:
         """Take no more for it."""
         for worker in self.router.workers:
             if worker.serial == serial:
-                worker.state, worker.reason = DRAINING, "being removed"
+                worker.drain()
 
     def forget_worker(self, serial: int) -> None:
         """It is removed."""

@@ -133,6 +133,10 @@ class LiveWorker:
             self.note_step(gap_s)
         self.load = own
 
+    def drain(self) -> None:
+        """It is to be removed once idle."""
+        self.state, self.reason = DRAINING, "being removed"
+
     def revive(self) -> None:
         """It was to be removed once idle, and is asked for again."""
         if self.state == DRAINING:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from shadowprice.router.server import Server
 
 COUNTED = ("requests_total", "errors_total", "retries_total", "prompt_tokens_total", "generated_tokens_total")
-Command = tuple[str, dict[str, Any]]
 Step = tuple[int, int, float]  # requests, KV tokens, seconds
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import gc
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from itertools import count
 from multiprocessing.shared_memory import SharedMemory
@@ -178,26 +178,23 @@ class Server:
                 self._try(self.control.sample)
                 self._try(partial(self._states.tell, self.router.workers))
             else:
-                await self._report(self.member)
+                await self._attempt(self.member.report())
             if seconds % LEARN_EVERY == 0:
                 self._try(partial(learn, self.router))
             if self.shadow is not None:
                 self._try(self._tick_shadow)
 
-    async def _report(self, member: Member) -> None:
-        try:
-            await member.report()
-        except Exception as error:
-            self._stumbled(error)
-
     async def _flush_each_second(self, flush: Callable[[], object]) -> None:
         """Each file by itself: one that hangs must not keep the others waiting."""
         while True:
             await asyncio.sleep(1.0)
-            try:
-                await self.loop.run_in_executor(None, flush)
-            except Exception as error:
-                self._stumbled(error)
+            await self._attempt(self.loop.run_in_executor(None, flush))
+
+    async def _attempt(self, step: Awaitable[object]) -> None:
+        try:
+            await step
+        except Exception as error:
+            self._stumbled(error)
 
     def _try(self, step: Callable[[], object]) -> None:
         """The clock goes on, whatever one step did."""
