@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from shadowprice.routing.surface import IntArray, Pending, Workers
+from shadowprice.arrays import IntArray
+from shadowprice.routing.surface import Pending, Workers
 
 
 class InOrder:

@@ -5,6 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
+from shadowprice.arrays import IntArray
 from shadowprice.scheduling.optimum import (
     evaluate,
     hindsight_interval,
@@ -19,7 +20,7 @@ from shadowprice.scheduling.optimum import (
 )
 from shadowprice.scheduling.optimum._place_kernel import earliest_start
 from shadowprice.scheduling.optimum._srpt_kernel import srpt_completions
-from shadowprice.scheduling.problem import IntArray, RoundInstance
+from shadowprice.scheduling.problem import RoundInstance
 
 EMPTY = RoundInstance(*(np.empty(0, dtype=np.int64) for _ in range(3)), 5)
 

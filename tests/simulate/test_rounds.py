@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from shadowprice.arrays import IntArray
 from shadowprice.errors import PolicyError
 from shadowprice.scheduling.policies import (
     POLICIES,
@@ -19,7 +20,7 @@ from shadowprice.scheduling.policies import (
     shortest_output,
 )
 from shadowprice.scheduling.problem import RoundInstance
-from shadowprice.scheduling.surface import IntArray, Requests, WorkerState
+from shadowprice.scheduling.surface import Requests, WorkerState
 from shadowprice.simulate.rounds import RoundResult, simulate
 
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from shadowprice.arrays import IntArray
 from shadowprice.fleet.step_time import StepTime
 from shadowprice.routing import POLICIES, BuiltIn, bf_io
 from shadowprice.simulate.barrier import simulate_barrier
-from shadowprice.workload.trace import IntArray, Trace
+from shadowprice.workload.trace import Trace
 
 CASES = [(4, 16), (4, 64), (8, 32), (16, 16), (16, 64), (32, 32), (32, 128)]  # workers, slots
 TIME = StepTime(1.0, 0.0, 1e-6, 0.0)

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from shadowprice.arrays import FloatArray
 from shadowprice.audit.finding import Finding
 from shadowprice.certificate import Certificate
 from shadowprice.experts.certify import certify_comparison
 from shadowprice.experts.compare import Comparison, compare, gpu_loads
 from shadowprice.experts.loads import ExpertLoads, Routing
-from shadowprice.scheduling.surface import FloatArray
 
 PLACEMENT, DISPATCH = "expert placement", "expert dispatch"
 TODAY = {PLACEMENT: "contiguous, even split", DISPATCH: "even"}  # the defaults of production engines

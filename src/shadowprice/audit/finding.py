@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from shadowprice.arrays import FloatArray
 from shadowprice.audit.case import Case
 from shadowprice.audit.served import Served
 from shadowprice.certificate import Certificate
-from shadowprice.scheduling.surface import FloatArray
 
 
 @dataclass(frozen=True)

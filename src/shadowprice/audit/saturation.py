@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from shadowprice.arrays import FloatArray
 from shadowprice.capacity.interval import Interval, mean_interval
 from shadowprice.capacity.stability import charges_s
 from shadowprice.fleet.worker import Worker
-from shadowprice.scheduling.surface import FloatArray, SchedulingPolicy
+from shadowprice.scheduling.surface import SchedulingPolicy
 from shadowprice.simulate.engine import simulate
 from shadowprice.workload.operations import scale_rate, shift
 from shadowprice.workload.trace import Trace

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from shadowprice.arrays import IntArray
 from shadowprice.calibrate.limits import SHORT, Given, Search, Tell, infer, is_cut, whole_until_last_admission
 from shadowprice.calibrate.notes import describe_errors, describe_limits, describe_unfixed
 from shadowprice.calibrate.observed import FEWEST, guesses, look
@@ -14,7 +15,6 @@ from shadowprice.fleet.fleet import Fleet
 from shadowprice.fleet.step_time import StepTime
 from shadowprice.fleet.worker import Worker
 from shadowprice.workload.readers import MeasuredLog
-from shadowprice.workload.trace import IntArray
 
 
 @dataclass(frozen=True)

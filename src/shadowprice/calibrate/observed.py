@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import nnls
 
+from shadowprice.arrays import FloatArray
 from shadowprice.errors import TraceError
 from shadowprice.fleet.step_time import StepTime
 from shadowprice.workload.readers import MeasuredLog
-from shadowprice.workload.trace import FloatArray
 
 SAME_S = 1e-4  # stamps nearer than this are of one step
 RARE = 3  # what is seen less often may be a slip of the clocks or a hit in the prefix cache

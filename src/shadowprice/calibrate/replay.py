@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from scipy.optimize import least_squares, minimize
 
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.fleet.step_time import StepTime
 from shadowprice.fleet.worker import Worker
 from shadowprice.scheduling.policies import fcfs
 from shadowprice.simulate.engine import EngineRun, simulate
 from shadowprice.workload.readers import MeasuredLog
-from shadowprice.workload.trace import FloatArray, IntArray
 
 Statistics = dict[str, dict[str, float]]  # of ttft, e2e and tpot: mean, p50 and p90
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import t as student
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from shadowprice.arrays import FloatArray, IntArray
+
 Interval = tuple[float, float]
 
 CONFIDENCE = 0.95

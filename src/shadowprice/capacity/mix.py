@@ -17,17 +17,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from shadowprice.arrays import BoolArray, FloatArray, IntArray
 from shadowprice.errors import InfeasibleError
 from shadowprice.fleet.work import work
 from shadowprice.fleet.worker import Worker
 from shadowprice.optimize import LinearProgram, solve
 from shadowprice.workload.trace import Trace
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 CUTS = (1 / 3, 2 / 3)  # quantiles of prompt and of output between classes
 UNITS = 20

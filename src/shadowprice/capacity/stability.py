@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from shadowprice.arrays import FloatArray
 from shadowprice.capacity.interval import Interval, Windows, mean_interval, ratio_interval, windows
 from shadowprice.errors import TraceError
 from shadowprice.fleet.work import RESOURCES, Work, binding_prices, work
 from shadowprice.fleet.worker import Worker
-from shadowprice.workload.trace import FloatArray, Trace
+from shadowprice.workload.trace import Trace
 
 COMPUTE, BANDWIDTH = "compute", "bandwidth"
 BINDINGS = (COMPUTE, BANDWIDTH, *RESOURCES)

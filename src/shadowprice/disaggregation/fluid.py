@@ -28,8 +28,9 @@ from math import inf
 
 import numpy as np
 
+from shadowprice.arrays import FloatArray
 from shadowprice.disaggregation.optimum import phases, pool_rates
-from shadowprice.disaggregation.problem import FloatArray, PoolsProblem
+from shadowprice.disaggregation.problem import PoolsProblem
 
 HALVINGS = 40
 

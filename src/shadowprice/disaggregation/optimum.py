@@ -42,7 +42,8 @@ from math import inf, isfinite
 
 import numpy as np
 
-from shadowprice.disaggregation.problem import BoolArray, FloatArray, IntArray, PoolsProblem, Slo
+from shadowprice.arrays import BoolArray, FloatArray, IntArray
+from shadowprice.disaggregation.problem import PoolsProblem, Slo
 from shadowprice.errors import InfeasibleError
 from shadowprice.fleet.work import Work, stable_rate_per_s, work
 from shadowprice.fleet.worker import Worker

@@ -6,12 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from shadowprice.arrays import BoolArray, FloatArray, IntArray
 from shadowprice.errors import FleetError, PolicyError, TraceError
 from shadowprice.fleet.worker import Worker
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.errors import ExpertError
-from shadowprice.experts.problem import FloatArray, IntArray
 
 
 @dataclass(frozen=True)

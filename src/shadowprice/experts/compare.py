@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from shadowprice.arrays import FloatArray
 from shadowprice.experts.altering import Altered, capacity_drop, expert_choice
 from shadowprice.experts.eplb import eplb
 from shadowprice.experts.loads import ExpertLoads, Routing
 from shadowprice.experts.optimum import placement_bound
 from shadowprice.experts.place import Budget, Dispatch, objective, place, value_of
 from shadowprice.experts.policies import POLICIES, DispatchPolicy
-from shadowprice.experts.problem import FloatArray, Placement, contiguous, slots_for
+from shadowprice.experts.problem import Placement, contiguous, slots_for
 
 CAPACITY_FACTOR = 1.25
 

@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 from numpy import empty, uint8
 
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.errors import ExpertError
 from shadowprice.experts._dispatch_kernel import split_placement
 from shadowprice.experts._edge_kernel import split_edges
 from shadowprice.experts.graph import RedundancyGraph
-from shadowprice.experts.problem import FloatArray, IntArray
 
 Cut = npt.NDArray[np.uint8]
 

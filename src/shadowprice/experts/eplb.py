@@ -3,8 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.errors import ExpertError
-from shadowprice.experts.problem import FloatArray, IntArray, Placement
+from shadowprice.experts.problem import Placement
 
 FloatLike = npt.NDArray[np.float32] | FloatArray
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.errors import ExpertError
 from shadowprice.experts.dispatch import Cut, split_over_replicas
-from shadowprice.experts.problem import FloatArray, IntArray, Placement
+from shadowprice.experts.problem import Placement
 from shadowprice.optimize import LinearProgram, solve
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.errors import ExpertError
 from shadowprice.experts.loads import ExpertLoads
-from shadowprice.experts.problem import FloatArray, IntArray
 
 
 def zipf_loads(

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from shadowprice.arrays import IntArray
 from shadowprice.errors import ExpertError
-from shadowprice.experts.problem import IntArray
 
 
 @dataclass(frozen=True)

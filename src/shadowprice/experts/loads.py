@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.errors import ExpertError
-from shadowprice.experts.problem import FloatArray, IntArray
 
 
 @dataclass(frozen=True)

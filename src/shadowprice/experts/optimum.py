@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.experts.loads import ExpertLoads
 from shadowprice.experts.place import objective
-from shadowprice.experts.problem import FloatArray, IntArray, Placement
+from shadowprice.experts.problem import Placement
 from shadowprice.optimize import LinearProgram, solve
 
 

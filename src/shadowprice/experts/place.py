@@ -6,13 +6,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.errors import ExpertError
 from shadowprice.experts._even_search_kernel import even_loads, search_even
 from shadowprice.experts._search_kernel import search_dispatched
 from shadowprice.experts.dispatch import split_over_replicas
 from shadowprice.experts.eplb import eplb
 from shadowprice.experts.loads import ExpertLoads
-from shadowprice.experts.problem import FloatArray, IntArray, Placement
+from shadowprice.experts.problem import Placement
 
 Dispatch = Literal["even", "optimal"]
 

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.experts.dispatch import split_over_replicas
-from shadowprice.experts.problem import FloatArray, IntArray
 
 
 class DispatchPolicy(Protocol):

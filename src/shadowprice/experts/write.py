@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from shadowprice.arrays import IntArray
 from shadowprice.errors import ExpertError
-from shadowprice.experts.problem import IntArray, Placement
+from shadowprice.experts.problem import Placement
 
 ENDINGS = (".json", ".npy", ".npz")  # of what can be written
 

@@ -32,10 +32,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.fleet.worker import Worker
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 RESOURCES = ("slots", "memory", "token budget")
 
 

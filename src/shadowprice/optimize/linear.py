@@ -6,12 +6,10 @@ from typing import Any, Literal
 
 import highspy
 import numpy as np
-import numpy.typing as npt
 
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.errors import ShadowpriceError
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 Status = Literal["optimal", "infeasible", "time_limit", "unbounded"]
 
 # The compiled class below highspy.Highs, whose own constructor prints a banner on stdout before it can be silenced.

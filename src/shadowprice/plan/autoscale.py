@@ -8,6 +8,7 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.audit.words import number, percent, seconds
 from shadowprice.capacity.policies import Reactive, planned
 from shadowprice.capacity.stability import charges_s
@@ -15,7 +16,7 @@ from shadowprice.errors import TraceError
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.plan._deal_kernel import deal
 from shadowprice.plan.targets import Targets
-from shadowprice.scheduling.surface import FloatArray, IntArray, SchedulingPolicy
+from shadowprice.scheduling.surface import SchedulingPolicy
 from shadowprice.simulate.engine import simulate
 from shadowprice.workload.trace import Trace
 

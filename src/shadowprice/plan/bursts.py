@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from shadowprice.arrays import FloatArray
 from shadowprice.audit.served import Served
 from shadowprice.capacity.stability import charges_s
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.plan.measure import Measured, quantile
 from shadowprice.plan.targets import Targets, tpot_of
 from shadowprice.workload.operations import shift
-from shadowprice.workload.trace import FloatArray, Trace
+from shadowprice.workload.trace import Trace
 
 BURST_S = 300.0  # five minutes
 PATIENCE_S = 60.0  # the fleet has recovered when the requests of so many seconds are inside the targets again

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from shadowprice.arrays import FloatArray
 from shadowprice.audit.served import Served, serve
 from shadowprice.capacity.interval import Interval, mean_interval, quantile_interval, ratio_interval, windows
 from shadowprice.capacity.stability import charges_s
@@ -14,7 +15,6 @@ from shadowprice.fleet.names import did_you_mean
 from shadowprice.plan.targets import Targets, tpot_of
 from shadowprice.routing.policies import POLICIES
 from shadowprice.scheduling.policies import Ranked
-from shadowprice.scheduling.surface import FloatArray
 from shadowprice.workload.trace import Trace
 
 MILLION = 1e6

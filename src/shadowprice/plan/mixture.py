@@ -8,6 +8,7 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.audit.words import number, percent, plural, seconds
 from shadowprice.capacity.mix import Mix, cheapest_mix, classes
 from shadowprice.capacity.stability import charges_s
@@ -16,7 +17,7 @@ from shadowprice.fleet.fleet import Fleet
 from shadowprice.plan._deal_kernel import deal
 from shadowprice.plan.search import least
 from shadowprice.plan.targets import Targets
-from shadowprice.scheduling.surface import FloatArray, IntArray, SchedulingPolicy
+from shadowprice.scheduling.surface import SchedulingPolicy
 from shadowprice.simulate.engine import simulate
 from shadowprice.workload.operations import shift
 from shadowprice.workload.trace import Trace

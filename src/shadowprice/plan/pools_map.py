@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from shadowprice.arrays import FloatArray
 from shadowprice.disaggregation import Slo, estimate, pool_rates
-from shadowprice.disaggregation.problem import FloatArray
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.worker import Worker
 from shadowprice.plan.sweep import sweep

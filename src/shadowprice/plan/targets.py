@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from shadowprice.arrays import FloatArray
 from shadowprice.audit.served import Served
 from shadowprice.audit.words import seconds
 from shadowprice.errors import TraceError
 from shadowprice.fleet.work import work
 from shadowprice.fleet.worker import Worker
-from shadowprice.scheduling.surface import FloatArray
 from shadowprice.workload.trace import Trace
 
 BATCHES = 10  # requests beyond a quantile, at least, for it to say anything

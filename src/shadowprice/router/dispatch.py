@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from shadowprice.arrays import IntArray
 from shadowprice.router.body import key_of
 from shadowprice.router.exchange import Exchange
 from shadowprice.router.live_worker import PROBING
@@ -22,7 +23,7 @@ from shadowprice.router.queue_order import QueueOrder
 from shadowprice.router.settings import make_policy
 from shadowprice.router.turns import Pressing, Turns
 from shadowprice.router.watch import give_up
-from shadowprice.routing.surface import IntArray, Pending, Workers
+from shadowprice.routing.surface import Pending, Workers
 from shadowprice.workload.trace import Ragged
 
 if TYPE_CHECKING:

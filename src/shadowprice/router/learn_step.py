@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from shadowprice.arrays import FloatArray
 from shadowprice.fleet.step_time import StepTime
-from shadowprice.routing.surface import FloatArray
 
 FEW = 32  # steps
 PRIOR = StepTime(0.02, 0.0, 1e-7, 0.0)

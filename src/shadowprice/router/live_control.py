@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import shadowprice
+from shadowprice.arrays import FloatArray
 from shadowprice.errors import PolicyError, RouterError
 from shadowprice.fleet.names import did_you_mean
 from shadowprice.router.live_worker import DRAINING, PROBING, UP, LiveWorker
 from shadowprice.router.member import COUNTED, Followed, Report
 from shadowprice.router.settings import make_policy
 from shadowprice.routing.policies import POLICIES
-from shadowprice.routing.surface import FloatArray
 
 if TYPE_CHECKING:
     from shadowprice.router.server import Server

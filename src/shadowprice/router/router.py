@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from shadowprice.arrays import FloatArray
 from shadowprice.errors import RouterError
 from shadowprice.fleet.step_time import StepTime
 from shadowprice.fleet.worker import Worker
@@ -25,7 +26,7 @@ from shadowprice.router.request import Request, one_hop_less
 from shadowprice.router.settings import Settings
 from shadowprice.router.statistics import Statistics
 from shadowprice.router.upstream import Upstream
-from shadowprice.routing.surface import Active, FloatArray
+from shadowprice.routing.surface import Active
 
 BUSY_S = 0.5  # a worker that answered 429 or 503 is left alone for so long
 PENALTY_S = 2.0  # a failed request counts as load for so long: who fails fast must not look idle

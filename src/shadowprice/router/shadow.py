@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from shadowprice.arrays import FloatArray
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.step_time import StepTime
 from shadowprice.fleet.worker import Worker
 from shadowprice.router.settings import tuned
 from shadowprice.routing.optimum import barrier_time_bound, busy_time_bound
 from shadowprice.routing.policies import MOST_PASSES, POLICIES, BuiltIn
-from shadowprice.routing.surface import FloatArray
 from shadowprice.scheduling.latency_bound import latency_bound
 from shadowprice.scheduling.policies import fcfs
 from shadowprice.simulate.barrier import simulate_barrier

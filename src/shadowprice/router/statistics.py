@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shadowprice.routing.surface import FloatArray
+from shadowprice.arrays import FloatArray
 
 if TYPE_CHECKING:
     from shadowprice.router.exchange import Exchange

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.errors import PolicyError
 from shadowprice.routing import _tables as tables
 from shadowprice.routing._ask_kernel import ask
-from shadowprice.routing.surface import FloatArray, IntArray, Pending, Workers
+from shadowprice.routing.surface import Pending, Workers
 from shadowprice.workload.trace import Ragged
 
 NO_INTS, NO_FLOATS, NO_KEYS = np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.uint64)

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from shadowprice.arrays import FloatArray, IntArray
+
 Table = npt.NDArray[np.void]
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
 # how a policy decides: the codes of `pick` (one request at a time, in order of arrival), then those that look at all
 (

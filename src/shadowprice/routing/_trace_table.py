@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from shadowprice.arrays import IntArray
 from shadowprice.routing import _tables as tables
 from shadowprice.routing._ask import request_keys
-from shadowprice.routing.surface import IntArray
 from shadowprice.workload.trace import Trace
 
 

@@ -9,11 +9,11 @@ import numpy.typing as npt
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csc_array
 
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.step_time import StepTime
 from shadowprice.routing._improve_kernel import greedy, improve
 from shadowprice.routing.problem import StepProblem
-from shadowprice.routing.surface import FloatArray, IntArray
 
 MOST_ROUNDS = 20
 

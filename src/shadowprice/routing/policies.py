@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from shadowprice.arrays import IntArray
 from shadowprice.errors import PolicyError
 from shadowprice.routing._ask import Asked
 from shadowprice.routing._tables import (
@@ -30,7 +31,7 @@ from shadowprice.routing._tables import (
     VLLM_INTERNAL,
     Rules,
 )
-from shadowprice.routing.surface import IntArray, Pending, Workers
+from shadowprice.routing.surface import Pending, Workers
 
 MOST_PASSES = 300
 FORECASTS = {"none": NO_FORECAST, "learned": LEARNED, "predicted": PREDICTED}

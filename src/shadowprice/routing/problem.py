@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.errors import PolicyError
-from shadowprice.routing.surface import FloatArray, IntArray
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,9 @@ msgspec's structs, since a live router makes some for each decision: a frozen da
 from typing import Protocol
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
+from shadowprice.arrays import BoolArray, FloatArray, IntArray
 from shadowprice.workload.trace import Ragged
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False):

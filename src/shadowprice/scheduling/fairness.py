@@ -31,9 +31,10 @@ from math import inf
 import numpy as np
 import numpy.typing as npt
 
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.errors import PolicyError
 from shadowprice.scheduling._fairness_kernel import TENANT, starts
-from shadowprice.scheduling.surface import FloatArray, IntArray, Requests, Served, WorkerState
+from shadowprice.scheduling.surface import Requests, Served, WorkerState
 
 
 @dataclass

@@ -27,10 +27,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.fleet.work import Work, work
 from shadowprice.fleet.worker import Worker
 from shadowprice.scheduling import _latency_kernel as kernel
-from shadowprice.scheduling.surface import FloatArray, IntArray
 
 PRICES = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.5, 0.5, 0], [0.25, 0.75, 0], [0.75, 0.25, 0]], dtype=np.float64)
 

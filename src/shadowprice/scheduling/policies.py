@@ -12,11 +12,12 @@ from math import inf
 
 import numpy as np
 
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.work import priced_work as priced_work_s
 from shadowprice.fleet.worker import Worker
 from shadowprice.scheduling.fairness import VirtualTokenCounter, vtc
-from shadowprice.scheduling.surface import FloatArray, IntArray, Requests, WorkerState
+from shadowprice.scheduling.surface import Requests, WorkerState
 
 Key = Callable[[Requests, Worker], FloatArray]
 

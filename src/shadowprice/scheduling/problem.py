@@ -3,11 +3,9 @@
 from dataclasses import dataclass, fields
 
 import numpy as np
-import numpy.typing as npt
 
+from shadowprice.arrays import IntArray
 from shadowprice.errors import InfeasibleError, TraceError
-
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

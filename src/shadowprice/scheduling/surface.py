@@ -3,13 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.fleet.worker import Worker
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.routing._tables import Table
-from shadowprice.routing.surface import FloatArray, IntArray
 from shadowprice.simulate._barrier_state import Model
 from shadowprice.workload.trace import Trace
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-IntArray = npt.NDArray[np.int64]
+from shadowprice.arrays import IntArray
 
 RESERVE_PEAK, PROTECT = 1, 3  # the values of scheduling.policies.Gate; the other gate here is 0, OPTIMISTIC
 WORST_KEY, CLEAR = 1, 2  # of scheduling.policies.Victim; the other is 0, LAST_ADMITTED

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.step_time import StepTime
 from shadowprice.routing import _tables as tables
 from shadowprice.routing._trace_table import trace_table
 from shadowprice.routing.policies import BuiltIn
-from shadowprice.routing.surface import Active, FloatArray, IntArray, Pending, RoutingPolicy, Workers
+from shadowprice.routing.surface import Active, Pending, RoutingPolicy, Workers
 from shadowprice.simulate import _barrier_state as kernel
 from shadowprice.simulate._barrier_kernel import advance
 from shadowprice.simulate._barrier_run import POWER, BarrierRun, Power, result

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.worker import Worker
 from shadowprice.routing._tables import WORKER, new_memory
 from shadowprice.routing._trace_table import trace_table
 from shadowprice.routing.policies import BuiltIn
-from shadowprice.routing.surface import Active, FloatArray, IntArray, Pending, RoutingPolicy, Workers
+from shadowprice.routing.surface import Active, Pending, RoutingPolicy, Workers
 from shadowprice.scheduling.policies import Ranked
 from shadowprice.simulate import _engine_state as kernel
 from shadowprice.simulate._cluster_kernel import (

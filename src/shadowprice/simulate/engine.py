@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.errors import InfeasibleError, PolicyError
 from shadowprice.fleet.worker import Worker
 from shadowprice.scheduling.fairness import VirtualTokenCounter
 from shadowprice.scheduling.policies import Gate, Ranked, Victim
-from shadowprice.scheduling.surface import FloatArray, IntArray, Requests, SchedulingPolicy, Served, WorkerState
+from shadowprice.scheduling.surface import Requests, SchedulingPolicy, Served, WorkerState
 from shadowprice.simulate import _engine_state as kernel
 from shadowprice.simulate._engine_kernel import advance
 from shadowprice.workload.trace import Trace

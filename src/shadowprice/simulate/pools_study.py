@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from shadowprice.arrays import FloatArray
 from shadowprice.disaggregation import Link, PoolsProblem, Slo, goodput_bound, split_bound_per_s
-from shadowprice.disaggregation.problem import FloatArray
 from shadowprice.fleet.worker import Worker
 from shadowprice.scheduling.policies import Ranked
 from shadowprice.simulate.disaggregated import FirstToken, PoolsRun, simulate_apart, simulate_together

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from shadowprice.arrays import IntArray
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.step_time import StepTime
 from shadowprice.fleet.worker import Worker
 from shadowprice.scheduling.optimum.local_search import ranked_starts
 from shadowprice.scheduling.policies import Gate, Ranked
-from shadowprice.scheduling.problem import IntArray, RoundInstance
+from shadowprice.scheduling.problem import RoundInstance
 from shadowprice.scheduling.surface import Requests, SchedulingPolicy, WorkerState
 from shadowprice.simulate._rounds_kernel import gated_starts
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.errors import TraceError
 from shadowprice.workload.require import require
-from shadowprice.workload.trace import FloatArray, IntArray, Trace
+from shadowprice.workload.trace import Trace
 
 Arrivals = Callable[[int, float, np.random.Generator], FloatArray]
 Lengths = Callable[[FloatArray], IntArray]

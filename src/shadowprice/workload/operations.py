@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from shadowprice.arrays import IntArray
 from shadowprice.errors import TraceError
 from shadowprice.workload.require import require
-from shadowprice.workload.trace import IntArray, Ragged, Trace
+from shadowprice.workload.trace import Ragged, Trace
 
 
 def scale_rate(trace: Trace, factor: float) -> Trace:

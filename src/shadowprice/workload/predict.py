@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import ndtri
 
+from shadowprice.arrays import FloatArray
 from shadowprice.workload.require import require
-from shadowprice.workload.trace import FloatArray, Trace
+from shadowprice.workload.trace import Trace
 
 MOST_TOKENS = 10**9
 MOST_SIGMA = 20  # a forecast that is off by nine orders of magnitude; more would leave float64

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shadowprice.workload.trace import IntArray, Trace
+from shadowprice.arrays import IntArray
+from shadowprice.workload.trace import Trace
 
 DISPERSION_WINDOW_S = 60.0
 

@@ -4,11 +4,11 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.ticker import FuncFormatter
 
+from shadowprice.arrays import FloatArray
 from shadowprice.audit.finding import Finding
 from shadowprice.audit.words import number
 from shadowprice.report.figure import STYLE, inline_svg, new_axes
 from shadowprice.report.plots.lines import label, line_styles
-from shadowprice.scheduling.surface import FloatArray
 
 SHARES = np.concatenate([np.linspace(0, 0.98, 99), np.linspace(0.981, 1, 20)])  # finer where the tail is
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import matplotlib as mpl
 import numpy as np
 
+from shadowprice.arrays import FloatArray
 from shadowprice.audit.finding import Finding
 from shadowprice.report.figure import STYLE, inline_svg
 from shadowprice.report.plots.over_time import on_grid
-from shadowprice.scheduling.surface import FloatArray
 
 COLUMNS = 120
 

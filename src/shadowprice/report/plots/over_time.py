@@ -6,10 +6,10 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.ticker import FuncFormatter
 
+from shadowprice.arrays import FloatArray
 from shadowprice.audit.finding import Finding
 from shadowprice.report.figure import MUTED, STYLE, inline_svg, new_axes
 from shadowprice.report.plots.lines import label, line_styles
-from shadowprice.scheduling.surface import FloatArray
 from shadowprice.simulate.engine import EngineRun
 
 POINTS = 300

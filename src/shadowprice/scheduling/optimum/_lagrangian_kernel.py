@@ -1,11 +1,9 @@
 """The relaxed hindsight program under given prices: every request picks its cheapest start alone."""
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
+from shadowprice.arrays import FloatArray, IntArray
 
 
 @njit(cache=True)

@@ -3,10 +3,9 @@
 import heapq
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-IntArray = npt.NDArray[np.int64]
+from shadowprice.arrays import IntArray
 
 
 @njit(cache=True)

@@ -1,11 +1,9 @@
 """Schedules of the round model built one request at a time; and a search over the orders they are built in."""
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
+from shadowprice.arrays import FloatArray, IntArray
 
 
 @njit(cache=True)

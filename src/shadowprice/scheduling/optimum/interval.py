@@ -5,12 +5,13 @@ from math import ceil
 
 import numpy as np
 
+from shadowprice.arrays import IntArray
 from shadowprice.scheduling.optimum.lagrangian import Prices, lagrangian_bound, surviving_starts
 from shadowprice.scheduling.optimum.local_search import place, search
 from shadowprice.scheduling.optimum.program import integer_optimum
 from shadowprice.scheduling.optimum.rows import memory_and_lane_rows
 from shadowprice.scheduling.optimum.volume import volume_bound
-from shadowprice.scheduling.problem import IntArray, RoundInstance
+from shadowprice.scheduling.problem import RoundInstance
 
 MOST_COLUMNS = 60_000  # beyond these HiGHS does not get past the first linear program in useful time
 

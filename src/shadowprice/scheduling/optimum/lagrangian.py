@@ -4,15 +4,13 @@ from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
-import numpy.typing as npt
 
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.scheduling.optimum._lagrangian_kernel import all_start_costs, cheapest_starts
 from shadowprice.scheduling.optimum.local_search import ranked_starts
 from shadowprice.scheduling.optimum.rows import Rows
 from shadowprice.scheduling.optimum.volume import earliest_finishes
-from shadowprice.scheduling.problem import IntArray, RoundInstance
-
-FloatArray = npt.NDArray[np.float64]
+from shadowprice.scheduling.problem import RoundInstance
 
 
 @dataclass(frozen=True)

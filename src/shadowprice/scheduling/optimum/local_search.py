@@ -3,9 +3,10 @@
 import numpy as np
 import numpy.typing as npt
 
+from shadowprice.arrays import IntArray
 from shadowprice.scheduling.optimum._look_ahead_kernel import look_ahead_starts
 from shadowprice.scheduling.optimum._place_kernel import anneal_orders, place_in_order
-from shadowprice.scheduling.problem import IntArray, RoundInstance
+from shadowprice.scheduling.problem import RoundInstance
 
 Generator = np.random.Generator
 

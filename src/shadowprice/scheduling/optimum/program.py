@@ -5,10 +5,11 @@ from math import inf
 
 import numpy as np
 
+from shadowprice.arrays import IntArray
 from shadowprice.optimize import LinearProgram, LinearSolution, solve
 from shadowprice.scheduling.optimum.lagrangian import Prices, evaluate
 from shadowprice.scheduling.optimum.rows import Rows, memory_rows
-from shadowprice.scheduling.problem import IntArray, RoundInstance
+from shadowprice.scheduling.problem import RoundInstance
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shadowprice.scheduling.problem import IntArray, RoundInstance
+from shadowprice.arrays import IntArray
+from shadowprice.scheduling.problem import RoundInstance
 
 
 @dataclass(frozen=True)

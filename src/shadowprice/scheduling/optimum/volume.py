@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from shadowprice.arrays import IntArray
 from shadowprice.scheduling.optimum._srpt_kernel import srpt_completions
-from shadowprice.scheduling.problem import IntArray, RoundInstance
+from shadowprice.scheduling.problem import RoundInstance
 
 
 def volume_bound(instance: RoundInstance) -> int:

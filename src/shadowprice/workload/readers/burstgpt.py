@@ -5,9 +5,9 @@ Failed requests have 0 response tokens: they are bad rows. Later releases add th
 
 import numpy as np
 
+from shadowprice.arrays import IntArray
 from shadowprice.workload.readers.formats import CsvFormat, Options, Parts, spread
 from shadowprice.workload.readers.table import Column, Table, tokens
-from shadowprice.workload.trace import IntArray
 
 LATEST_S = 1e11  # three thousand years: its milliseconds are exact in float64
 

@@ -9,9 +9,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from shadowprice.arrays import FloatArray
 from shadowprice.errors import TraceError
 from shadowprice.workload.readers.table import Column, Table, Values, take
-from shadowprice.workload.trace import FloatArray, Trace
+from shadowprice.workload.trace import Trace
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,14 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from shadowprice.arrays import FloatArray
 from shadowprice.errors import TraceError
 from shadowprice.workload.readers.formats import JsonlFormat, Options, Parts, assemble, name_of
 from shadowprice.workload.readers.jsonl_rows import read_rows
 from shadowprice.workload.readers.mooncake import TokenCount
 from shadowprice.workload.readers.source import Block, first_bytes, line_blocks
 from shadowprice.workload.readers.table import Table
-from shadowprice.workload.trace import FloatArray, Trace
+from shadowprice.workload.trace import Trace
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 LOOKED_AT = 100  # lines from which the kind of file is told

@@ -7,8 +7,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from shadowprice.arrays import IntArray
 from shadowprice.errors import TraceError
-from shadowprice.workload.trace import IntArray, Ragged
+from shadowprice.workload.trace import Ragged
 
 Kind = Literal["whole", "number", "time", "text", "wholes", "numbers"]
 Values = npt.NDArray[Any] | Ragged
