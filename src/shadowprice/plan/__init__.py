@@ -7,6 +7,7 @@ from shadowprice.plan.pools import PoolsPlan, plan_pools
 from shadowprice.plan.sizing import Plan, plan, with_price
 from shadowprice.plan.sweep import sweep
 from shadowprice.plan.targets import Targets
+from shadowprice.verb import make_verb
 
 __all__ = [
     "Autoscaled",
@@ -22,3 +23,5 @@ __all__ = [
     "sweep",
     "with_price",
 ]
+
+make_verb(__name__)
