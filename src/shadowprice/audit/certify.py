@@ -14,10 +14,11 @@ from shadowprice.audit.experts import certify as certify_experts
 from shadowprice.audit.finding import Finding
 from shadowprice.audit.routing import certify as certify_routing
 from shadowprice.audit.scheduling import certify as certify_scheduling
-from shadowprice.audit.table import as_html, as_text, audit_table
+from shadowprice.audit.table import audit_table
 from shadowprice.disaggregation.problem import Slo
 from shadowprice.fleet.describe import describe as describe_fleet
 from shadowprice.fleet.fleet import Fleet
+from shadowprice.printed import Printed
 from shadowprice.workload.statistics import describe as describe_trace
 from shadowprice.workload.trace import Trace
 
@@ -33,7 +34,7 @@ Progress = Callable[[Sequence[tuple[str, Case]]], Iterable[tuple[str, Case]]]
 
 
 @dataclass(frozen=True)
-class Audit:
+class Audit(Printed):
     """What the decisions of a fleet cost on a trace, against what no policy can beat.
 
     trace: as it was given, without the dropped requests. stable_rate_per_s: of the whole fleet. findings: one per load
@@ -61,12 +62,6 @@ class Audit:
 
     def __rich__(self) -> RenderableType:
         return audit_table(self.trace, self.fleet, self.stable_rate_per_s, self.findings)
-
-    def __str__(self) -> str:
-        return as_text(self.__rich__())
-
-    def _repr_html_(self) -> str:
-        return as_html(self.__rich__())
 
 
 def audit(

@@ -83,7 +83,7 @@ def disaggregate(
     from shadowprice.cli.plan import read_scheduling, read_what_arrives
     from shadowprice.disaggregation import Slo
     from shadowprice.fleet import read_fleet
-    from shadowprice.plan.pools import plan_pools
+    from shadowprice.plan.pools.plan import plan_pools
 
     check_writable(map_path, PLOTS)
     serves = read_fleet(fleet)
@@ -109,8 +109,8 @@ def disaggregate(
         )
     document = found.to_json() if as_json else {}
     if map_path is not None:
-        from shadowprice.plan.pools_map import pools_map
-        from shadowprice.plan.pools_plot import write_map
+        from shadowprice.plan.pools.map import pools_map
+        from shadowprice.plan.pools.plot import write_map
 
         with _bar("drawing the map") as tick:
             drawn = pools_map(found.setting, slo, jobs=jobs, backend=backend, tick=tick)

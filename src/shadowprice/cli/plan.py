@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from shadowprice.fleet import Fleet
     from shadowprice.plan.autoscale import Autoscaled
     from shadowprice.plan.mixture import Mixture
-    from shadowprice.plan.sizing import Plan
+    from shadowprice.plan.results import Plan
     from shadowprice.plan.targets import Targets
     from shadowprice.scheduling.policies import Ranked
     from shadowprice.workload import Trace
@@ -88,8 +88,8 @@ def plan(
     from shadowprice.plan.autoscale import autoscale as run_autoscale
     from shadowprice.plan.autoscale import check_periods
     from shadowprice.plan.measure import Rules
-    from shadowprice.plan.sizing import plan as run_plan
-    from shadowprice.plan.sizing import with_price
+    from shadowprice.plan.sizing.plan import plan as run_plan
+    from shadowprice.plan.sizing.plan import with_price
     from shadowprice.plan.targets import Targets
 
     fleets = [read_fleet(name) for name in fleet or [BUILT_IN_FLEET]]

@@ -17,6 +17,7 @@ from shadowprice.fleet.fleet import Fleet
 from shadowprice.plan._deal_kernel import deal
 from shadowprice.plan.search import least
 from shadowprice.plan.targets import Targets
+from shadowprice.printed import Printed
 from shadowprice.scheduling.surface import SchedulingPolicy
 from shadowprice.simulate.engine import simulate
 from shadowprice.workload.operations import shift
@@ -61,7 +62,7 @@ class Fleeted:
 
 
 @dataclass(frozen=True)
-class Mixture:
+class Mixture(Printed):
     """The cheapest mix within the targets, the cheapest of each kind alone (None where it cannot hold the requests).
 
     bound_usd_per_hour: no fleet of these kinds is stable for less (requests of one class treated alike).

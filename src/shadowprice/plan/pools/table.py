@@ -9,12 +9,14 @@ from rich.text import Text
 
 from shadowprice.audit.words import number, percent, plural, seconds
 from shadowprice.disaggregation import pays_by_tpot
-from shadowprice.plan.pools import WORTH_CHANGING, PoolsPlan
+from shadowprice.plan.results import PoolsPlan, shown
 from shadowprice.simulate.pools_study import Outcome
 
+WORTH_CHANGING = 0.02
 OTHERS = 2  # shown of each way beside the best
 
 
+@shown.register
 def pools_table(plan: PoolsPlan) -> RenderableType:
     """What was asked, the advice, the best designs of both ways, and the bound."""
     return Group(

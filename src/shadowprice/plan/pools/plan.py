@@ -2,27 +2,13 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
-from rich.console import RenderableType
-
-from shadowprice.audit.table import as_html, as_text
-from shadowprice.disaggregation import (
-    Estimate,
-    GoodputBound,
-    Link,
-    PoolRates,
-    Slo,
-    Split,
-    best_split,
-    estimate,
-    goodput_bound,
-    pool_rates,
-)
+from shadowprice.disaggregation import Link, Slo, best_split, estimate, goodput_bound, pool_rates
 from shadowprice.errors import InfeasibleError, TraceError
 from shadowprice.fleet.fleet import Fleet
+from shadowprice.plan.results import PoolsPlan
 from shadowprice.plan.sweep import sweep
 from shadowprice.scheduling.policies import Ranked, fcfs
 from shadowprice.simulate.disaggregated import FirstToken
@@ -35,73 +21,8 @@ MOST_REQUESTS = 20_000
 WORTH_PROCESSES = 2_000_000  # requests to simulate in all; starting processes takes longer below
 PREFILL_PARTS = (1, 1 / 2, 1 / 4, 1 / 8)  # chunk sizes tried on prefill workers
 ENOUGH = 1000  # requests that the share within an SLO takes
-WORTH_CHANGING = 0.02
 
 Tick = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class PoolsPlan:
-    """Every design that was tried, together and apart, at its goodput on the fleet's workers; the bound on all of them.
-
-    rates, split: closed forms of the stable rates and the split that is best by them. expected: what the formulas of
-    `disaggregation/fluid.py` expect. unjudged: why the trace is too short, or None.
-    """
-
-    setting: Setting
-    fleet: Fleet
-    slo: Slo
-    together: tuple[Outcome, ...]
-    apart: tuple[Outcome, ...]
-    bound: GoodputBound
-    rates: PoolRates
-    split: Split
-    expected: Estimate
-    unjudged: str | None
-    notes: tuple[str, ...]
-
-    @property
-    def best_together(self) -> Outcome:
-        """The chunk size with the highest goodput."""
-        return max(self.together, key=lambda outcome: outcome.rate_per_s)
-
-    @property
-    def best_apart(self) -> Outcome:
-        """The split with the highest goodput."""
-        return max(self.apart, key=lambda outcome: outcome.rate_per_s)
-
-    @property
-    def gpus(self) -> int:
-        """GPUs of the compared fleet."""
-        return self.setting.workers * self.fleet.gpus_per_worker
-
-    @property
-    def gain(self) -> float:
-        """Goodput of the best split over that of the best chunk size, less 1; infinite where only a split serves."""
-        ours, theirs = self.best_apart.rate_per_s, self.best_together.rate_per_s
-        return ours / theirs - 1 if theirs > 0 else (math.inf if ours > 0 else 0.0)
-
-    @property
-    def answered(self) -> bool:
-        """Whether some design serves within the SLO, on a trace long enough to believe it."""
-        return self.unjudged is None and max(self.best_together.rate_per_s, self.best_apart.rate_per_s) > 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values (docs/disaggregation.md has the schema)."""
-        from shadowprice.plan.pools_dump import pools_to_json
-
-        return pools_to_json(self)
-
-    def __rich__(self) -> RenderableType:
-        from shadowprice.plan.pools_table import pools_table
-
-        return pools_table(self)
-
-    def __str__(self) -> str:
-        return as_text(self.__rich__())
-
-    def _repr_html_(self) -> str:
-        return as_html(self.__rich__())
 
 
 def plan_pools(

@@ -10,12 +10,13 @@ from rich.text import Text
 from shadowprice.audit.words import load, number, percent, plural, seconds
 from shadowprice.plan.bursts import Burst
 from shadowprice.plan.measure import At, Measured
-from shadowprice.plan.sizing import Plan, binding_in_words
+from shadowprice.plan.results import Plan, binding_in_words, shown
 
 NEAR_SATURATION = 0.9  # of the stable rate: from here on the p99 is decided by rare long queues
 CHANGES = ("hbm", "compute", "bandwidth", "slots", "token_budget", "context")
 
 
+@shown.register
 def plan_table(plan: Plan) -> RenderableType:
     """Stability, the answer, what each size does, bursts and shadow prices."""
     return Group(

@@ -1,19 +1,16 @@
 """From a trace and a fleet to its size: stable, within its targets, with what would change that."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any
-
-from rich.console import RenderableType
 
 from shadowprice.audit.served import Served
-from shadowprice.audit.table import as_html, as_text
-from shadowprice.capacity import Price, Stability, in_words, prices, stability
+from shadowprice.capacity import Stability, prices, stability
 from shadowprice.errors import InfeasibleError, TraceError
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.plan.bursts import Burst, behaviour, doubled, worst
 from shadowprice.plan.measure import At, Rules, measure, run
+from shadowprice.plan.results import Plan
 from shadowprice.plan.search import least
 from shadowprice.plan.sweep import sweep
 from shadowprice.plan.targets import Targets, impossible, too_short
@@ -25,57 +22,6 @@ WORTH_PROCESSES = 400_000  # requests times fleets to simulate: starting process
 MOST_TIMES = 1000  # workers beyond the stable minimum that are tried
 
 Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How many workers a trace takes. workers_slo: least within the targets, None where none was found or `impossible`.
-
-    at: the fleets that were simulated, by size. doubled, worst: a 2x burst, and the trace's own worst minutes, on the
-    planned fleet (workers_slo, or the stable minimum without targets). unjudged: why the trace is too short, or None.
-    """
-
-    trace: Trace
-    fleet: Fleet
-    targets: Targets
-    rules: Rules
-    stability: Stability
-    workers_stable: int
-    workers_slo: int | None
-    at: tuple[At, ...]
-    prices: dict[str, Price]
-    doubled: Burst | None
-    worst: Burst | None
-    impossible: str | None
-    unjudged: str | None
-    notes: tuple[str, ...]
-
-    @property
-    def workers(self) -> int | None:
-        """The planned size: within the targets, or stable where there are none."""
-        return self.workers_slo if self.targets.any else self.workers_stable
-
-    @property
-    def answered(self) -> bool:
-        """Whether there is a size, and the trace is long enough to believe it."""
-        return self.workers is not None and self.unjudged is None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values (docs/capacity.md has the schema)."""
-        from shadowprice.plan.dump import plan_to_json
-
-        return plan_to_json(self)
-
-    def __rich__(self) -> RenderableType:
-        from shadowprice.plan.table import plan_table
-
-        return plan_table(self)
-
-    def __str__(self) -> str:
-        return as_text(self.__rich__())
-
-    def _repr_html_(self) -> str:
-        return as_html(self.__rich__())
 
 
 def plan(
@@ -124,18 +70,6 @@ def plan(
         unjudged=too_short(trace, fleet.worker, targets),
         notes=_notes(trace, fleet, found),
     )
-
-
-def binding_in_words(found: Plan) -> str:
-    """What limits the planned fleet: the latency target or, where stability already asks for as many, the resource."""
-    if found.workers is None or found.workers == found.workers_stable:
-        return in_words(found.stability)
-    name = "TTFT" if found.targets.ttft_s is not None else "TPOT"
-    fewer = next((at for at in found.at if at.workers == found.workers - 1), None)
-    if fewer is not None and found.targets.tpot_s is not None and (fewer.tpot_s.value or 0) > found.targets.tpot_s:
-        name = "TPOT" if (fewer.ttft_s.value or 0) <= (found.targets.ttft_s or float("inf")) else "TTFT and TPOT"
-    asks = f"{name} targets ask" if " and " in name else f"{name} target asks"
-    return f"the {asks} for more than stability; under load, {in_words(found.stability)}"
 
 
 def _from_zero(trace: Trace, fleet: Fleet) -> Trace:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shadowprice.errors import ShadowpriceError
-from shadowprice.plan.pools_map import Gains, PoolsMap
+from shadowprice.plan.pools.map import Gains, PoolsMap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

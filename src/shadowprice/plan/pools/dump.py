@@ -5,12 +5,13 @@ from dataclasses import asdict
 from typing import Any
 
 from shadowprice.fleet.describe import describe as describe_fleet
-from shadowprice.plan.pools import PoolsPlan
-from shadowprice.plan.pools_table import advice
+from shadowprice.plan.pools.table import advice
+from shadowprice.plan.results import PoolsPlan, dumped
 from shadowprice.simulate.pools_study import Outcome
 from shadowprice.workload.statistics import describe as describe_trace
 
 
+@dumped.register
 def pools_to_json(plan: PoolsPlan) -> dict[str, Any]:
     """One object; numbers that are not known, or not limited, are None."""
     setting, bound = plan.setting, plan.bound

@@ -4,10 +4,11 @@ from dataclasses import asdict
 from typing import Any
 
 from shadowprice.fleet.describe import describe as describe_fleet
-from shadowprice.plan.sizing import Plan, binding_in_words
+from shadowprice.plan.results import Plan, binding_in_words, dumped
 from shadowprice.workload.statistics import describe as describe_trace
 
 
+@dumped.register
 def plan_to_json(plan: Plan) -> dict[str, Any]:
     """One object; numbers that are not known are None."""
     found, size = plan.stability, plan.workers or plan.workers_stable
