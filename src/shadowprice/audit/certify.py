@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from shadowprice.audit.capacity import certify as certify_capacity
-from shadowprice.audit.case import Case, drop_oversized, fleet_rate_per_s, make_case
+from shadowprice.audit.case import Case, fleet_rate_per_s, make_case
 from shadowprice.audit.disaggregation import certify as certify_disaggregation
 from shadowprice.audit.experts import Experts
 from shadowprice.audit.experts import certify as certify_experts
@@ -18,6 +18,7 @@ from shadowprice.audit.table import as_html, as_text, audit_table
 from shadowprice.disaggregation.problem import Slo
 from shadowprice.fleet.describe import describe as describe_fleet
 from shadowprice.fleet.fleet import Fleet
+from shadowprice.fleet.oversized import drop_oversized
 from shadowprice.workload.statistics import describe as describe_trace
 from shadowprice.workload.trace import Trace
 
@@ -92,7 +93,7 @@ def audit(
     """
     dropped = 0
     if drop:
-        trace, dropped = drop_oversized(trace, fleet)
+        trace, dropped = drop_oversized(trace, fleet.worker)
     cases = [make_case(trace, fleet, load, max_wait_s) for load in (loads if loads else (None,))]
     cases[0] = replace(cases[0], slo=slo)
     todo = [(decision, case) for case in cases for decision in DECISIONS]

@@ -23,10 +23,10 @@ from shadowprice.disaggregation import (
 )
 from shadowprice.errors import InfeasibleError, TraceError
 from shadowprice.fleet.fleet import Fleet
+from shadowprice.fleet.oversized import require_fit
 from shadowprice.plan.sweep import sweep
 from shadowprice.scheduling.policies import Ranked, fcfs
 from shadowprice.simulate.disaggregated import FirstToken
-from shadowprice.simulate.engine import require_fit
 from shadowprice.simulate.pools_study import Design, Outcome, Setting, chunks, goodput
 from shadowprice.workload.operations import shift
 from shadowprice.workload.trace import Trace

@@ -10,8 +10,9 @@ from rich.console import RenderableType
 from shadowprice.audit.served import Served
 from shadowprice.audit.table import as_html, as_text
 from shadowprice.capacity import Price, Stability, in_words, prices, stability
-from shadowprice.errors import InfeasibleError, TraceError
+from shadowprice.errors import TraceError
 from shadowprice.fleet.fleet import Fleet
+from shadowprice.fleet.oversized import require_fit
 from shadowprice.plan.bursts import Burst, behaviour, doubled, worst
 from shadowprice.plan.measure import At, Rules, measure, run
 from shadowprice.plan.search import least
@@ -145,14 +146,7 @@ def _from_zero(trace: Trace, fleet: Fleet) -> Trace:
             f"{trace.name}: {len(trace)} requests {'at one moment ' if len(trace) > 1 else ''}have no rate; expected "
             "arrivals over some time"
         )
-    peak = trace.prompt_tokens + trace.output_tokens - 1
-    capacity = fleet.worker.kv_blocks * fleet.worker.block_size
-    if peak.max() > capacity:
-        raise InfeasibleError(
-            f"{trace.name}: {int((peak > capacity).sum())} of {len(trace)} requests need more KV tokens than a worker "
-            f"of {fleet.name} has ({capacity:,}; the largest needs {peak.max():,}). Take a fleet with more KV memory, "
-            "or leave them out with --drop-oversized"
-        )
+    require_fit(trace, fleet.worker, fleet.name)
     return shift(trace, -float(trace.arrival_s[0]))
 
 
