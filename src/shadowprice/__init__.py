@@ -11,9 +11,11 @@ Names are imported when they are first used, so that `import shadowprice` costs 
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # what `__getattr__` gives, for type checkers
+TYPE_CHECKING = False  # as type checkers know it; `typing` would take longer to import than all the rest
+if TYPE_CHECKING:  # what `__getattr__` gives
+    from typing import Any
+
     from shadowprice import capacity, disaggregation, experts, fleet, routing, scheduling, workload
     from shadowprice.audit import Audit, audit
     from shadowprice.calibrate import Fit, fit
@@ -126,10 +128,10 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """The name from its home, imported now. Raises AttributeError for one that the door does not show."""
     if name == "__version__":
-        found: Any = _version()
+        found: "Any" = _version()
     elif name in _PACKAGES:
         found = import_module(f"{__name__}.{name}")
     elif name in _HOME:
