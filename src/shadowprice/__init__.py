@@ -131,7 +131,7 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names.spli
 def __getattr__(name: str) -> "Any":
     """The name from its home, imported now. Raises AttributeError for one that the door does not show."""
     if name == "__version__":
-        found: "Any" = _version()
+        found: Any = _version()
     elif name in _PACKAGES:
         found = import_module(f"{__name__}.{name}")
     elif name in _HOME:
