@@ -48,19 +48,21 @@ def observe(requests, rules, runs, workers):
 
 
 @njit(cache=True)
-def advance_apart(requests, rules, runs, batches, samples, residues, rng, until_s):
+def advance_apart(engines, rng, until_s):
     """Run every worker on its own up to the decision on or after `until_s`."""
-    for g in range(len(runs)):
-        advance(requests, rules, runs[g : g + 1], batches[g], samples[g], residues, NO_RANKING, -1, rng, until_s)
+    for g in range(len(engines.runs)):
+        advance(engines, g, NO_RANKING, -1, rng, until_s)
 
 
 @njit(cache=True)
-def advance_together(requests, rules, runs, batches, samples, own_s, rng, until_s):
+def advance_together(engines, own_s, rng, until_s):
     """Run all workers in lockstep up to the step decided on or after `until_s`, or until nobody has anything to do.
 
     A step lasts as long as the slowest worker's; one with nothing to do takes part in it idle. own_s: seconds of its
     own work are added per worker.
     """
+    requests, rules, keys = engines.requests, engines.rules, engines.keys
+    runs, batches, samples = engines.runs, engines.batches, engines.samples
     seconds = np.zeros(len(runs))
     while runs[0].now_s < until_s:
         busy = False
@@ -70,9 +72,9 @@ def advance_together(requests, rules, runs, batches, samples, own_s, rng, until_
             run = runs[g]
             pull_arrivals(requests, rules, run)
             busy |= run.n_running + run.n_waiting > 0
-            budget, preempted = schedule_running(requests, rules, run, batches[g], rng)
+            budget, preempted = schedule_running(requests, rules, run, batches[g], keys, rng)
             if preempted == 0:
-                admit(requests, rules, run, batches[g], budget, NO_RANKING, 0)
+                admit(requests, rules, run, batches[g], keys, budget, NO_RANKING, 0)
             dropped += preempted
             seconds[g] = step_seconds(requests, rules, run, batches[g])
             longest_s = max(longest_s, seconds[g])
@@ -127,7 +129,7 @@ def wake(runs, now_s):
 @njit(cache=True)
 def route_on_arrival(engines, own_s, last, lockstep, routed, rules, memory, workers, slots, answer, rng):
     """Route every request when it arrives, those of one moment together, under a built-in policy; to the end."""
-    requests, limits, runs, batches, samples, residues = engines
+    requests, limits, runs, batches = engines.requests, engines.rules, engines.runs, engines.batches
     notes, seen, recent, law, ages, age_class, survival, blocks, block_tokens, tree, ring, owners, window, sums = memory
     pool = np.empty(len(requests), np.int64)
     first = 0
@@ -138,10 +140,10 @@ def route_on_arrival(engines, own_s, last, lockstep, routed, rules, memory, work
             pool[n] = first + n
             n += 1
         if lockstep:
-            advance_together(requests, limits, runs, batches, samples, own_s, rng, now_s)
+            advance_together(engines, own_s, rng, now_s)
             wake(runs, now_s)
         else:
-            advance_apart(requests, limits, runs, batches, samples, residues, rng, now_s)
+            advance_apart(engines, rng, now_s)
         show(
             requests,
             limits,
@@ -186,6 +188,6 @@ def route_on_arrival(engines, own_s, last, lockstep, routed, rules, memory, work
             hand_over(requests, runs, last, pool[i], answer[i])
         first += n
     if lockstep:
-        advance_together(requests, limits, runs, batches, samples, own_s, rng, np.inf)
+        advance_together(engines, own_s, rng, np.inf)
     else:
-        advance_apart(requests, limits, runs, batches, samples, residues, rng, np.inf)
+        advance_apart(engines, rng, np.inf)

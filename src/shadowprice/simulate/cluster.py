@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from shadowprice.arrays import FloatArray, IntArray
+from shadowprice.arrays import FloatArray, IntArray, RecordArray
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.oversized import require_fit
 from shadowprice.fleet.worker import Worker
@@ -29,7 +29,8 @@ from shadowprice.simulate._cluster_kernel import (
     route_on_arrival,
     wake,
 )
-from shadowprice.simulate.engine import SAMPLES, EngineRun, engine_run, request_table, rules_of
+from shadowprice.simulate._engine_tables import request_table, rules_of
+from shadowprice.simulate.engine import SAMPLES, EngineRun, engine_run
 from shadowprice.workload.trace import Trace
 
 SEEN = np.dtype([(name, np.int64) for name in ("kv_tokens", "running", "waiting", "waiting_tokens")])
@@ -63,20 +64,15 @@ class ClusterRun:
 
 @dataclass(frozen=True)
 class _Cluster:
-    """The state of a run: the kernel's tables, one row or block per worker.
+    """The state of a run: the engines, and per worker the last request handed over, own seconds and what a router sees.
 
     passes [n]: younger requests routed while this one waited. ran [G, slots]: who ran when a policy was last asked, -1.
     """
 
-    requests: kernel.Table
-    rules: kernel.Rules
-    runs: kernel.Table
-    batches: kernel.Table
-    samples: FloatArray
-    residues: IntArray
+    engines: kernel.Engines
     last: IntArray
     own_s: FloatArray
-    seen: kernel.Table
+    seen: RecordArray
     passes: IntArray
     ran: IntArray
 
@@ -120,52 +116,43 @@ def simulate_cluster(
 
 
 def _start(trace: Trace, worker: Worker, workers: int, scheduling: Ranked, central_queue: bool) -> _Cluster:
-    requests = request_table(trace, worker, scheduling)
-    requests["following"] = -1
+    requests, keys = request_table(trace, worker, scheduling)
     rules = rules_of(worker, scheduling, requests, asks=False, every_step=False)
     rules = rules._replace(in_arrival_order=rules.in_arrival_order and not central_queue)
-    state = kernel.new_state(requests, rules, SAMPLES)
-    runs = np.repeat(state.run, workers)
-    runs["following"] = -1
+    engines = kernel.idle_engines(requests, rules, keys, workers, SAMPLES)
     return _Cluster(
-        requests,
-        rules,
-        runs,
-        np.zeros((workers, len(state.batch)), kernel.BATCH),
-        np.zeros((workers, SAMPLES, 5)),
-        state.residues,
+        engines,
         np.full(workers, -1, np.int64),
         np.zeros(workers),
         np.zeros(workers, SEEN),
         np.zeros(len(trace), np.int64),
-        np.full((workers, len(state.batch)), -1, np.int64),
+        np.full(engines.batches.shape, -1, np.int64),
     )
 
 
 def _advance(cluster: _Cluster, lockstep: bool, rng: Generator, until_s: float) -> None:
     """Run the workers up to their decision on or after `until_s`."""
-    c = cluster
     if lockstep:
-        advance_together(c.requests, c.rules, c.runs, c.batches, c.samples, c.own_s, rng, until_s)
+        advance_together(cluster.engines, cluster.own_s, rng, until_s)
     else:
-        advance_apart(c.requests, c.rules, c.runs, c.batches, c.samples, c.residues, rng, until_s)
+        advance_apart(cluster.engines, rng, until_s)
 
 
 def _view(cluster: _Cluster) -> Workers:
     """What a policy may see of the workers."""
-    requests, seen = cluster.requests, cluster.seen
-    observe(requests, cluster.rules, cluster.runs, seen)
+    engines, requests, seen = cluster.engines, cluster.engines.requests, cluster.seen
+    observe(requests, engines.rules, engines.runs, seen)
     ran = cluster.ran[cluster.ran >= 0]
     finished = ran[requests["status"][ran] == kernel.FINISHED]
     used = np.arange(cluster.ran.shape[1]) < seen["running"][:, None]
-    cluster.ran[:] = np.where(used, cluster.batches["id"], -1)
+    cluster.ran[:] = np.where(used, engines.batches["id"], -1)
     ids = cluster.ran[used]
     return Workers(
         kv_tokens=seen["kv_tokens"].copy(),
         running=seen["running"].copy(),
         waiting=seen["waiting"].copy(),
         waiting_tokens=seen["waiting_tokens"].copy(),
-        slots=np.full(len(seen), cluster.rules.max_num_seqs, np.int64),
+        slots=np.full(len(seen), engines.rules.max_num_seqs, np.int64),
         active=Active(
             worker=requests["worker"][ids],
             prompt_tokens=requests["prompt"][ids],
@@ -178,7 +165,7 @@ def _view(cluster: _Cluster) -> Workers:
 
 def _pending(cluster: _Cluster, trace: Trace, rows: IntArray, may_wait: bool) -> Pending:
     """What a policy may see of the requests to be routed."""
-    requests = cluster.requests
+    requests = cluster.engines.requests
     return Pending(
         arrival_s=requests["arrival_s"][rows],
         prompt_tokens=requests["prompt"][rows],
@@ -196,48 +183,48 @@ def _route(
 ) -> IntArray:
     """Ask the policy, hand over what it assigned; returns the rows it kept back."""
     answer = np.asarray(routing.assign(_pending(cluster, trace, rows, may_wait), _view(cluster), now_s))
-    least, workers = -1 if may_wait else 0, len(cluster.runs)
+    least, workers = -1 if may_wait else 0, len(cluster.engines.runs)
     if answer.shape != rows.shape or not np.issubdtype(answer.dtype, np.integer):
         raise PolicyError(f"{routing}: assign returned {answer!r}; expected a worker for each of {len(rows)} requests")
     if len(rows) and (answer.min() < least or answer.max() >= workers):
         raise PolicyError(f"{routing}: assign returned {answer!r}; expected workers from {least} to {workers - 1}")
     assigned = answer >= 0
     for r, g in zip(rows[assigned].tolist(), answer[assigned].tolist(), strict=True):
-        hand_over(cluster.requests, cluster.runs, cluster.last, r, g)
+        hand_over(cluster.engines.requests, cluster.engines.runs, cluster.last, r, g)
     cluster.passes[rows] += np.cumsum(assigned[::-1])[::-1]
     return rows[~assigned]
 
 
 def _on_arrival(cluster: _Cluster, trace: Trace, routing: RoutingPolicy, lockstep: bool, rng: Generator) -> None:
     """Route every request when it arrives."""
-    moments, first = np.unique(cluster.requests["arrival_s"], return_index=True)
-    ends = np.append(first[1:], len(cluster.requests))[: len(moments)]
+    arrival_s = cluster.engines.requests["arrival_s"]
+    moments, first = np.unique(arrival_s, return_index=True)
+    ends = np.append(first[1:], len(arrival_s))[: len(moments)]
     for now_s, start, end in zip(moments, first, ends, strict=True):
         _advance(cluster, lockstep, rng, now_s)
         if lockstep:
-            wake(cluster.runs, now_s)
+            wake(cluster.engines.runs, now_s)
         _route(cluster, trace, routing, np.arange(start, end), float(now_s), may_wait=False)
     _advance(cluster, lockstep, rng, np.inf)
 
 
 def _on_arrival_compiled(cluster: _Cluster, trace: Trace, routing: BuiltIn, lockstep: bool, rng: Generator) -> None:
     """The same as `_on_arrival` for a built-in policy, all of it compiled."""
-    c, workers = cluster, len(cluster.runs)
+    c, workers = cluster, len(cluster.engines.runs)
     routed, blocks = trace_table(trace, routing.rules)
     memory = new_memory(routing.rules, workers, blocks, trace.prefix_block_tokens)
     table = np.zeros(workers, WORKER)
     table["speed"] = 1.0
-    slots = np.zeros((workers, c.batches.shape[1]), np.int64)
+    slots = np.zeros((workers, c.engines.batches.shape[1]), np.int64)
     answer = np.zeros(len(trace), np.int64)
-    engines = (c.requests, c.rules, c.runs, c.batches, c.samples, c.residues)
-    route_on_arrival(engines, c.own_s, c.last, lockstep, routed, routing.rules, memory, table, slots, answer, rng)
+    route_on_arrival(c.engines, c.own_s, c.last, lockstep, routed, routing.rules, memory, table, slots, answer, rng)
 
 
 def _from_central_queue(
     cluster: _Cluster, trace: Trace, routing: RoutingPolicy, lockstep: bool, rng: Generator
 ) -> None:
     """Hold requests back until a worker has a free slot."""
-    arrival_s, runs = cluster.requests["arrival_s"], cluster.runs
+    arrival_s, runs = cluster.engines.requests["arrival_s"], cluster.engines.runs
     queue = np.zeros(0, np.int64)
     following = 0
     while True:
@@ -250,9 +237,9 @@ def _from_central_queue(
         arrived = int(np.searchsorted(arrival_s, now_s, side="right"))
         queue = np.concatenate([queue, np.arange(following, arrived)])
         following = max(following, arrived)
-        if len(queue) and np.any(runs["n_running"] + runs["n_waiting"] < cluster.rules.max_num_seqs):
+        if len(queue) and np.any(runs["n_running"] + runs["n_waiting"] < cluster.engines.rules.max_num_seqs):
             if lockstep:
-                wake(cluster.runs, now_s)
+                wake(cluster.engines.runs, now_s)
             queue = _route(cluster, trace, routing, queue, now_s, may_wait=True)
         _advance(cluster, lockstep, rng, np.nextafter(now_s, np.inf))
     if len(queue):
@@ -260,7 +247,7 @@ def _from_central_queue(
 
 
 def _result(trace: Trace, cluster: _Cluster) -> ClusterRun:
-    requests, runs, samples = cluster.requests, cluster.runs, cluster.samples
+    requests, runs, samples = cluster.engines.requests, cluster.engines.runs, cluster.engines.samples
     own_s = cluster.own_s if cluster.own_s.any() else runs["busy_s"].copy()
     step_s = float(runs["busy_s"].sum())
     total = np.zeros(1, kernel.RUN)
