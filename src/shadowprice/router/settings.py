@@ -7,7 +7,9 @@ from urllib.parse import urlsplit
 
 from shadowprice.errors import PolicyError, RouterError
 from shadowprice.fleet.names import did_you_mean
-from shadowprice.routing.policies import MOST_PASSES, POLICIES, BuiltIn, having, make
+from shadowprice.routing.compiled import Compiled
+from shadowprice.routing.plain import Plain
+from shadowprice.routing.policies import MOST_PASSES, POLICIES, having, make
 
 MEBIBYTE = 1 << 20
 PATH = re.compile(r"/[!-~]*")
@@ -139,7 +141,7 @@ def _variable(flag: str) -> str:
     return "SHADOWPRICE_" + flag.removeprefix("--").replace("-", "_").upper()
 
 
-def make_policy(name: str, settings: Settings) -> BuiltIn:
+def make_policy(name: str, settings: Settings) -> Compiled | Plain:
     """The routing policy of that name, with the parameters that are set."""
     return make(name, prefill_kv_tokens=settings.prefill_kv_tokens, most_passes=settings.most_passes)
 
