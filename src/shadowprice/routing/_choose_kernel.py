@@ -9,9 +9,9 @@ from shadowprice.kernels import njit
 @njit(cache=True)
 def draw(memory):
     """The next random number in [0, 1)."""
-    at = memory.drawn[0]
-    memory.drawn[0] = at + 1
-    return memory.draws[at]
+    drawn = memory.drawn
+    drawn[0] += 1
+    return memory.draws[drawn[0] - 1]
 
 
 @njit(cache=True)
@@ -99,11 +99,12 @@ def cached_tokens(requests, r, g, prefixes):
 @njit(cache=True)
 def remember_prefix(requests, r, g, prefixes):
     """Put the prompt of request r into the tree of worker g."""
-    tree, blocks = prefixes.tree, prefixes.blocks
-    if len(tree) > 0 and requests[r].n_blocks > 0:
-        prefixes.tokens[g] += requests[r].prompt - cached_tokens(requests, r, g, prefixes)
+    tokens, tree = prefixes.tokens, prefixes.tree
+    if requests[r].n_blocks > 0 and len(tree) > 0:
+        blocks = prefixes.blocks
+        tokens[g] += requests[r].prompt - cached_tokens(requests, r, g, prefixes)
         word, bit = g // 64, np.uint64(1) << np.uint64(g % 64)
         for i in range(requests[r].first_block, requests[r].first_block + requests[r].n_blocks):
             tree[blocks[i], word] |= bit
     else:
-        prefixes.tokens[g] += requests[r].prompt
+        tokens[g] += requests[r].prompt

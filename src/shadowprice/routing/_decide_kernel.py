@@ -47,7 +47,8 @@ call_rule: Any = intrinsic(_call_rule)
 @njit(cache=True)
 def decide(rule, question, memory):
     """Fill question.answer[:n] with the worker of each request, -1 where it is to wait on."""
-    workers, answer, may_wait = question.workers, question.answer, question.may_wait
+    requests, pool, workers, answer = question.requests, question.pool, question.workers, question.answer
+    may_wait = question.may_wait
     rooms = 0
     for g in range(len(workers)):
         workers[g].level = (workers[g].kv + workers[g].queued_kv) / workers[g].speed
@@ -65,4 +66,4 @@ def decide(rule, question, memory):
         g = call_rule(rule.address, rule.numbers, question, memory, i)
         answer[i] = g
         rooms -= 1
-        give(question.requests, workers, question.pool[i], g)
+        give(requests, workers, pool[i], g)

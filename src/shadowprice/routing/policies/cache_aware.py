@@ -31,28 +31,23 @@ def cache_aware(
 @njit(cache=True)
 def by_cache(numbers, question, memory, i):
     """The worker that `cache_aware` says; its tree gets the prompt."""
-    r = question.pool[i]
-    g = _choose(numbers, question, memory.prefixes, r)
-    remember_prefix(question.requests, r, g, memory.prefixes)
+    requests, workers, prefixes, r = question.requests, question.workers, memory.prefixes, question.pool[i]
+    g = fewest_requests(workers, question.may_wait)
+    least, most = workers[g].count, 0
+    for h in range(len(workers)):
+        if workers[h].shut == 0:
+            most = max(most, workers[h].count)
+    if most - least <= numbers[1] or most <= numbers[2] * least:
+        g = _best_match(numbers[0], requests, r, workers, prefixes, question.may_wait)
+    remember_prefix(requests, r, g, prefixes)
     return g
 
 
 @njit(cache=True)
-def _choose(numbers, question, prefixes, r):
-    cache_threshold, balance_abs, balance_rel = numbers[0], numbers[1], numbers[2]
-    requests, workers, may_wait, tokens = question.requests, question.workers, question.may_wait, prefixes.tokens
-    fewest = fewest_requests(workers, may_wait)
-    most = 0
-    for g in range(len(workers)):
-        if workers[g].shut == 0:
-            most = max(most, workers[g].count)
-    least = workers[fewest].count
-    if most - least > balance_abs and most > balance_rel * least:
-        return fewest
-    in_blocks = requests[r].n_blocks > 0
-    best = -1
-    longest = 0
-    smallest = -1
+def _best_match(cache_threshold, requests, r, workers, prefixes, may_wait):
+    """The worker whose tree matches the prompt best, if by more than the threshold; else the one of the smallest."""
+    tokens, in_blocks = prefixes.tokens, requests[r].n_blocks > 0
+    best, longest, smallest = -1, 0, -1
     for g in range(len(workers)):
         if may_take(workers, g, may_wait):
             match = cached_tokens(requests, r, g, prefixes) if in_blocks else 0
@@ -60,6 +55,4 @@ def _choose(numbers, question, prefixes, r):
                 best, longest = g, match
             if smallest < 0 or tokens[g] < tokens[smallest]:
                 smallest = g
-    if longest > cache_threshold * requests[r].prompt:
-        return best
-    return smallest
+    return best if longest > cache_threshold * requests[r].prompt else smallest

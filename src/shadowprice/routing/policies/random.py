@@ -12,5 +12,5 @@ def random(seed: int = 0) -> Compiled:
 @njit(cache=True)
 def any_worker(numbers, question, memory, i):
     """One of those that can be given one more."""
-    n = count_open(question.workers, question.may_wait)
-    return nth_open(question.workers, int(draw(memory) * n), question.may_wait)
+    workers, may_wait = question.workers, question.may_wait
+    return nth_open(workers, int(draw(memory) * count_open(workers, may_wait)), may_wait)
