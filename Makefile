@@ -33,6 +33,7 @@ test-engines: setup
 
 bench: setup
 	bash benchmarks/peers/setup.sh
+	$(BIN)/python benchmarks/import_time.py --check
 	$(BIN)/python benchmarks/simulator_speed.py --check
 	$(BIN)/python benchmarks/audit_speed.py
 	$(BIN)/python benchmarks/published_study.py --seconds-per-instance 1.5
