@@ -33,17 +33,7 @@ test-engines: setup
 
 bench: setup
 	bash benchmarks/peers/setup.sh
-	$(BIN)/python benchmarks/import_time.py --check
-	$(BIN)/python benchmarks/simulator_speed.py --check
-	$(BIN)/python benchmarks/audit_speed.py
-	$(BIN)/python benchmarks/published_study.py --seconds-per-instance 1.5
-	$(BIN)/python benchmarks/fidelity.py
-	$(BIN)/python benchmarks/expert_dispatch.py --check
-	$(BIN)/python benchmarks/routing_decision.py
-	$(BIN)/python benchmarks/routing_speed.py --check
-	$(BIN)/python benchmarks/router_cost.py
-	$(BIN)/python benchmarks/router_quality.py
-	$(BIN)/python benchmarks/router_faults.py --check
+	$(BIN)/python benchmarks/run_all.py
 
 clean:
 	rm -rf .venv $(ENGINES) $(BENCH) build
