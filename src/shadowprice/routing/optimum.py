@@ -1,6 +1,7 @@
 """Exact optima on small instances, the fast solver of one step, and bounds at any size."""
 
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -165,13 +166,42 @@ def hindsight_optimum(
     """Least total barrier time [s] of a handful of requests, all there at 0: (value found, proved bound, is optimal).
 
     Program: z_igk in {0, 1}: i starts on g in step k; u_k in {0, 1}: somebody runs in step k; T_k >= c u_k + a B_gk +
-    b L_gk; B_gk <= slots u_k; u_k >= u_(k+1); minimise sum T_k. A request of o_i steps starts by step H - o_i, where
-    the horizon H = sum of the ceil(n / (G slots)) largest outputs lets every batch after batch end. That the best
-    schedule needs no more steps is not assumed: u_k falls, so idle steps are at the end and cost nothing.
+    b L_gk; B_gk <= slots u_k; u_k >= u_(k+1); minimise sum T_k over the steps k < H, a request of o_i steps starting
+    by step H - o_i.
+
+    How many steps are enough. H_1 = the sum of the ceil(n / (G slots)) largest outputs, in which batch after batch
+    ends, is; let V be the value found with it. Somebody runs in every step of a schedule, so it has at most sum o_i
+    of them; and one of K steps takes at least c K + (a sum o_i + b sum vol_i) / G (`barrier_time_bound`), so one that
+    is better than V has at most K = (V - (a sum o_i + b sum vol_i) / G) / c. Where the smaller of the two is above
+    H_1 the program is solved again with it as H.
     """
+    batches = -(-len(prompt_tokens) // (workers * slots))
+    first = int(np.sort(output_tokens)[::-1][:batches].sum())
+    solve_within = partial(_least_within, prompt_tokens, output_tokens, workers, slots, step_time, time_limit_s)
+    found = solve_within(first)
+    most = _most_steps(prompt_tokens, output_tokens, found[0], workers, step_time)
+    return solve_within(most) if most > first else found
+
+
+def _most_steps(prompt: IntArray, output: IntArray, value_s: float, workers: int, step_time: StepTime) -> int:
+    """No schedule that takes less than value_s has more steps than this."""
+    most = int(output.sum())
+    shared_s = step_time.per_sequence_s * most + step_time.per_kv_token_s * float(volumes(prompt, output).sum())
+    by_value = (value_s - shared_s / workers) / step_time.fixed_s
+    return most if by_value >= most else int(by_value * (1 + 1e-9))
+
+
+def _least_within(
+    prompt_tokens: IntArray,
+    output_tokens: IntArray,
+    workers: int,
+    slots: int,
+    step_time: StepTime,
+    time_limit_s: float,
+    horizon: int,
+) -> tuple[float, float, bool]:
+    """The program of `hindsight_optimum` over `horizon` steps: (value found, proved bound, is optimal)."""
     n, G = len(prompt_tokens), workers
-    batches = -(-n // (G * slots))
-    horizon = int(np.sort(output_tokens)[::-1][:batches].sum())
     starts = [(i, g, k) for i in range(n) for g in range(G) for k in range(horizon - int(output_tokens[i]) + 1)]
     m = len(starts)  # columns: z, then u_k, then T_k; rows: n starts, then horizon * G times, horizon * G slots, falls
     times, places, falls = n, n + horizon * G, n + 2 * horizon * G
