@@ -9,7 +9,7 @@ import pytest
 from shadowprice.errors import FleetError
 from shadowprice.fleet import Fleet, StepTime, Worker, read_fleet
 from shadowprice.plan.mixture import plan_mixture
-from shadowprice.plan.sizing import with_price
+from shadowprice.plan.sizing.plan import with_price
 from shadowprice.plan.targets import Targets
 from shadowprice.scheduling.policies import fcfs
 from shadowprice.workload import PRESETS, Trace, merge, scale_rate

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import shadowprice.plan.pools.map as pools_map
 from shadowprice.disaggregation import Link, Slo
 from shadowprice.errors import InfeasibleError, PolicyError, ShadowpriceError, TraceError
 from shadowprice.fleet import StepTime, Worker
-from shadowprice.plan import pools, pools_map
-from shadowprice.plan.pools import PoolsPlan, plan_pools
-from shadowprice.plan.pools_plot import write_map
+from shadowprice.plan.pools.plan import plan_pools
+from shadowprice.plan.pools.plot import write_map
+from shadowprice.plan.results import PoolsPlan
 from shadowprice.scheduling.policies import fcfs
 from shadowprice.simulate.pools_study import Design, Setting, chunks, goodput, goodput_grid, serve
 from shadowprice.workload import Trace
@@ -74,7 +75,7 @@ def test_one_run_per_rate_gives_the_same_goodputs_as_a_search() -> None:
 
 
 def test_the_same_in_processes(tight: PoolsPlan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr("shadowprice.plan.pools.plan.WORTH_PROCESSES", 0)
     told: list[tuple[int, int]] = []
     again = plan_pools(
         chat(2000), h100(), TIGHT, workers=4, link=LINK, jobs=2, tick=lambda done, of: told.append((done, of))

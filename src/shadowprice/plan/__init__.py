@@ -3,8 +3,9 @@
 from shadowprice.plan.autoscale import Autoscaled, autoscale
 from shadowprice.plan.measure import Rules
 from shadowprice.plan.mixture import Mixture, plan_mixture
-from shadowprice.plan.pools import PoolsPlan, plan_pools
-from shadowprice.plan.sizing import Plan, plan, with_price
+from shadowprice.plan.pools.plan import plan_pools
+from shadowprice.plan.results import Plan, PoolsPlan
+from shadowprice.plan.sizing.plan import plan, with_price
 from shadowprice.plan.sweep import sweep
 from shadowprice.plan.targets import Targets
 

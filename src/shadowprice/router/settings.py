@@ -23,9 +23,9 @@ class Settings:
     beyond them waits in the router's queue. max_kv_tokens None takes the size that the worker's metrics tell, 0 is no
     cap. max_concurrent_requests: cap on all requests in flight. queue_size: most requests that wait; queue_timeout_s:
     longest wait. max_buffered_size: most bytes of all bodies together whose answers have not begun. processes: on one
-    port, see `family.py`. prefill_kv_tokens: of bf_io and priced_holes, what recomputing a prompt token costs, in KV
-    tokens read by a step; above 0 they weigh cached prefixes against balance. most_passes: of the same two, how many
-    younger requests may leave the router's queue before one.
+    port, see `processes/first.py`. prefill_kv_tokens: of bf_io and priced_holes, what recomputing a prompt token
+    costs, in KV tokens read by a step; above 0 they weigh cached prefixes against balance. most_passes: of the same
+    two, how many younger requests may leave the router's queue before one.
     progress_timeout_s: longest silence of a worker towards a request. All times in seconds.
     Raises RouterError when a value is impossible.
     """

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from shadowprice.arrays import FloatArray, IntArray
-from shadowprice.errors import InfeasibleError, PolicyError
+from shadowprice.errors import PolicyError
+from shadowprice.fleet.oversized import require_fit
 from shadowprice.fleet.worker import Worker
 from shadowprice.scheduling.fairness import VirtualTokenCounter
 from shadowprice.scheduling.policies import Gate, Ranked, Victim
@@ -121,18 +122,6 @@ def simulate(
         ranking = _ask(asked, state, worker, tenants)
         ranked = len(ranking)
     return engine_run(trace, state.requests, state.run[0], state.samples)
-
-
-def require_fit(trace: Trace, worker: Worker) -> None:
-    """Raise InfeasibleError if a request needs more KV memory than the worker has."""
-    peak = trace.prompt_tokens + trace.output_tokens - 1
-    capacity = worker.kv_blocks * worker.block_size
-    if len(trace) and peak.max() > capacity:
-        i = int(np.argmax(peak))
-        raise InfeasibleError(
-            f"{trace.name}: request {i} needs {peak[i]} KV tokens ({trace.prompt_tokens[i]} prompt and "
-            f"{trace.output_tokens[i]} output); expected at most the worker's {capacity}"
-        )
 
 
 def _view(rows: kernel.Table, tenant: IntArray | None = None) -> Requests:
