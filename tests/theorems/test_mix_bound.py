@@ -97,12 +97,12 @@ def test_equal_requests_split_between_kinds_at_any_share() -> None:
 
 
 def test_a_request_goes_where_it_fits_and_does_not_bar_others_of_its_kind() -> None:
-    long = PRESETS["mooncake-conversation-like"](np.random.default_rng(0), requests=300)
+    long = PRESETS["mooncake-conversation-like"](np.random.default_rng(0), requests=300, rate_per_s=50.0)
     small = Worker(L40S.step_time, kv_tokens=4096)
     mix = cheapest_mix(long, [H100, small], [2.5, 0.01])
     peak = long.prompt_tokens + long.output_tokens - 1
     assert np.all(mix.shares[peak > 4096, 1] == 0)
-    assert mix.shares[peak <= 4096, 1].mean() > 0.9
+    assert mix.workers[1] > 0 and mix.shares[peak <= 4096, 1].mean() > 0.2
     with pytest.raises(InfeasibleError, match="a worker of any kind"):
         cheapest_mix(long, [small], [1.0])
 
@@ -119,8 +119,8 @@ def test_the_only_request_that_a_kind_holds_still_takes_a_worker_of_it() -> None
 def test_one_kind_needs_what_the_closed_form_says_also_at_a_load_exactly_whole() -> None:
     chat = PRESETS["azure-conv-like"](np.random.default_rng(0), requests=2000, rate_per_s=70.0)
     mix = cheapest_mix(chat, [H100], [2.5])
-    assert mix.workers[0] == stability(chat, H100).least_workers == 4
-    assert mix.cost_per_hour == pytest.approx(10.0) and mix.bound <= mix.cost_per_hour
+    assert mix.workers[0] == stability(chat, H100).least_workers == 3
+    assert mix.cost_per_hour == pytest.approx(7.5) and mix.bound <= mix.cost_per_hour
     second = Worker(StepTime(1.0, 0, 0, 0), max_num_seqs=1)
     for load in (1, 2, 3):
         evenly = Trace(np.arange(60) / load, np.full(60, 10), np.ones(60, np.int64))

@@ -18,12 +18,12 @@ knows the lengths or not, must keep: no fleet of these kinds is stable for less.
     sum_t load_t (sum_r mu_tr) n_t  >=  lambda sum_i min_t sum_r mu_tr p_itr,                                   (1)
 
 the minimum over the kinds that hold request i: multiply the rows by mu, add them up, and let every request take its
-cheapest kind. Somebody must hold a request too: the kinds that do have a worker among them. By duality of linear programs an n that
-satisfies (1) for all mu has shares x. So the program over whole n
-alone is solved under the rows (1) found so far; then mu is sought that its n violates most; that row is added, or there
-is none and n is the optimum. Any rows give a valid bound, and they are computed from all requests, one by one. The
-search for mu is again by rows: the right side of (1) is the least of u . mu over all assignments, u_tr the load that an
-assignment puts on resource r of kind t; shares of assignments, which the last search gives as its duals, make the x_it.
+cheapest kind. And of the kinds that hold a request one has a worker. By duality of linear programs an n that satisfies
+(1) for all mu has shares x. So the program over whole n alone is solved under the rows found so far; then the mu is
+sought whose row (1) its n violates most; that row is added, or there is none and n is the optimum. Any rows give a
+valid bound, and they are computed from all requests, one by one. The search for mu is again by rows: the right side of
+(1) is the least of u . mu over all assignments, u_tr the load that an assignment puts on resource r of kind t; weights
+of assignments, which the last search gives as its duals, make the x_it.
 Source: ours; the question is that of Melange (2404.14527).
 """
 
@@ -46,7 +46,7 @@ MOST_ROWS = 400  # of (1), and of assignments in one search; beyond, the bound i
 
 @dataclass(frozen=True)
 class Mix:
-    """workers[t] of each kind, cost_per_hour of all; shares[i, t] of request i that go to kind t; bound: on the cost."""
+    """workers[t] of each kind, their cost_per_hour, the bound of any; shares[i, t] of request i that go to kind t."""
 
     workers: IntArray
     shares: FloatArray
@@ -170,7 +170,7 @@ def _program(price: FloatArray, most: FloatArray, rows: FloatArray, sides: Float
 
 
 def _search(loads: FloatArray, capacity: FloatArray) -> LinearProgram:
-    """maximise theta - mu . capacity over theta <= loads[k] . mu for every k, mu >= 0 adding up to 1; columns mu, theta."""
+    """maximise theta - mu . capacity over mu >= 0 adding up to 1, theta <= loads[k] . mu for each k; mu, then theta."""
     count, prices = loads.shape
     matrix = np.vstack([np.column_stack([loads, np.full(count, -1.0)]), np.append(np.ones(prices), 0.0)])
     lower = np.append(np.zeros(count), 1.0)

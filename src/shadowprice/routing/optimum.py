@@ -17,6 +17,7 @@ from shadowprice.routing._improve_kernel import greedy, improve
 from shadowprice.routing.problem import StepProblem
 
 MOST_ROUNDS = 20
+INFEASIBLE = 2  # scipy's status
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,9 @@ def _solve(
     upper: FloatArray,
     binary: int,
     time_limit_s: float,
+    least: FloatArray | float = 0.0,
 ) -> Any:
-    """HiGHS on: minimise cost @ x, lower <= A x <= upper, x >= 0, the first `binary` of them 0 or 1; A by entries."""
+    """HiGHS on: minimise cost @ x, lower <= A x <= upper, x >= least; the first `binary` are 0 or 1; A by entries."""
     rows, columns, values = (np.concatenate(part) for part in zip(*entries, strict=True))
     matrix = csc_array((values, (rows, columns)), shape=(len(lower), len(cost)))
     is_binary = np.arange(len(cost)) < binary
@@ -85,7 +87,7 @@ def _solve(
     return milp(
         cost,
         integrality=is_binary.astype(np.int64),
-        bounds=Bounds(0.0, np.where(is_binary, 1.0, inf)),
+        bounds=Bounds(least, np.where(is_binary, 1.0, inf)),
         constraints=LinearConstraint(matrix, lower, upper),
         options=options,
     )
@@ -173,14 +175,17 @@ def hindsight_optimum(
     ends, is; let V be the value found with it. Somebody runs in every step of a schedule, so it has at most sum o_i
     of them; and one of K steps takes at least c K + (a sum o_i + b sum vol_i) / G (`barrier_time_bound`), so one that
     is better than V has at most K = (V - (a sum o_i + b sum vol_i) / G) / c. Where the smaller of the two is above
-    H_1 the program is solved again with it as H.
+    H_1 the program is solved again with it as H, for schedules of more than H_1 steps that take less than V.
     """
     batches = -(-len(prompt_tokens) // (workers * slots))
     first = int(np.sort(output_tokens)[::-1][:batches].sum())
     solve_within = partial(_least_within, prompt_tokens, output_tokens, workers, slots, step_time, time_limit_s)
-    found = solve_within(first)
-    most = _most_steps(prompt_tokens, output_tokens, found[0], workers, step_time)
-    return solve_within(most) if most > first else found
+    value, bound, optimal = solve_within(first)
+    most = _most_steps(prompt_tokens, output_tokens, value, workers, step_time)
+    if most <= first:
+        return value, bound, optimal
+    longer, longer_bound, closed = solve_within(most, first + 1, value)
+    return min(value, longer), min(bound, longer_bound), optimal and closed
 
 
 def _most_steps(prompt: IntArray, output: IntArray, value_s: float, workers: int, step_time: StepTime) -> int:
@@ -199,8 +204,13 @@ def _least_within(
     step_time: StepTime,
     time_limit_s: float,
     horizon: int,
+    least_steps: int = 0,
+    below_s: float = inf,
 ) -> tuple[float, float, bool]:
-    """The program of `hindsight_optimum` over `horizon` steps: (value found, proved bound, is optimal)."""
+    """The program of `hindsight_optimum` over `horizon` steps: (value found, proved bound, is optimal).
+
+    Of schedules with so many steps or more, that take less than below_s; infinite where there is none.
+    """
     n, G = len(prompt_tokens), workers
     starts = [(i, g, k) for i in range(n) for g in range(G) for k in range(horizon - int(output_tokens[i]) + 1)]
     m = len(starts)  # columns: z, then u_k, then T_k; rows: n starts, then horizon * G times, horizon * G slots, falls
@@ -220,11 +230,16 @@ def _least_within(
         (falls + np.arange(horizon - 1), m + np.arange(horizon - 1), np.ones(horizon - 1)),
         (falls + np.arange(horizon - 1), m + 1 + np.arange(horizon - 1), -np.ones(horizon - 1)),
     ]
+    entries.append((np.full(horizon, falls + horizon - 1), m + horizon + np.arange(horizon), np.ones(horizon)))
     free = np.full(horizon * G, inf)
-    lower = np.concatenate([np.ones(n), np.zeros(horizon * G), -free, np.zeros(horizon - 1)])
-    upper = np.concatenate([np.ones(n), free, np.zeros(horizon * G), np.full(horizon - 1, inf)])
+    lower = np.concatenate([np.ones(n), np.zeros(horizon * G), -free, np.zeros(horizon - 1), [0.0]])
+    upper = np.concatenate([np.ones(n), free, np.zeros(horizon * G), np.full(horizon - 1, inf), [below_s]])
     cost = np.concatenate([np.zeros(m + horizon), np.ones(horizon)])
-    found = _solve(cost, entries, lower, upper, m + horizon, time_limit_s)
+    least = np.zeros(m + 2 * horizon)
+    least[m : m + least_steps] = 1.0
+    found = _solve(cost, entries, lower, upper, m + horizon, time_limit_s, least)
+    if found.status == INFEASIBLE:
+        return inf, inf, True
     value = inf if found.fun is None else float(found.fun)
     bound = 0.0 if found.mip_dual_bound is None else float(found.mip_dual_bound)
     return value, bound, found.status == 0
