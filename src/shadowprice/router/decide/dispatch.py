@@ -93,12 +93,12 @@ class Dispatcher:
     @property
     def uses_prefixes(self) -> bool:
         """Does the policy look at prompts' blocks."""
-        return self.policy.name == "cache_aware" or self.hashes or self.policy.rules.prefill_kv_tokens > 0
+        return self.policy.needs.prefixes
 
     @property
     def hashes(self) -> bool:
         """Does the policy place requests by what they are hashed by."""
-        return self.policy.name == "consistent_hash"
+        return self.policy.needs.keys
 
     def _decide(self) -> None:
         if self.turns is not None and not self.turns.take():
