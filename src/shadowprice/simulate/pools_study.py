@@ -8,7 +8,7 @@ import numpy as np
 from shadowprice.arrays import FloatArray
 from shadowprice.disaggregation import Link, PoolsProblem, Slo, goodput_bound, split_bound_per_s
 from shadowprice.fleet.worker import Worker
-from shadowprice.scheduling.policies import Ranked
+from shadowprice.scheduling.ranked import Ranked
 from shadowprice.simulate.disaggregated import FirstToken, PoolsRun, simulate_apart, simulate_together
 from shadowprice.workload.operations import scale_rate
 from shadowprice.workload.trace import Trace
