@@ -11,6 +11,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -140,6 +141,11 @@ def test_the_constraints_name_a_version_of_everything_that_is_asked_for() -> Non
     for requirement in (*wanted, *map(Requirement, build)):
         if requirement.name != "shadowprice":
             assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), requirement
+
+
+def test_the_citation_names_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert (citation["version"], citation["license"]) == (PROJECT["version"], PROJECT["license"])
 
 
 def test_wheel_and_sdist_are_built_with_licence_and_notice(tmp_path: Path) -> None:
