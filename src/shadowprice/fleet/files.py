@@ -8,6 +8,7 @@ from typing import Any
 
 from shadowprice.errors import FleetError
 from shadowprice.fleet.derive import STEP_TIME_SOURCES, kv_tokens_that_fit, step_time_from
+from shadowprice.fleet.engine_limits import default_limits
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.fleet.gpus import GPUS, Gpu, gpu_by_name
 from shadowprice.fleet.model_config import read_model
@@ -27,7 +28,26 @@ _LIMITS = {f.name: f.type for f in fields(Worker) if f.name != "step_time"}
 def read_fleet(path_or_preset: str | Path) -> Fleet:
     """Read a fleet from a TOML file, or one of PRESETS by its name.
 
-    Raises FleetError naming file, key, what was found and what is accepted.
+    Parameters
+    ----------
+    path_or_preset : str or Path
+        A file (docs/fleet.md has every key) or a name of `shadowprice fleet list`.
+
+    Returns
+    -------
+    Fleet
+        With what follows from its GPU and model worked out.
+
+    Raises
+    ------
+    FleetError
+        Naming file, key, what was found and what is accepted.
+
+    Examples
+    --------
+    >>> import shadowprice as sp
+    >>> sp.read_fleet("llama-3.1-70b-h100-tp4").gpus_per_worker
+    4
     """
     preset = PRESETS.get(str(path_or_preset).lower())
     path = preset or Path(path_or_preset)
@@ -51,7 +71,20 @@ def read_fleet(path_or_preset: str | Path) -> Fleet:
 
 
 def write_fleet(fleet: Fleet, path: str | Path) -> None:
-    """Write the TOML file that read_fleet reads back as the same fleet. Raises FleetError when it cannot be written."""
+    """Write the TOML file that `read_fleet` reads back as the same fleet.
+
+    Parameters
+    ----------
+    fleet : Fleet
+        What to write, every limit and coefficient.
+    path : str or Path
+        Where to.
+
+    Raises
+    ------
+    FleetError
+        When it cannot be written.
+    """
     try:
         Path(path).write_text(fleet_toml(fleet), encoding="utf-8")
     except OSError as error:
@@ -95,12 +128,13 @@ def fleet_from(document: Mapping[str, Any], folder: Path, name: str) -> Fleet:
     worker, power = sections["worker"], sections["power"]
     power.only("idle_power_w", "peak_power_w")
     worker.only("tensor_parallel_size", "gpu_memory_utilization", "kv_cache_dtype", "context_tokens", *_LIMITS)
+    gpu = _gpu(sections["gpu"])
     draft = Fleet(
         name=top.text("name", name),
         # The step time and the KV tokens may follow from the rest, so they come last.
-        worker=Worker(StepTime(1.0, 0.0, 0.0, 0.0), **_given(worker, _LIMITS)),
+        worker=Worker(StepTime(1.0, 0.0, 0.0, 0.0), **_limits(worker, gpu)),
         workers=top.whole("workers", 1),
-        gpu=_gpu(sections["gpu"]),
+        gpu=gpu,
         model=_model(sections["model"], folder),
         tensor_parallel_size=worker.whole("tensor_parallel_size", 1),
         gpu_memory_utilization=worker.number("gpu_memory_utilization", 0.9),
@@ -113,6 +147,13 @@ def fleet_from(document: Mapping[str, Any], folder: Path, name: str) -> Fleet:
     if kv_tokens is None:
         kv_tokens = kv_tokens_that_fit(draft, worker.whole("context_tokens", None))
     return replace(draft, worker=replace(draft.worker, step_time=step_time, kv_tokens=kv_tokens), step_time_note=note)
+
+
+def _limits(worker: Section, gpu: Gpu | None) -> dict[str, Any]:
+    """The limits in the file, and vLLM's own on this GPU for those that it leaves out."""
+    given = _given(worker, _LIMITS)
+    usual = default_limits(gpu, given.get("max_num_batched_tokens"))
+    return {"max_num_seqs": usual.max_num_seqs, "max_num_batched_tokens": usual.max_num_batched_tokens} | given
 
 
 def _gpu(section: Section) -> Gpu | None:

@@ -19,10 +19,21 @@ LIVES = 20  # the trace must be so many times as long as a request lives when it
 
 @dataclass(frozen=True)
 class Targets:
-    """The quantile (0.99) of TTFT and of TPOT over the requests may be at most so many seconds; None: no target.
+    """Latency targets of a plan: a quantile of TTFT and of TPOT over the requests.
 
     TTFT is arrival to first token; TPOT the mean time per output token after the first, per request.
-    Raises TraceError unless a target is a positive finite number and the quantile lies between 0 and 1.
+
+    Parameters
+    ----------
+    ttft_s, tpot_s : float or None
+        At most so many seconds; None: no target.
+    quantile : float
+        Of the requests, between 0 and 1.
+
+    Raises
+    ------
+    TraceError
+        Unless a target is a positive finite number and the quantile lies between 0 and 1.
     """
 
     ttft_s: float | None = None
@@ -50,6 +61,15 @@ class Targets:
         if self.tpot_s is not None:
             late |= tpot_s > self.tpot_s
         return ~late
+
+    def quantile_of(self, values: FloatArray) -> float | None:
+        """The targets' quantile of one value per request, NaN left out; None where there is nothing else."""
+        known = values[~np.isnan(values)]
+        return float(np.quantile(known, self.quantile)) if len(known) else None
+
+    def met_at(self, ttft_s: float | None, tpot_s: float | None) -> bool:
+        """Whether such quantiles are within the targets; what nobody has (None) is within any."""
+        return (ttft_s or 0.0) <= (self.ttft_s or math.inf) and (tpot_s or 0.0) <= (self.tpot_s or math.inf)
 
 
 def tpot_of(served: Served, trace: Trace) -> FloatArray:

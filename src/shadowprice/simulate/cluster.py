@@ -19,7 +19,7 @@ from shadowprice.routing._tables import WORKER
 from shadowprice.routing._trace_tables import tables_of
 from shadowprice.routing.compiled import Compiled
 from shadowprice.routing.surface import Active, Pending, RoutingPolicy, Workers
-from shadowprice.scheduling.policies import Ranked
+from shadowprice.scheduling.ranked import Ranked
 from shadowprice.simulate import _engine_state as kernel
 from shadowprice.simulate._cluster_kernel import Engines, advance_all, hand_over, observe, route_on_arrival, wake
 from shadowprice.simulate.engine import SAMPLES, EngineRun, engine_run, request_table, rules_of
