@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from shadowprice.plan.mixture import Mixture
     from shadowprice.plan.results import Plan
     from shadowprice.plan.targets import Targets
-    from shadowprice.scheduling.policies import Ranked
+    from shadowprice.scheduling.ranked import Ranked
     from shadowprice.workload import Trace
 
 BUILT_IN_TRACE = "azure-conv-like"
@@ -144,7 +144,8 @@ def read_scheduling(name: str) -> "Ranked":
     """The scheduling policy of this name. Raises PolicyError where there is none."""
     from shadowprice.errors import PolicyError
     from shadowprice.fleet.names import did_you_mean
-    from shadowprice.scheduling.policies import POLICIES, Ranked
+    from shadowprice.scheduling.policies import POLICIES
+    from shadowprice.scheduling.ranked import Ranked
 
     name = name.replace("-", "_")
     if name not in POLICIES:

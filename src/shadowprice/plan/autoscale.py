@@ -41,8 +41,8 @@ class Scaled:
     change_s: FloatArray
     size: IntArray
     worker_hours: float
-    ttft_s: float
-    tpot_s: float
+    ttft_s: float | None
+    tpot_s: float | None
     meets: bool
 
     def to_json(self) -> dict[str, Any]:
@@ -236,10 +236,9 @@ def _serve(
         if len(rows):
             run = simulate(trace.take(rows), fleet.worker, policy)
             ttft_s[rows], tpot_s[rows], finish_s[rows] = run.ttft_s, run.tpot_s, run.finish_s
-    ttft, tpot = (float(np.nanquantile(values, targets.quantile)) for values in (ttft_s, tpot_s))
+    ttft, tpot = targets.quantile_of(ttft_s), targets.quantile_of(tpot_s)
     paid_s = _paid_s(trace, change_s, size, worker, finish_s, delay_s)
-    late = ttft > (targets.ttft_s or np.inf) or tpot > (targets.tpot_s or np.inf)
-    return Scaled(name, setting, change_s, size, paid_s / 3600, ttft, tpot, not late)
+    return Scaled(name, setting, change_s, size, paid_s / 3600, ttft, tpot, targets.met_at(ttft, tpot))
 
 
 def _paid_s(

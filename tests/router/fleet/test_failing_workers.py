@@ -66,14 +66,14 @@ def test_a_killed_process_costs_its_streams_and_nothing_else_and_is_back_when_it
                     await until(lambda: len(begun) == 8 and all(exchange.head_sent for exchange in begun))
                     plain = asyncio.ensure_future(plain_load(server, 8, done))
                     victim = server.router.fleet.workers[1]
-                    await until(lambda: victim.requests_total > 20 and victim.generated_tokens_total >= 0)
+                    await until(lambda: victim.counts.requests_total > 20 and victim.counts.generated_tokens_total >= 0)
                     await until(lambda: victim.in_flight > 4)
                     process.send_signal(signal.SIGKILL)
                     await until(lambda: victim.state == EJECTED)
                     process.wait()
                     process = start(place.port)
-                    before = victim.requests_total
-                    await until(lambda: victim.state == UP and victim.requests_total > before + 10)
+                    before = victim.counts.requests_total
+                    await until(lambda: victim.state == UP and victim.counts.requests_total > before + 10)
                     done.set()
                     assert {(one.status, one.whole) for one in await plain} == {(200, True)}
                     streams_got = await asyncio.gather(*streaming)
@@ -198,7 +198,7 @@ def test_an_idle_connection_that_the_worker_closed_is_nobodys_failure() -> None:
             for _ in range(10):
                 assert (await ask(server, PLAIN)).status == 200
             about = server.router.fleet.workers[0]
-            assert about.errors_total == 0 and about.state == UP
+            assert about.counts.errors_total == 0 and about.state == UP
             assert not server.router.flights.penalties
 
     run(work())

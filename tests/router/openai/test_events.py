@@ -125,7 +125,7 @@ def test_a_stream_that_breaks_off_has_what_came_however_little_its_beginning_tol
         broken = resets_after(STREAM_HEAD + chunk(start) + chunk(token) * 5)
         async with scripted(broken) as worker, routed(worker) as server:
             await ask(server, post(b'{"messages":[],"stream":true}', b"/v1/messages"))
-            total = server.router.fleet.workers[0]
+            total = server.router.fleet.workers[0].counts
             await until(lambda: total.generated_tokens_total)
             assert (total.prompt_tokens_total, total.generated_tokens_total) == (9, 6)
 

@@ -11,7 +11,8 @@ from shadowprice.fleet.fleet import Fleet
 from shadowprice.fleet.oversized import require_fit
 from shadowprice.plan.results import PoolsPlan
 from shadowprice.plan.sweep import sweep
-from shadowprice.scheduling.policies import Ranked, fcfs
+from shadowprice.scheduling.policies import fcfs
+from shadowprice.scheduling.ranked import Ranked
 from shadowprice.simulate.disaggregated import FirstToken
 from shadowprice.simulate.pools_study import Design, Outcome, Setting, chunks, goodput
 from shadowprice.workload.operations import shift

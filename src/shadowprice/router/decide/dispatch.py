@@ -169,7 +169,7 @@ class Dispatcher:
         """What presses most of what waits, between processes: finer orders are for each to keep."""
         if not self.waiting:
             return None
-        if self.order.name != "priority":
+        if not self.order.by_priority:
             return 0, next(iter(self.waiting)).arrival_s
         aged_s = now_s - self.settings.max_wait_s
         return min((MOST_URGENT if e.arrival_s < aged_s else e.priority, e.arrival_s) for e in self.waiting)
@@ -188,7 +188,7 @@ class Dispatcher:
     def _offered(self, now_s: float) -> list[Exchange]:
         """The head of the queue, in the scheduling policy's order."""
         waiting = list(self.waiting)
-        if self.order.by_tenant or (len(waiting) > 1 and not self.order.in_order_of_arrival):
+        if self.order.every_decision or (len(waiting) > 1 and not self.order.in_order_of_arrival):
             waiting = self.order.ordered(waiting, self.fleet.model, now_s)
         return waiting[: self.settings.pool]
 
