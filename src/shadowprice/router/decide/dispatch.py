@@ -14,13 +14,14 @@ from typing import Protocol
 import numpy as np
 
 from shadowprice.arrays import IntArray
+from shadowprice.router.decide.policy import make_policy
 from shadowprice.router.decide.queue_order import QueueOrder
 from shadowprice.router.exchange import Exchange
 from shadowprice.router.fleet.fleet import Fleet
 from shadowprice.router.fleet.worker import PROBING, LiveWorker
 from shadowprice.router.openai.body import key_of
 from shadowprice.router.processes.decision_lock import DecisionLock, Pressing
-from shadowprice.router.settings import Settings, make_policy
+from shadowprice.router.settings import Settings
 from shadowprice.routing.surface import Pending, Workers
 from shadowprice.workload.trace import Ragged
 
