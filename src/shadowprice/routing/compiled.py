@@ -94,6 +94,10 @@ class Compiled:
         numbers = np.array(self.numbers, np.float64)
         return Rule(address_of(self.rule), self.at_once, self.chooses, self.needs.outputs, numbers)
 
+    def ready(self) -> None:
+        """Compile its rule, if it is not yet: the first decision then does not wait for it."""
+        address_of(self.rule)
+
     def interpreted(self) -> Plain:
         """The same policy, with nothing seen, asked through `assign` wherever compiled policies run compiled."""
         return Plain(self.name, self.fresh())

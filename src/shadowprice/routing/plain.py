@@ -20,6 +20,9 @@ class Plain:
         """The worker of each pending request, -1 to keep it in the central queue."""
         return self.policy.assign(pending, workers, now_s)
 
+    def ready(self) -> None:
+        """There is nothing to compile."""
+
     @property
     def needs(self) -> Needs:
         """What it looks at beside the loads."""

@@ -14,10 +14,8 @@ import numpy as np
 
 from shadowprice.errors import TraceError
 from shadowprice.fleet.step_time import StepTime
-from shadowprice.routing.compiled import Compiled
 from shadowprice.routing.optimum import barrier_time_bound
-from shadowprice.routing.plain import Plain
-from shadowprice.routing.policies import POLICIES, least_kv, make
+from shadowprice.routing.policies import POLICIES, NamedPolicy, least_kv, make
 from shadowprice.simulate._barrier_run import POWER, BarrierRun, Power
 from shadowprice.simulate.barrier import STEP_TIME, Ranks, simulate_barrier
 from shadowprice.workload.operations import scale_rate
@@ -108,7 +106,7 @@ def at_load(trace: Trace, workers: int, slots: int, setting: Setting) -> Trace:
     return scale_rate(trace, rate / trace.rate_per_s)
 
 
-def _run(trace: Trace, policy: Compiled | Plain, workers: int, slots: int, regime: str, setting: Setting) -> BarrierRun:
+def _run(trace: Trace, policy: NamedPolicy, workers: int, slots: int, regime: str, setting: Setting) -> BarrierRun:
     bind = regime == SLOTS_BIND
     return simulate_barrier(
         trace,
@@ -150,7 +148,7 @@ def study(
 
 
 def _row(
-    trace: str, workers: int, slots: int, regime: str, policy: Compiled | Plain, run: BarrierRun, bound_s: float
+    trace: str, workers: int, slots: int, regime: str, policy: NamedPolicy, run: BarrierRun, bound_s: float
 ) -> Row:
     return Row(
         trace=trace,

@@ -22,10 +22,8 @@ from shadowprice.arrays import FloatArray
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.step_time import StepTime
 from shadowprice.fleet.worker import Worker
-from shadowprice.routing.compiled import Compiled
 from shadowprice.routing.optimum import barrier_time_bound, busy_time_bound
-from shadowprice.routing.plain import Plain
-from shadowprice.routing.policies import MOST_PASSES, POLICIES, make
+from shadowprice.routing.policies import MOST_PASSES, POLICIES, NamedPolicy, make
 from shadowprice.scheduling.latency_bound import latency_bound
 from shadowprice.scheduling.policies import fcfs
 from shadowprice.simulate.barrier import Ranks, simulate_barrier
@@ -156,7 +154,7 @@ def _time_in_words(time_: StepTime) -> str:
 
 def _in_lockstep(
     trace: Trace,
-    policies: Mapping[str, Compiled | Plain],
+    policies: Mapping[str, NamedPolicy],
     active: str,
     workers: int,
     slots: int,
@@ -184,7 +182,7 @@ def _in_lockstep(
 
 
 def _apart(
-    trace: Trace, policies: Mapping[str, Compiled | Plain], active: str, workers: int, worker: Worker
+    trace: Trace, policies: Mapping[str, NamedPolicy], active: str, workers: int, worker: Worker
 ) -> tuple[tuple[ShadowRow, ...], str]:
     bound = latency_bound(trace.arrival_s, trace.prompt_tokens, trace.output_tokens, worker, workers)
     rows = []

@@ -10,7 +10,7 @@ One more is a file here and a line below. Other packages add theirs under the en
 """
 
 import inspect
-from typing import Any
+from typing import Any, TypeAlias
 
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.names import did_you_mean
@@ -30,7 +30,18 @@ from shadowprice.routing.policies.round_robin import round_robin
 from shadowprice.routing.policies.vllm_internal import vllm_internal
 from shadowprice.routing.surface import RoutingPolicy
 
-__all__ = ["MOST_PASSES", "POLICIES", "bf_io", "br_0", "having", "least_kv", "make", "priced_holes", "round_robin"]
+__all__ = [
+    "MOST_PASSES",
+    "POLICIES",
+    "NamedPolicy",
+    "bf_io",
+    "br_0",
+    "having",
+    "least_kv",
+    "make",
+    "priced_holes",
+    "round_robin",
+]
 
 POLICIES: Registry[RoutingPolicy] = Registry(
     "shadowprice.routing",
@@ -53,7 +64,10 @@ POLICIES: Registry[RoutingPolicy] = Registry(
 )
 
 
-def make(name: str, **parameters: Any) -> Compiled | Plain:
+NamedPolicy: TypeAlias = Compiled | Plain
+
+
+def make(name: str, **parameters: Any) -> NamedPolicy:
     """The policy of that name, with those of the parameters that its constructor has.
 
     Raises PolicyError for an unknown name, an impossible parameter, and an installed policy that is none.
