@@ -9,10 +9,11 @@ import numpy.typing as npt
 from shadowprice.arrays import BoolArray, FloatArray, IntArray
 from shadowprice.errors import FleetError, PolicyError, TraceError
 from shadowprice.fleet.worker import Worker
+from shadowprice.options import Options
 
 
 @dataclass(frozen=True)
-class Link:
+class Link(Options):
     """What carries KV out of a prefill worker, one transfer after another.
 
     kv_bytes_per_token: of the whole model. bandwidth_bytes_per_s: of one worker's link. latency_s: per transfer.
@@ -42,7 +43,7 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Slo:
+class Slo(Options):
     """What counts as served well: TTFT and TPOT at most so many seconds, for at least a share `attainment` of all.
 
     TTFT is arrival to first token, TPOT the mean time per output token after the first, per request; a request of one

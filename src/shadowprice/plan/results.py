@@ -14,10 +14,10 @@ from shadowprice.capacity import Price, Stability, in_words
 from shadowprice.disaggregation import Estimate, GoodputBound, PoolRates, Slo, Split
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.plan.bursts import Burst
-from shadowprice.plan.measure import At, Rules
+from shadowprice.plan.measure import At, Policies
 from shadowprice.plan.targets import Targets
 from shadowprice.printed import Printed
-from shadowprice.simulate.pools_study import Outcome, Setting
+from shadowprice.simulate.pools_study import Outcome, PoolsSetting
 from shadowprice.workload.trace import Trace
 
 
@@ -44,7 +44,7 @@ class Plan(Printed):
     trace: Trace
     fleet: Fleet
     targets: Targets
-    rules: Rules
+    policies: Policies
     stability: Stability
     workers_stable: int
     workers_slo: int | None
@@ -94,7 +94,7 @@ class PoolsPlan(Printed):
     `disaggregation/fluid.py` expect. unjudged: why the trace is too short, or None.
     """
 
-    setting: Setting
+    setting: PoolsSetting
     fleet: Fleet
     slo: Slo
     together: tuple[Outcome, ...]

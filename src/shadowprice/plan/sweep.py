@@ -18,13 +18,13 @@ BACKENDS = ("loky", "ray", "dask")  # local processes, or a cluster that is alre
 BATCH = 4  # cases per process and batch: what is lost when a process dies
 ATTEMPTS = 3
 
-Case = TypeVar("Case")
+Given = TypeVar("Given")
 Result = TypeVar("Result")
 
 
 def sweep(
-    function: Callable[[Case], Result],
-    cases: Sequence[Case],
+    function: Callable[[Given], Result],
+    cases: Sequence[Given],
     *,
     jobs: int = -1,
     backend: str = "loky",
@@ -70,7 +70,7 @@ def _start_processes(jobs: int) -> None:
 
 
 def _survive(
-    function: Callable[[Case], Result], cases: Sequence[Case], jobs: int, deaths: tuple[type[Exception], ...]
+    function: Callable[[Given], Result], cases: Sequence[Given], jobs: int, deaths: tuple[type[Exception], ...]
 ) -> list[Result]:
     """One batch, again when a process is killed, which raises one of `deaths`."""
     for _ in range(ATTEMPTS):
