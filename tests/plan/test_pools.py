@@ -16,7 +16,15 @@ from shadowprice.plan.pools.plan import plan_pools
 from shadowprice.plan.pools.plot import write_map
 from shadowprice.plan.results import PoolsPlan
 from shadowprice.scheduling.policies import fcfs
-from shadowprice.simulate.pools_study import Design, PoolsSetting, chunks, goodput, goodput_grid, run_design
+from shadowprice.simulate.pools_study import (
+    SMALLEST_CHUNK,
+    Design,
+    PoolsSetting,
+    chunks,
+    goodput,
+    goodput_grid,
+    run_design,
+)
 from shadowprice.workload import Trace
 from tests.plan.plan_cases import chat, h100
 
@@ -55,7 +63,7 @@ def test_a_tight_tpot_limit_splits_and_a_loose_one_does_not(tight: PoolsPlan, lo
 
 def test_the_chunk_size_of_the_colocated_side_is_the_best_that_was_tried(tight: PoolsPlan) -> None:
     sizes = [outcome.design.chunk_tokens for outcome in tight.together]
-    assert sizes == chunks(h100().worker) and len(sizes) >= 10 and min(sizes) == h100().worker.max_num_seqs
+    assert sizes == chunks(h100().worker) and len(sizes) >= 10 and min(sizes) == SMALLEST_CHUNK
     assert tight.best_together.rate_per_s == max(outcome.rate_per_s for outcome in tight.together)
     assert tight.best_together.rate_per_s > 1.5 * tight.together[-1].rate_per_s  # the smallest chunk: TTFT is missed
 

@@ -11,5 +11,8 @@ from shadowprice.audit.finding import Finding
 from shadowprice.audit.fleet_run import FleetRun, run_fleet
 from shadowprice.audit.options import AuditOptions
 from shadowprice.audit.result import Audit
+from shadowprice.verb import make_verb
 
 __all__ = ["DECISIONS", "Audit", "AuditOptions", "Case", "Finding", "FleetRun", "audit", "make_case", "run_fleet"]
+
+make_verb(__name__)

@@ -23,6 +23,7 @@ from shadowprice.workload.trace import Trace
 
 COMPUTE, BANDWIDTH = "compute", "bandwidth"
 BINDINGS = (COMPUTE, BANDWIDTH, *RESOURCES)
+ROUNDING = 1e-9  # relative: of a load's arithmetic
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,12 @@ class Stability:
 
     @property
     def least_workers(self) -> int:
-        """Fewest workers that can be stable: the load is below their number. 1 where the trace has no rate."""
-        return 1 if self.load_per_worker is None else int(np.floor(self.load_per_worker)) + 1
+        """No fewer workers can be stable: ceil(load), at least 1; 1 where the trace has no rate.
+
+        A load that is whole but for rounding counts as whole: at load 1 exactly, evenly spaced requests of one length
+        may be served by one worker for ever.
+        """
+        return 1 if self.load_per_worker is None else max(int(np.ceil(self.load_per_worker * (1 - ROUNDING))), 1)
 
     def headroom(self, workers: int) -> float | None:
         """Share of the fleet's stable rate that is left over; negative when overloaded."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-    from shadowprice.scheduling.policies import Ranked
+    from shadowprice.scheduling.ranked import Ranked
     from shadowprice.workload import Trace
 
 
@@ -38,7 +38,8 @@ def read_scheduling(name: str) -> "Ranked":
     """The scheduling policy of this name. Raises PolicyError where there is none."""
     from shadowprice.errors import PolicyError
     from shadowprice.fleet.names import did_you_mean
-    from shadowprice.scheduling.policies import POLICIES, Ranked
+    from shadowprice.scheduling.policies import POLICIES
+    from shadowprice.scheduling.ranked import Ranked
 
     name = name.replace("-", "_")
     if name not in POLICIES:

@@ -98,7 +98,7 @@ def audit(asked: AuditFlags) -> None:
     from shadowprice.cli.progress import track
     from shadowprice.fleet import read_fleet
 
-    check_writable(asked.report)
+    check_writable(asked.report, extra="report")
     loads = _loads(asked.load)
     if asked.trace is None and loads is None:
         loads = [BUILT_IN_LOAD]

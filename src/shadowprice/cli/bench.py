@@ -2,21 +2,14 @@
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from shadowprice.cli.flags import AsJson, Seed, SkipBadRows, spread
 
-# imports of the library stand inside the command: they take a second that `--help` need not wait for
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from shadowprice.simulate.routing_study import Row
-
 bench_app = typer.Typer(name="bench", help="Measure policies side by side on your traces.", no_args_is_help=True)
 
-PAPER_SAVING = "arXiv 2601.17855 reports 28 % less energy for BF-IO, in its own experiments under this power model"
 PRESET_REQUESTS = 20_000
 
 EPILOG = """Examples:
@@ -75,75 +68,30 @@ def routing(asked: RoutingFlags) -> None:
     import numpy as np
 
     from shadowprice.cli.arrivals import read_arrivals
+    from shadowprice.cli.output import show
     from shadowprice.cli.progress import track
-    from shadowprice.simulate.routing_study import Setting, study
+    from shadowprice.simulate.routing_bench import bench_routing, require_known
 
-    counts, names = _counts(asked.workers), _policies(asked.policies)
-    traces = [
-        read_arrivals(
-            name, PRESET_REQUESTS, np.random.default_rng(asked.seed), seed=asked.seed, skip_bad_rows=asked.skip_bad_rows
-        )
-        for name in asked.traces
-    ]
-    total = 2 * len(traces) * len(counts) * len(names)
-    rows = study(traces, counts, slots=asked.slots, policies=names, setting=Setting(asked.load, asked.pool))
-    done = list(track(rows, "routing", total))
+    counts = _counts(asked.workers)
+    names = None if asked.policies is None else [name.strip().replace("-", "_") for name in asked.policies.split(",")]
+    require_known(names or ())
+    seed, skip = asked.seed, asked.skip_bad_rows
+    found = bench_routing(
+        [
+            read_arrivals(name, PRESET_REQUESTS, np.random.default_rng(seed), seed=seed, skip_bad_rows=skip)
+            for name in asked.traces
+        ],
+        counts,
+        slots=asked.slots,
+        load=asked.load,
+        pool=asked.pool,
+        policies=names,
+        progress=lambda rows, total: track(rows, "routing", total),
+    )
     if asked.as_json:
-        print(json.dumps({"rows": [row.to_json() for row in done]}, allow_nan=False))
+        print(json.dumps(found.to_json(), allow_nan=False))
     else:
-        _print(done)
+        show(found)
 
 
 bench_app.command(epilog=EPILOG)(spread(routing))
-
-
-def _policies(asked: str | None) -> list[str]:
-    from shadowprice.errors import PolicyError
-    from shadowprice.fleet.names import did_you_mean
-    from shadowprice.routing.policies import POLICIES
-
-    names = list(POLICIES) if asked is None else [name.strip().replace("-", "_") for name in asked.split(",")]
-    unknown = [name for name in names if name not in POLICIES]
-    if unknown:
-        raise PolicyError(f"unknown routing policy {unknown[0]!r}; {did_you_mean(unknown[0], POLICIES)}")
-    return names
-
-
-def _print(rows: "list[Row]") -> None:
-    from shadowprice.cli.output import show
-
-    cells: dict[tuple[str, int, str], list[Row]] = {}
-    for row in rows:
-        cells.setdefault((row.trace, row.workers, row.regime), []).append(row)
-    for cell in cells.values():
-        show(_table(cell), "")
-    show(f"Energy: 100 W idle, 400 W at the highest token rate, exponent 0.7. {PAPER_SAVING}.")
-
-
-def _table(rows: "list[Row]") -> "Table":
-    from rich.table import Table
-
-    first = rows[0]
-    base = next((row for row in rows if row.policy == "least_kv"), first)
-    title = f"{first.trace}: {first.workers} workers of {first.slots} slots, {first.regime}"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column("policy", no_wrap=True)
-    heads = ("idle", "imbalance", "tokens/s", "TPOT", "TTFT p99", "J/token", f"energy vs {base.policy}", "time / bound")
-    for head in (*heads, "most passed over"):
-        table.add_column(head, justify="right", no_wrap=True)
-    for row in rows:
-        energy = row.energy_j_per_token / base.energy_j_per_token - 1
-        passes = f"{row.passes} (bound {row.most_passes})" if row.most_passes is not None else f"{row.passes}"
-        table.add_row(
-            row.policy,
-            f"{100 * row.idle_share:.2f} %",
-            f"{row.imbalance_tokens:,.0f}",
-            f"{row.throughput_tok_s:,.0f}",
-            f"{1000 * row.tpot_s:.2f} ms",
-            f"{row.ttft_p99_s:.2f} s",
-            f"{row.energy_j_per_token:.4f}",
-            f"{100 * energy:+.1f} %",
-            f"{row.barrier_s / row.barrier_bound_s:.3f}",
-            passes,
-        )
-    return table

@@ -95,7 +95,7 @@ def disaggregate(asked: DisaggregateFlags) -> None:
     from shadowprice.fleet.oversized import drop_oversized
     from shadowprice.plan import PoolsOptions, plan_pools
 
-    check_writable(asked.map_path, PLOTS)
+    check_writable(asked.map_path, PLOTS, "report")
     fleet = read_fleet(asked.fleet)
     slo = Slo(asked.ttft, asked.tpot, asked.attainment)
     workers = asked.workers if asked.workers is not None else (fleet.workers if fleet.workers > 1 else WORKERS)

@@ -88,7 +88,7 @@ def experts(asked: ExpertFlags) -> None:
     written = asked.output or []
     for path in written:
         check_writable(path, ENDINGS)
-    check_writable(asked.plot, PLOTS)
+    check_writable(asked.plot, PLOTS, "report")
     rng = np.random.default_rng(asked.seed)
     loads = recorded(asked.loads, rng, asked.num_experts, asked.model)
     search = SearchOptions(asked.quantile, asked.groups, asked.nodes, asked.effort)

@@ -9,6 +9,7 @@ from shadowprice.plan.results import Plan, PoolsPlan
 from shadowprice.plan.sizing.plan import plan, with_price
 from shadowprice.plan.sweep import sweep
 from shadowprice.plan.targets import Targets
+from shadowprice.verb import make_verb
 
 __all__ = [
     "AutoscaleOptions",
@@ -26,3 +27,5 @@ __all__ = [
     "sweep",
     "with_price",
 ]
+
+make_verb(__name__)

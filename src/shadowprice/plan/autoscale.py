@@ -67,8 +67,8 @@ class Scaled:
     change_s: FloatArray
     size: IntArray
     worker_hours: float
-    ttft_s: float
-    tpot_s: float
+    ttft_s: float | None
+    tpot_s: float | None
     meets: bool
 
     def to_json(self) -> dict[str, Any]:
@@ -135,10 +135,10 @@ def autoscale(
         for way in tries:
             tell(f"{name} at {way.setting:g}")
             ttft_s, tpot_s, finish_s = _serve(trace, fleet, policy, way.worker)
-            ttft, tpot = (float(np.nanquantile(values, targets.quantile)) for values in (ttft_s, tpot_s))
+            ttft, tpot = targets.quantile_of(ttft_s), targets.quantile_of(tpot_s)
             paid_s = _paid_s(trace, way.change_s, way.size, way.worker, finish_s, delay_s)
-            late = ttft > (targets.ttft_s or np.inf) or tpot > (targets.tpot_s or np.inf)
-            found = Scaled(name, way.setting, way.change_s, way.size, paid_s / 3600, ttft, tpot, not late)
+            meets = targets.met_at(ttft, tpot)
+            found = Scaled(name, way.setting, way.change_s, way.size, paid_s / 3600, ttft, tpot, meets)
             if found.meets:
                 break
         return found

@@ -52,6 +52,15 @@ class Targets(Options):
             late |= tpot_s > self.tpot_s
         return ~late
 
+    def quantile_of(self, values: FloatArray) -> float | None:
+        """The targets' quantile of one value per request, NaN left out; None where there is nothing else."""
+        known = values[~np.isnan(values)]
+        return float(np.quantile(known, self.quantile)) if len(known) else None
+
+    def met_at(self, ttft_s: float | None, tpot_s: float | None) -> bool:
+        """Whether such quantiles are within the targets; what nobody has (None) is within any."""
+        return (ttft_s or 0.0) <= (self.ttft_s or math.inf) and (tpot_s or 0.0) <= (self.tpot_s or math.inf)
+
 
 def tpot_of(served: FleetRun, trace: Trace) -> FloatArray:
     """Mean time per output token after the first [s]; NaN for requests of one token."""

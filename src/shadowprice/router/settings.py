@@ -7,11 +7,10 @@ from urllib.parse import urlsplit
 
 from shadowprice.errors import PolicyError, RouterError
 from shadowprice.fleet.names import did_you_mean
-from shadowprice.routing.policies import MOST_PASSES, POLICIES, BuiltIn
+from shadowprice.routing.policies import MOST_PASSES, POLICIES, BuiltIn, having, make
 
 MEBIBYTE = 1 << 20
 PATH = re.compile(r"/[!-~]*")
-WEIGHS_PREFIXES = ("bf_io", "priced_holes")
 
 
 @dataclass(frozen=True)
@@ -87,8 +86,8 @@ class Settings:
             raise RouterError("--ssl-keyfile is given without --ssl-certfile; expected both")
         if self.policy not in POLICIES:
             raise PolicyError(f"--policy is {self.policy!r}; {did_you_mean(self.policy, POLICIES)}")
-        if self.prefill_kv_tokens and self.policy not in WEIGHS_PREFIXES:
-            expected = " or ".join(WEIGHS_PREFIXES)
+        if self.prefill_kv_tokens and self.policy not in having("prefill_kv_tokens"):
+            expected = " or ".join(having("prefill_kv_tokens"))
             raise PolicyError(f"--prefill-kv-tokens with --policy {self.policy}; expected {expected}")
         if not PATH.fullmatch(self.health_check_endpoint):
             raise RouterError(
@@ -142,14 +141,7 @@ def _variable(flag: str) -> str:
 
 def make_policy(name: str, settings: Settings) -> BuiltIn:
     """The routing policy of that name, with the parameters that are set."""
-    return tuned(name, settings.prefill_kv_tokens, settings.most_passes)
-
-
-def tuned(name: str, prefill_kv_tokens: float, most_passes: int) -> BuiltIn:
-    """The routing policy of that name, with these parameters where it has them."""
-    if name in WEIGHS_PREFIXES:
-        return POLICIES[name](prefill_kv_tokens=prefill_kv_tokens, most_passes=most_passes)
-    return POLICIES[name]()
+    return make(name, prefill_kv_tokens=settings.prefill_kv_tokens, most_passes=settings.most_passes)
 
 
 _LEAST: dict[str, float] = {

@@ -19,7 +19,7 @@ from shadowprice.routing._tables import WORKER, new_memory
 from shadowprice.routing._trace_table import trace_table
 from shadowprice.routing.policies import BuiltIn
 from shadowprice.routing.surface import Active, Pending, RoutingPolicy, Workers
-from shadowprice.scheduling.policies import Ranked
+from shadowprice.scheduling.ranked import Ranked
 from shadowprice.simulate import _engine_state as kernel
 from shadowprice.simulate._cluster_kernel import (
     advance_apart,

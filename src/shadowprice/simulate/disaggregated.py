@@ -24,7 +24,7 @@ from shadowprice.errors import PolicyError
 from shadowprice.fleet.oversized import require_fit
 from shadowprice.fleet.work import work
 from shadowprice.fleet.worker import Worker
-from shadowprice.scheduling.policies import Ranked
+from shadowprice.scheduling.ranked import Ranked
 from shadowprice.simulate import _engine_state as kernel
 from shadowprice.simulate._disaggregated_kernel import send, serve_pool
 from shadowprice.simulate.engine import Latencies, request_table, rules_of

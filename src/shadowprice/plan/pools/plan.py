@@ -13,7 +13,8 @@ from shadowprice.plan.pools.options import PoolsOptions
 from shadowprice.plan.progress import Tick
 from shadowprice.plan.results import PoolsPlan
 from shadowprice.plan.sweep import sweep
-from shadowprice.scheduling.policies import Ranked, fcfs
+from shadowprice.scheduling.policies import fcfs
+from shadowprice.scheduling.ranked import Ranked
 from shadowprice.simulate.pools_study import Design, Outcome, PoolsSetting, chunks, goodput
 from shadowprice.workload.operations import shift
 from shadowprice.workload.trace import Trace

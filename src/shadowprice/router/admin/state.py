@@ -117,9 +117,8 @@ class LiveControl:
     def _prices(self) -> dict[str, float | None]:
         """What a slot-step and a KV-token-step of a worker are worth in seconds, and the price of a hole per token."""
         model, policy = self.router.model, self.router.dispatcher.policy
-        joint = policy.name in ("bf_io", "priced_holes")
         return {
-            "hole_kv_tokens": policy.rules.price if joint else None,
+            "hole_kv_tokens": policy.hole_price,
             "slot_s": model.step_time.fixed_s / model.max_num_seqs + model.step_time.per_sequence_s,
             "kv_token_s": model.step_time.fixed_s / model.kv_tokens + model.step_time.per_kv_token_s,
         }

@@ -93,12 +93,12 @@ class Dispatcher:
     @property
     def uses_prefixes(self) -> bool:
         """Does the policy look at prompts' blocks."""
-        return self.policy.name == "cache_aware" or self.hashes or self.policy.rules.prefill_kv_tokens > 0
+        return self.policy.needs.prefixes
 
     @property
     def hashes(self) -> bool:
         """Does the policy place requests by what they are hashed by."""
-        return self.policy.name == "consistent_hash"
+        return self.policy.needs.keys
 
     def _decide(self) -> None:
         if self.turns is not None and not self.turns.take():
@@ -138,7 +138,7 @@ class Dispatcher:
         """What presses most of what waits, between processes: finer orders are for each to keep."""
         if not self.waiting:
             return None
-        if self.order.name != "priority":
+        if not self.order.by_priority:
             return 0, next(iter(self.waiting)).arrival_s
         aged_s = now_s - self.settings.max_wait_s
         return min((MOST_URGENT if e.arrival_s < aged_s else e.priority, e.arrival_s) for e in self.waiting)
@@ -157,7 +157,7 @@ class Dispatcher:
     def _offered(self, now_s: float) -> list[Exchange]:
         """The head of the queue, in the scheduling policy's order."""
         waiting = list(self.waiting)
-        if self.order.by_tenant or (len(waiting) > 1 and not self.order.in_order_of_arrival):
+        if self.order.every_decision or (len(waiting) > 1 and not self.order.in_order_of_arrival):
             waiting = self.order.ordered(waiting, self.router.model, now_s)
         return waiting[: self.settings.pool]
 

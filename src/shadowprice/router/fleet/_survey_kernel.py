@@ -1,7 +1,7 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 """The load of every worker, from the tables of requests in flight."""
 
-from numba import njit
+from shadowprice.kernels import njit
 
 HEADER = 8  # numbers before the rows of a block: how many rows were ever taken, and what `decision_lock.py` keeps there
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from shadowprice.errors import RouterError
+from shadowprice.extras import needs
 from shadowprice.router.openai.body import PREFIX_BYTES, Asked
 
 PRIOR_BYTES_PER_TOKEN, PRIOR_TOKENS = 4.0, 2000.0
@@ -46,10 +47,9 @@ class PromptSize:
 
 
 def _load(path: str) -> Any:
-    try:
-        from tokenizers import Tokenizer
-    except ImportError as error:
-        raise RouterError("--tokenizer needs the package tokenizers; it is not installed") from error
+    needs("tokenizer")
+    from tokenizers import Tokenizer
+
     try:
         return Tokenizer.from_file(path)
     except Exception as error:  # the library raises bare Exception

@@ -7,7 +7,7 @@ stand side by side under the client's.
 import time
 from typing import TYPE_CHECKING
 
-from shadowprice.errors import RouterError
+from shadowprice.extras import needs
 
 if TYPE_CHECKING:
     from shadowprice.router.exchange import Exchange
@@ -16,20 +16,17 @@ NANO = 1_000_000_000
 
 
 class Tracer:
-    """Spans are made when a request is over, and sent in batches by a thread. Raises RouterError without the extra."""
+    """Spans are made when a request is over, and sent in batches by a thread. Raises MissingExtraError without otel."""
 
     def __init__(self, endpoint: str) -> None:
-        try:
-            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-            from opentelemetry.sdk.resources import Resource
-            from opentelemetry.sdk.trace import TracerProvider
-            from opentelemetry.sdk.trace.export import BatchSpanProcessor
-            from opentelemetry.trace import SpanKind, Status, StatusCode
-            from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-        except ImportError as error:
-            raise RouterError(
-                "--otlp-traces-endpoint needs opentelemetry; expected: pip install 'shadowprice[otel]'"
-            ) from error
+        needs("otel")
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        from opentelemetry.trace import SpanKind, Status, StatusCode
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
         self._provider = TracerProvider(
             resource=Resource({"service.name": "shadowprice-router"}), shutdown_on_exit=False
         )

@@ -22,9 +22,8 @@ from shadowprice.arrays import FloatArray
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.step_time import StepTime
 from shadowprice.fleet.worker import Worker
-from shadowprice.router.settings import tuned
 from shadowprice.routing.optimum import barrier_time_bound, busy_time_bound
-from shadowprice.routing.policies import MOST_PASSES, POLICIES, BuiltIn
+from shadowprice.routing.policies import MOST_PASSES, POLICIES, BuiltIn, make
 from shadowprice.scheduling.latency_bound import latency_bound
 from shadowprice.scheduling.policies import fcfs
 from shadowprice.simulate.barrier import simulate_barrier
@@ -130,7 +129,7 @@ def evaluate(
         raise PolicyError(
             f"{workers} workers of {slots} slots and {len(trace)} requests to evaluate; expected one of each at least"
         )
-    known = {name: tuned(name, prefill_kv_tokens, most_passes) for name in names}
+    known = {name: make(name, prefill_kv_tokens=prefill_kv_tokens, most_passes=most_passes) for name in names}
     if lockstep:
         rows, method = _in_lockstep(trace, known, active, workers, slots, step_time, pool)
         model = f"{workers} ranks in lockstep of {slots} slots, decode steps; {_time_in_words(step_time)}"
