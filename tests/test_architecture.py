@@ -64,6 +64,7 @@ LONG_LISTS = {
     "cli/fleet_fit.py fit",
     "cli/route.py route",
     "router/shadow/score.py evaluate",
+    "routing/optimum.py _least_within",
     "simulate/barrier.py simulate_barrier",
     "simulate/cluster.py simulate_cluster",
     "workload/generators.py generate",
