@@ -35,12 +35,48 @@ def audit(
     expert_loads: ExpertLoads | Routing | None = None,
     progress: Progress = iter,
 ) -> Audit:
-    """Certify every decision of DECISIONS on the trace as it runs, or at each of `loads`, fractions of the stable rate.
+    """Certify every decision of DECISIONS on the trace as it runs, or at each of `loads`.
 
-    expert_loads: tokens of the experts of an MoE model, on which placement and dispatch are certified. progress: wraps
-    the list of (decision, case) as it is gone through, like `rich.progress.track`.
-    Raises TraceError (no requests, impossible load), InfeasibleError (a request larger than a worker's memory) and
-    ExpertError (loads and GPUs that do not fit).
+    Parameters
+    ----------
+    trace : Trace
+        What arrives.
+    fleet : Fleet
+        What serves it.
+    loads : sequence of float, optional
+        Fractions of the stable rate to which arrivals are rescaled, one block of certificates each.
+    options : AuditOptions
+        Parameters of the decisions.
+    expert_loads : ExpertLoads or Routing, optional
+        Tokens of the experts of an MoE model, on which placement and dispatch are certified too.
+    progress : callable, optional
+        Wraps the list of (decision, case) as it is gone through, like `rich.progress.track`.
+
+    Returns
+    -------
+    Audit
+        The certificates, with trace and fleet.
+
+    Raises
+    ------
+    TraceError
+        For a trace without requests, or an impossible load.
+    InfeasibleError
+        For a request larger than a worker's memory, unless `options.drop_oversized`.
+    ExpertError
+        For loads and GPUs that do not fit.
+
+    References
+    ----------
+    Bounds and their proofs: docs/scheduling.md, docs/routing.md, docs/capacity.md, docs/experts.md.
+
+    Examples
+    --------
+    >>> import numpy as np, shadowprice as sp
+    >>> trace = sp.workload.PRESETS["azure-conv-like"](np.random.default_rng(0), requests=50)
+    >>> found = sp.audit(trace, sp.read_fleet("llama-3.1-8b-h100"), loads=[0.9])
+    >>> all(c.gap >= 0 for f in found.findings for c in f.certificates if c.gap is not None)
+    True
     """
     dropped = 0
     if options.drop_oversized:

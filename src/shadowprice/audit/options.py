@@ -9,11 +9,18 @@ from shadowprice.options import Options
 
 @dataclass(frozen=True)
 class AuditOptions(Options):
-    """Parameters of the decisions that are certified.
+    """Parameters of the decisions that an audit certifies; round-trips TOML.
 
-    max_wait_s: bound on waiting of the policies that have one; None: the longest wait under today's policy. slo: limits
-    within which disaggregation is certified; None: it is not. drop_oversized: leave out requests larger than a worker's
-    KV memory, counted in the result, instead of raising. experts: how expert loads, where there are any, are certified.
+    Parameters
+    ----------
+    max_wait_s : float or None
+        Bound on waiting [s] of the policies that have one; None: the longest wait under today's policy.
+    slo : Slo or None
+        Limits within which disaggregation is certified, once for all loads; None: it is not.
+    drop_oversized : bool
+        Leave out requests larger than a worker's KV memory, counted in the result, instead of raising.
+    experts : ExpertOptions
+        How expert loads, where there are any, are certified.
     """
 
     max_wait_s: float | None = None

@@ -19,8 +19,22 @@ from shadowprice.workload.trace import Trace
 class Audit(Printed):
     """What the decisions of a fleet cost on a trace, against what no policy can beat.
 
-    trace: as it was given, without the dropped requests. stable_rate_per_s: of the whole fleet. findings: one per load
-    and decision, then those on expert loads. Prints itself as the table of the command line.
+    Prints itself as the table of the command line.
+
+    Parameters
+    ----------
+    trace : Trace
+        As it was given, without the dropped requests.
+    fleet : Fleet
+        What served it.
+    stable_rate_per_s : float
+        Requests per second that the whole fleet can serve for ever.
+    findings : tuple of Finding
+        One per load and decision, then those on expert loads; each holds its certificates.
+    dropped_oversized : int
+        Requests left out because they are larger than a worker's KV memory.
+    options : AuditOptions
+        What was asked beside the loads.
     """
 
     trace: Trace

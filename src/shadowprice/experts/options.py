@@ -27,10 +27,20 @@ class SearchOptions(Options):
 
 @dataclass(frozen=True)
 class ExpertOptions(Options):
-    """GPUs that the experts of a layer are spread over, and how placements are chosen and judged.
+    """How placements of experts are chosen and judged; round-trips TOML.
 
-    redundant: replicas more than experts, at least; filled up so that all GPUs have the same number of slots.
-    batch_tokens: of a batch, where tokens are known one by one. seed: the same gives the same placements.
+    Parameters
+    ----------
+    gpus : int
+        That the experts of a layer are spread over.
+    redundant : int
+        Replicas more than experts, at least; filled up so that all GPUs have the same number of slots.
+    batch_tokens : int
+        Of a batch, where tokens are known one by one.
+    seed : int
+        The same gives the same placements.
+    search : SearchOptions
+        What our placement is searched for, and how long.
     """
 
     gpus: int = 8

@@ -9,9 +9,16 @@ from shadowprice.simulate.disaggregated import FirstToken
 
 @dataclass(frozen=True)
 class PoolsOptions(Options):
-    """workers: to use either way. link: KV from prefill to decode workers; None is free.
+    """What both ways to use the workers share; round-trips TOML.
 
-    first_token: which worker sends the first token (`simulate/disaggregated.py`).
+    Parameters
+    ----------
+    workers : int
+        To use either way.
+    link : Link or None
+        Over which KV goes from prefill to decode workers; None: it is free.
+    first_token : {"prefill", "decode"}
+        Which worker sends the first token (`simulate/disaggregated.py`).
     """
 
     workers: int = 8
