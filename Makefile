@@ -3,7 +3,7 @@ BIN = .venv/bin
 ENGINES = .venv-engines
 BENCH = .venv-bench
 
-.PHONY: audit test test-engines bench setup clean
+.PHONY: audit test test-engines attack bench setup clean
 
 setup: .venv/installed
 
@@ -30,6 +30,12 @@ test: setup
 test-engines: setup
 	bash tests/engines/setup.sh
 	$(BIN)/pytest -o addopts="-q --strict-markers --import-mode=importlib" -o faulthandler_timeout=1100 --timeout 1200 tests/engines
+
+# tries to cross every bound: minutes of search, on so many cores
+MINUTES ?= 60
+JOBS ?= $(shell nproc)
+attack: setup
+	$(BIN)/python -m tests.attack --minutes $(MINUTES) --jobs $(JOBS)
 
 bench: setup
 	bash benchmarks/peers/setup.sh
