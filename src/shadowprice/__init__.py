@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # what `__getattr__` gives
     from shadowprice.report import write_page
     from shadowprice.scheduling.latency_bound import LatencyBound, latency_bound
     from shadowprice.simulate import EngineRun, simulate
+    from shadowprice.simulate.routing_bench import RoutingBench, bench_routing
     from shadowprice.workload import MeasuredLog, Trace, read_measured, read_trace, write_trace
 
     __version__: str
@@ -62,6 +63,7 @@ __all__ = [
     "PolicyError",
     "PoolsPlan",
     "RouterError",
+    "RoutingBench",
     "Rules",
     "ShadowpriceError",
     "Slo",
@@ -73,6 +75,7 @@ __all__ = [
     "Worker",
     "__version__",
     "audit",
+    "bench_routing",
     "capacity",
     "disaggregation",
     "experts",
@@ -123,6 +126,7 @@ _HOMES = {
     "report": "write_page",
     "scheduling.latency_bound": "LatencyBound latency_bound",
     "simulate": "EngineRun",
+    "simulate.routing_bench": "RoutingBench bench_routing",
     "workload": "MeasuredLog Trace read_measured read_trace write_trace",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}

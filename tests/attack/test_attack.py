@@ -4,8 +4,8 @@ from functools import cache
 
 import pytest
 
-from tests.attack.attacks import ATTACKS
 from tests.attack.__main__ import table
+from tests.attack.attacks import ATTACKS
 from tests.attack.draw import Draw
 from tests.attack.search import Attack, Chunk, chunks, search
 

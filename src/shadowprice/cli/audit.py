@@ -110,7 +110,7 @@ def audit(
     from shadowprice.errors import ExpertError, FleetError
     from shadowprice.fleet import read_fleet
 
-    check_writable(report)
+    check_writable(report, extra="report")
     loads = _loads(load)
     if trace is None and loads is None:
         loads = [BUILT_IN_LOAD]

@@ -10,14 +10,11 @@ import typer
 
 # imports of the library stand inside the command: they take a second that `--help` need not wait for
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from shadowprice.simulate.routing_study import Row
     from shadowprice.workload import Trace
 
 bench_app = typer.Typer(name="bench", help="Measure policies side by side on your traces.", no_args_is_help=True)
 
-PAPER_SAVING = "arXiv 2601.17855 reports 28 % less energy for BF-IO, in its own experiments under this power model"
 PRESET_REQUESTS = 20_000
 
 EPILOG = """Examples:
@@ -73,23 +70,25 @@ def routing(
     Decode only: a step takes 20 ms and 0.1 us per KV token of the worker that holds most, and all wait for it. Two
     regimes: slots bind (a central queue that never empties) and immediate dispatch. docs/routing.md explains both.
     """
-    from shadowprice.errors import PolicyError
-    from shadowprice.fleet.names import did_you_mean
-    from shadowprice.routing.policies import POLICIES
-    from shadowprice.simulate.routing_study import Setting, study
+    from shadowprice.cli.output import show
+    from shadowprice.simulate.routing_bench import bench_routing, require_known
 
     counts = _counts(workers)
-    names = list(POLICIES) if policies is None else [name.strip().replace("-", "_") for name in policies.split(",")]
-    unknown = [name for name in names if name not in POLICIES]
-    if unknown:
-        raise PolicyError(f"unknown routing policy {unknown[0]!r}; {did_you_mean(unknown[0], POLICIES)}")
-    loaded = [_trace(name, seed, skip_bad_rows=skip_bad_rows) for name in traces]
-    total = 2 * len(loaded) * len(counts) * len(names)
-    rows = _with_progress(study(loaded, counts, slots=slots, policies=names, setting=Setting(load, pool)), total)
+    names = None if policies is None else [name.strip().replace("-", "_") for name in policies.split(",")]
+    require_known(names or ())
+    found = bench_routing(
+        [_trace(name, seed, skip_bad_rows=skip_bad_rows) for name in traces],
+        counts,
+        slots=slots,
+        load=load,
+        pool=pool,
+        policies=names,
+        progress=_progress,
+    )
     if as_json:
-        print(json.dumps({"rows": [row.to_json() for row in rows]}, allow_nan=False))
+        print(json.dumps(found.to_json(), allow_nan=False))
     else:
-        _print(rows)
+        show(found)
 
 
 def _trace(name: str, seed: int, *, skip_bad_rows: bool) -> "Trace":
@@ -102,51 +101,10 @@ def _trace(name: str, seed: int, *, skip_bad_rows: bool) -> "Trace":
     return read_trace(name, skip_bad_rows=skip_bad_rows, seed=seed)
 
 
-def _with_progress(rows: "Iterable[Row]", total: int) -> "list[Row]":
-    """All rows, with a bar on stderr where stderr is a terminal."""
+def _progress(rows: "Iterable[Row]", total: int) -> "Iterable[Row]":
+    """A bar on stderr where stderr is a terminal."""
     from rich.console import Console
     from rich.progress import track
 
     quiet = not sys.stderr.isatty()
-    console = Console(stderr=True)
-    return list(track(rows, "routing", total=total, console=console, transient=True, disable=quiet))
-
-
-def _print(rows: "list[Row]") -> None:
-    from shadowprice.cli.output import show
-
-    cells: dict[tuple[str, int, str], list[Row]] = {}
-    for row in rows:
-        cells.setdefault((row.trace, row.workers, row.regime), []).append(row)
-    for cell in cells.values():
-        show(_table(cell), "")
-    show(f"Energy: 100 W idle, 400 W at the highest token rate, exponent 0.7. {PAPER_SAVING}.")
-
-
-def _table(rows: "list[Row]") -> "Table":
-    from rich.table import Table
-
-    first = rows[0]
-    base = next((row for row in rows if row.policy == "least_kv"), first)
-    title = f"{first.trace}: {first.workers} workers of {first.slots} slots, {first.regime}"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column("policy", no_wrap=True)
-    heads = ("idle", "imbalance", "tokens/s", "TPOT", "TTFT p99", "J/token", f"energy vs {base.policy}", "time / bound")
-    for head in (*heads, "most passed over"):
-        table.add_column(head, justify="right", no_wrap=True)
-    for row in rows:
-        energy = row.energy_j_per_token / base.energy_j_per_token - 1
-        passes = f"{row.passes} (bound {row.most_passes})" if row.most_passes is not None else f"{row.passes}"
-        table.add_row(
-            row.policy,
-            f"{100 * row.idle_share:.2f} %",
-            f"{row.imbalance_tokens:,.0f}",
-            f"{row.throughput_tok_s:,.0f}",
-            f"{1000 * row.tpot_s:.2f} ms",
-            f"{row.ttft_p99_s:.2f} s",
-            f"{row.energy_j_per_token:.4f}",
-            f"{100 * energy:+.1f} %",
-            f"{row.barrier_s / row.barrier_bound_s:.3f}",
-            passes,
-        )
-    return table
+    return track(rows, "routing", total=total, console=Console(stderr=True), transient=True, disable=quiet)

@@ -85,7 +85,7 @@ def disaggregate(
     from shadowprice.fleet.oversized import drop_oversized as drop
     from shadowprice.plan.pools.plan import plan_pools
 
-    check_writable(map_path, PLOTS)
+    check_writable(map_path, PLOTS, "report")
     serves = read_fleet(fleet)
     slo = Slo(ttft, tpot, attainment)
     count = workers if workers is not None else (serves.workers if serves.workers > 1 else WORKERS)

@@ -79,7 +79,7 @@ def experts(
 
     for path in output or []:
         check_writable(path, ENDINGS)
-    check_writable(plot, PLOTS)
+    check_writable(plot, PLOTS, "report")
     rng = np.random.default_rng(seed)
     known = recorded(loads, rng, num_experts, model)
     slots = slots_for(known.experts, redundant, gpus)
