@@ -1,7 +1,8 @@
 """Imports only go down: the floors of ARCHITECTURE.md, held by the source itself."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,38 @@ def test_imports_only_go_down(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("__init__.py")), ids=lambda path: str(path.relative_to(SOURCE)))
 def test_every_package_says_what_it_is_for(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+MODULES = {".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    """Modules of this project that the file names in an import, also within functions and under TYPE_CHECKING."""
+    for statement in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(statement, ast.Import):
+            names = [name.name for name in statement.names]
+        elif isinstance(statement, ast.ImportFrom):
+            names = [f"{statement.module}.{name.name}" for name in statement.names]
+        else:
+            continue
+        for name in (name.removeprefix("shadowprice.") for name in names if name.startswith("shadowprice.")):
+            yield name if name in MODULES else name.rpartition(".")[0]
+
+
+def room(module: str) -> str:
+    """The folder within its package in which a module stands, or the module itself where it stands in none."""
+    path = MODULES[module].relative_to(SOURCE)
+    return "/".join(path.parts[:2]) if len(path.parts) > 2 else module
+
+
+@pytest.mark.parametrize("unit", [str, room], ids=["files", "rooms"])
+def test_nothing_imports_itself_by_way_of_others(unit: Callable[[str], str]) -> None:
+    order: TopologicalSorter[str] = TopologicalSorter()
+    for module, path in MODULES.items():
+        for imported in imported_modules(path):
+            if imported in MODULES and unit(imported) != unit(module):
+                order.add(unit(module), unit(imported))
+    try:
+        order.prepare()
+    except CycleError as circle:
+        pytest.fail(" imports ".join(reversed(circle.args[1])))

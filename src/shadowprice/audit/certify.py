@@ -38,8 +38,20 @@ Progress = Callable[[Sequence[tuple[str, Case]]], Iterable[tuple[str, Case]]]
 class Audit(Printed):
     """What the decisions of a fleet cost on a trace, against what no policy can beat.
 
-    trace: as it was given, without the dropped requests. stable_rate_per_s: of the whole fleet. findings: one per load
-    and decision, then those on expert loads. Prints itself as the table of the command line.
+    Prints itself as the table of the command line.
+
+    Parameters
+    ----------
+    trace : Trace
+        As it was given, without the dropped requests.
+    fleet : Fleet
+        What served it.
+    stable_rate_per_s : float
+        Requests per second that the whole fleet can serve for ever.
+    findings : tuple of Finding
+        One per load and decision, then those on expert loads; each holds its certificates.
+    dropped_oversized : int
+        Requests left out because they are larger than a worker's KV memory.
     """
 
     trace: Trace
@@ -76,15 +88,52 @@ def audit(
     experts: Experts | None = None,
     progress: Progress = iter,
 ) -> Audit:
-    """Certify every decision of DECISIONS on the trace as it runs, or at each of `loads`, fractions of the stable rate.
+    """Certify every decision of DECISIONS on the trace as it runs, or at each of `loads`.
 
-    max_wait_s: bound on waiting of the policies that have one (default: the longest wait under today's policy). slo:
-    limits within which disaggregation is certified, once for all loads (default: none, then it is not). experts:
-    certify placement and dispatch of these expert loads too. drop: leave out requests larger than a worker's KV memory,
-    counted in the result, instead of raising. progress: wraps the list of (decision, case) as it is gone through, like
-    `rich.progress.track`.
-    Raises TraceError (no requests, impossible load), InfeasibleError (a request larger than a worker's memory) and
-    ExpertError (loads and GPUs that do not fit).
+    Parameters
+    ----------
+    trace : Trace
+        What arrives.
+    fleet : Fleet
+        What serves it.
+    loads : sequence of float, optional
+        Fractions of the stable rate to which arrivals are rescaled, one block of certificates each.
+    max_wait_s : float, optional
+        Bound on waiting [s] of the policies that have one; by default the longest wait under today's policy.
+    slo : Slo, optional
+        Limits within which disaggregation is certified, once for all loads; without it, it is not.
+    drop : bool
+        Leave out requests larger than a worker's KV memory, counted in the result, instead of raising.
+    experts : Experts, optional
+        Certify placement and dispatch of these expert loads too.
+    progress : callable, optional
+        Wraps the list of (decision, case) as it is gone through, like `rich.progress.track`.
+
+    Returns
+    -------
+    Audit
+        The certificates, with trace and fleet.
+
+    Raises
+    ------
+    TraceError
+        For a trace without requests, or an impossible load.
+    InfeasibleError
+        For a request larger than a worker's memory, unless `drop`.
+    ExpertError
+        For loads and GPUs that do not fit.
+
+    References
+    ----------
+    Bounds and their proofs: docs/scheduling.md, docs/routing.md, docs/capacity.md, docs/experts.md.
+
+    Examples
+    --------
+    >>> import numpy as np, shadowprice as sp
+    >>> trace = sp.workload.PRESETS["azure-conv-like"](np.random.default_rng(0), requests=50)
+    >>> found = sp.audit(trace, sp.read_fleet("llama-3.1-8b-h100"), loads=[0.9])
+    >>> all(c.gap >= 0 for f in found.findings for c in f.certificates if c.gap is not None)
+    True
     """
     dropped = 0
     if drop:

@@ -43,10 +43,22 @@ class Link:
 
 @dataclass(frozen=True)
 class Slo:
-    """What counts as served well: TTFT and TPOT at most so many seconds, for at least a share `attainment` of all.
+    """What counts as served well: TTFT and TPOT within limits, for a share of all requests.
 
     TTFT is arrival to first token, TPOT the mean time per output token after the first, per request; a request of one
-    token has no TPOT to miss. Infinite: no limit. Raises PolicyError when a number is impossible.
+    token has no TPOT to miss.
+
+    Parameters
+    ----------
+    ttft_s, tpot_s : float
+        At most so many seconds; infinite: no limit.
+    attainment : float
+        The least share of requests within both, in (0, 1].
+
+    Raises
+    ------
+    PolicyError
+        When a number is impossible.
     """
 
     ttft_s: float = math.inf

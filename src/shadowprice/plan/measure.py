@@ -73,9 +73,19 @@ class At:
 
 @dataclass(frozen=True)
 class Rules:
-    """Who decides: `scheduling` inside each worker, `routing` (a name of `routing.POLICIES`) between them.
+    """Who decides in the simulated fleets.
 
-    Raises PolicyError for a name that is not known.
+    Parameters
+    ----------
+    scheduling : Ranked
+        The order inside each worker.
+    routing : str
+        Between workers: a name of `routing.POLICIES`.
+
+    Raises
+    ------
+    PolicyError
+        For a name that is not known.
     """
 
     scheduling: Ranked

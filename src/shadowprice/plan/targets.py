@@ -19,10 +19,21 @@ LIVES = 20  # the trace must be so many times as long as a request lives when it
 
 @dataclass(frozen=True)
 class Targets:
-    """The quantile (0.99) of TTFT and of TPOT over the requests may be at most so many seconds; None: no target.
+    """Latency targets of a plan: a quantile of TTFT and of TPOT over the requests.
 
     TTFT is arrival to first token; TPOT the mean time per output token after the first, per request.
-    Raises TraceError unless a target is a positive finite number and the quantile lies between 0 and 1.
+
+    Parameters
+    ----------
+    ttft_s, tpot_s : float or None
+        At most so many seconds; None: no target.
+    quantile : float
+        Of the requests, between 0 and 1.
+
+    Raises
+    ------
+    TraceError
+        Unless a target is a positive finite number and the quantile lies between 0 and 1.
     """
 
     ttft_s: float | None = None

@@ -27,7 +27,7 @@ Progress = Callable[[Iterable[Row], int], Iterable[Row]]
 class RoutingBench(Printed):
     """What routing policies do behind a step barrier: a table for each trace, number of workers and regime.
 
-    Attributes
+    Parameters
     ----------
     rows : tuple of Row
         One per trace, number of workers, regime ("slots_bind", "immediate") and policy, in this order, with idle share,

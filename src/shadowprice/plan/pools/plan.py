@@ -39,12 +39,52 @@ def plan_pools(
     backend: str = "loky",
     tick: Tick = lambda done, of: None,
 ) -> PoolsPlan:
-    """The best chunk size together and the best split with its prefill chunk, by goodput under the SLO.
+    """Find the best chunk size together and the best split with its prefill chunk, by goodput under the SLO.
 
-    All designs see the same requests in the same order, at any rate. tick: is told how many designs are done, of how
-    many. jobs, backend: see `sweep`; small comparisons run in this process.
-    Raises TraceError for a trace without a rate, InfeasibleError for a fleet that cannot be split or requests larger
-    than a worker, FleetError and PolicyError for impossible numbers.
+    All designs see the same requests in the same order, at any rate.
+
+    Parameters
+    ----------
+    trace : Trace
+        What arrives.
+    fleet : Fleet
+        Whose kind of worker is asked about.
+    slo : Slo
+        What counts as served well.
+    workers : int
+        That both ways have.
+    link : Link, optional
+        Over which KV is sent; by default what the fleet's GPU has.
+    policy : Ranked, optional
+        Order of the waiting; by default first come first served.
+    first_token : {"prefill", "decode"}
+        Which pool sends the first token.
+    jobs : int
+        Processes that simulate at once, -1 for all cores; small comparisons run in this process.
+    backend : {"loky", "ray", "dask"}
+        Where they run.
+    tick : callable, optional
+        Is told how many designs are done, of how many.
+
+    Returns
+    -------
+    PoolsPlan
+        Every design at its goodput, and the bound.
+
+    Raises
+    ------
+    TraceError
+        For a trace without a rate.
+    InfeasibleError
+        For a fleet that cannot be split, or requests larger than a worker.
+    FleetError
+        For impossible numbers of workers or links.
+    PolicyError
+        For impossible limits.
+
+    References
+    ----------
+    docs/disaggregation.md has the formulas and the bound.
     """
     setting, notes = make_setting(trace, fleet, workers, link, policy or fcfs(), first_token)
     problem = setting.problem(slo)

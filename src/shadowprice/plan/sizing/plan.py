@@ -35,12 +35,49 @@ def plan(
     backend: str = "loky",
     tell: Tell = lambda text: None,
 ) -> Plan:
-    """The least workers of the fleet's kind that serve the trace, stable and within the targets.
+    """Find the least workers of the fleet's kind that serve the trace, stable and within the targets.
 
-    rules: how workers schedule and requests are routed (default: first come first served, in turn). All sizes see the
-    same requests at the same times. jobs, backend: see `sweep`; small searches run in this process. tell: is told what
-    is being done.
-    Raises TraceError for an empty trace or one without a rate, InfeasibleError for requests larger than a worker.
+    All sizes see the same requests at the same times.
+
+    Parameters
+    ----------
+    trace : Trace
+        What arrives.
+    fleet : Fleet
+        Whose kind of worker is asked about; how many it has does not matter.
+    targets : Targets
+        Latency targets; none by default.
+    rules : Rules, optional
+        How workers schedule and requests are routed; by default first come first served, in turn.
+    jobs : int
+        Processes that simulate at once, -1 for all cores; small searches run in this process.
+    backend : {"loky", "ray", "dask"}
+        Where they run.
+    tell : callable, optional
+        Is told what is being done.
+
+    Returns
+    -------
+    Plan
+        The sizes, with what bursts would do to them.
+
+    Raises
+    ------
+    TraceError
+        For an empty trace or one without a rate.
+    InfeasibleError
+        For requests larger than a worker.
+
+    References
+    ----------
+    docs/capacity.md has the stability condition and its proof.
+
+    Examples
+    --------
+    >>> import numpy as np, shadowprice as sp
+    >>> trace = sp.workload.PRESETS["azure-conv-like"](np.random.default_rng(0), requests=200)
+    >>> sp.plan(trace, sp.read_fleet("llama-3.1-8b-h100")).workers_stable
+    1
     """
     rules = rules or Rules(fcfs())
     trace = _from_zero(trace, fleet)
