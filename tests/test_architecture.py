@@ -63,7 +63,6 @@ MOST_PARAMETERS = 8
 LONG_LISTS = {
     "cli/fleet.py make",
     "cli/fleet_fit.py fit",
-    "cli/route.py route",
     "router/shadow/score.py evaluate",
     "routing/optimum.py _least_within",
     "simulate/barrier.py simulate_barrier",
