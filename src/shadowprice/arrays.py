@@ -6,4 +6,4 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
-RecordArray = npt.NDArray[np.void]
+Records = npt.NDArray[np.void]  # a table: an array of rows with named columns

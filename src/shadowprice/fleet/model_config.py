@@ -25,11 +25,26 @@ _UNSUPPORTED = (
 
 
 def read_model(path: str | Path) -> Model:
-    """Read the shape of a decoder-only transformer from its config.json (the file, or the folder that holds it).
+    """Read the shape of a decoder-only transformer from its config.json.
 
     Dense, grouped-query, multi-head latent, mixture-of-experts and sliding-window models are understood; of a model
     that also reads images, the decoder and the vision tower. Models that the shape cannot describe (state-space,
-    linear or sparse attention, layers of several widths) are refused. Raises FleetError naming file and field.
+    linear or sparse attention, layers of several widths) are refused.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, or the folder that holds it.
+
+    Returns
+    -------
+    Model
+        Its shape.
+
+    Raises
+    ------
+    FleetError
+        Naming file and field.
     """
     path = Path(path)
     try:

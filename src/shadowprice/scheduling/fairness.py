@@ -31,7 +31,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from shadowprice.arrays import FloatArray, IntArray, RecordArray
+from shadowprice.arrays import FloatArray, IntArray, Records
 from shadowprice.errors import PolicyError
 from shadowprice.scheduling._fairness_kernel import TENANT, starts
 from shadowprice.scheduling.surface import Needs, Requests, TenantService, WorkerState
@@ -42,7 +42,7 @@ class _Remembered:
     """What is remembered of the tenants with these codes (rows of TENANT), the floor, and the last largest start."""
 
     codes: IntArray
-    tenants: RecordArray
+    tenants: Records
     floor: float = 0.0
     last: float = 0.0
 

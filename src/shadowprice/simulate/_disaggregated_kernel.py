@@ -22,7 +22,7 @@ def tokens_at(requests, rules, run):
 
 
 @njit(cache=True)
-def serve_pool(engines, last, rng):
+def serve_pool(engines, rng):
     """Serve the table to its end; each request goes on arrival to the worker with the fewest tokens, ties to the first.
 
     False when a worker's requests wait for ever.
@@ -37,7 +37,7 @@ def serve_pool(engines, last, rng):
             tokens = tokens_at(requests, rules, runs[g])
             if tokens < fewest:
                 chosen, fewest = g, tokens
-        hand_over(requests, runs, last, r, chosen)
+        hand_over(requests, runs, engines.last, r, chosen)
     for g in range(len(runs)):
         advance(engines, g, NO_RANKING, -1, rng, np.inf)
         if runs[g].n_waiting > 0:

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shadowprice.arrays import FloatArray, IntArray, RecordArray
+from shadowprice.arrays import FloatArray, IntArray, Records
 
 DONE, ASK, STUCK, LATER = 0, 1, 2, 3  # what `advance` returns
 WAITING, RUNNING, LEAVING, FINISHED = 1, 2, 3, 4  # status of a request; 0 is "not yet arrived"
@@ -73,19 +73,22 @@ RUN = np.dtype(
 class Engines(NamedTuple):
     """Where the engines of equal workers stand, over one table of requests; runs, batches and samples: a row for each.
 
-    samples [workers, rows, 5]: time_s, running, waiting, kv_tokens, step_s; residues: room for counting.
+    samples [workers, rows, 5]: time_s, running, waiting, kv_tokens, step_s; residues: room for counting. own_s: seconds
+    of a worker's own work in lockstep; last: the request that was last handed to it, -1 for none.
     """
 
-    requests: RecordArray
+    requests: Records
     rules: EngineRules
-    keys: RecordArray
-    runs: RecordArray
-    batches: RecordArray
+    keys: Records
+    runs: Records
+    batches: Records
     samples: FloatArray
     residues: IntArray
+    own_s: FloatArray
+    last: IntArray
 
 
-def one_engine(requests: RecordArray, rules: EngineRules, keys: RecordArray, samples: int) -> Engines:
+def one_engine(requests: Records, rules: EngineRules, keys: Records, samples: int) -> Engines:
     """A single worker with all requests still to come; `samples` rows are kept of the time series."""
     requests["following"] = np.arange(1, len(requests) + 1)
     requests["following"][-1:] = -1
@@ -95,7 +98,7 @@ def one_engine(requests: RecordArray, rules: EngineRules, keys: RecordArray, sam
     return engines
 
 
-def idle_engines(requests: RecordArray, rules: EngineRules, keys: RecordArray, workers: int, samples: int) -> Engines:
+def idle_engines(requests: Records, rules: EngineRules, keys: Records, workers: int, samples: int) -> Engines:
     """Workers to which nothing has been handed over yet."""
     runs = np.zeros(workers, RUN)
     runs["free_blocks"] = rules.kv_blocks
@@ -103,4 +106,14 @@ def idle_engines(requests: RecordArray, rules: EngineRules, keys: RecordArray, w
     runs["oldest"] = runs["gave_way"] = runs["heap_top"] = runs["following"] = -1
     batches = np.zeros((workers, min(rules.max_num_seqs, len(requests)) + 1), BATCH)
     residues = np.zeros(rules.block_size + 1, np.int64)
-    return Engines(requests, rules, keys, runs, batches, np.zeros((workers, samples, 5)), residues)
+    return Engines(
+        requests,
+        rules,
+        keys,
+        runs,
+        batches,
+        samples=np.zeros((workers, samples, 5)),
+        residues=residues,
+        own_s=np.zeros(workers),
+        last=np.full(workers, -1, np.int64),
+    )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from shadowprice.arrays import IntArray, RecordArray
+from shadowprice.arrays import IntArray, Records
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.worker import Worker
 from shadowprice.scheduling.ranked import Gate, Ranked, Victim
@@ -10,7 +10,7 @@ from shadowprice.scheduling.surface import Requests, SchedulingPolicy
 from shadowprice.simulate import _engine_state as kernel
 from shadowprice.workload.trace import Trace
 
-Tables = tuple[RecordArray, RecordArray]  # requests, keys
+Tables = tuple[Records, Records]  # requests, keys
 MOST_KEYS = 50_000_000  # rows of KEY, 24 bytes each
 AT_ONCE = 1_000_000  # rows for which a policy is asked its key
 PROBED = 256  # requests that tell whether a key moves though it should not
@@ -58,7 +58,7 @@ def request_table(
     return requests, keys
 
 
-def key_table(seen: Requests, policy: Ranked, worker: Worker, output: IntArray) -> tuple[RecordArray, IntArray]:
+def key_table(seen: Requests, policy: Ranked, worker: Worker, output: IntArray) -> tuple[Records, IntArray]:
     """A row of KEY for each level that each request reaches, and the row at which each request starts.
 
     A static key has one level.
@@ -91,7 +91,7 @@ def key_table(seen: Requests, policy: Ranked, worker: Worker, output: IntArray) 
 
 
 def rules_of(
-    worker: Worker, policy: SchedulingPolicy, requests: RecordArray, *, asks: bool, every_step: bool
+    worker: Worker, policy: SchedulingPolicy, requests: Records, *, asks: bool, every_step: bool
 ) -> kernel.EngineRules:
     """The worker's limits and the policy's gate as the kernel takes them."""
     time = worker.step_time

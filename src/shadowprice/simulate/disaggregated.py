@@ -120,7 +120,7 @@ def _serve(trace: Trace, tables: Tables, worker: Worker, workers: int, policy: R
     requests, keys = tables
     rules = rules_of(worker, policy, requests, asks=False, every_step=False)
     engines = kernel.idle_engines(requests, rules, keys, workers, NO_SAMPLES)
-    if not serve_pool(engines, np.full(workers, -1, np.int64), np.random.default_rng(0)):
+    if not serve_pool(engines, np.random.default_rng(0)):
         raise PolicyError(f"{policy}: requests of {trace.name} wait for ever on an idle worker")
     return PoolRun(
         scheduled_s=requests["scheduled_s"].copy(),

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shadowprice.arrays import FloatArray, IntArray, RecordArray
+from shadowprice.arrays import FloatArray, IntArray, Records
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.oversized import require_fit
 from shadowprice.fleet.worker import Worker
@@ -69,9 +69,32 @@ class Latencies:
 
 @dataclass(frozen=True)
 class EngineRun(Latencies):
-    """What a run did: per request scheduled_s (first admission), first_token_s, finish_s [s] and preemptions; totals.
+    """What a run did, per request and in total; `ttft_s`, `e2e_s` and `tpot_s` follow.
 
-    busy_s: time in steps. mean_running and mean_kv_tokens: averages over busy time.
+    Parameters
+    ----------
+    trace : Trace
+        The n requests that were served.
+    scheduled_s : ndarray of float64, shape (n,)
+        First admission [s].
+    first_token_s : ndarray of float64, shape (n,)
+        When the first token was made [s].
+    finish_s : ndarray of float64, shape (n,)
+        When the last token was made [s].
+    preemptions : ndarray of int64, shape (n,)
+        How often the request lost its KV and was computed again.
+    steps : int
+        Forward passes.
+    busy_s : float
+        Time in steps [s].
+    mean_running : float
+        Sequences in the batch, averaged over busy time.
+    mean_kv_tokens : float
+        KV tokens held, averaged over busy time.
+    peak_kv_tokens : int
+        Most KV tokens held at once.
+    series : Series
+        Every k-th step of the run.
     """
 
     trace: Trace
@@ -98,13 +121,49 @@ def simulate(
 ) -> EngineRun:
     """Serve the trace on one worker under the policy.
 
-    A `Ranked` policy runs compiled; any other object is asked through `order` before each step in which somebody
-    waits and a slot is free (one that remembers, from a fresh memory). Forecasts are `trace.predicted_output`, or
-    the true lengths where the trace has none.
-    rng: for policies that draw (seed 0 by default). every_step: do not jump over steps in which nothing changes;
-    interpreted: ask a `Ranked` policy through `order` too (the same results, slower; for tests).
-    Raises InfeasibleError when a request cannot fit the worker's KV memory, PolicyError when a policy answers with
-    anything but distinct indices of waiting requests, or leaves requests waiting for ever.
+    A `Ranked` policy runs compiled; any other object is asked through `order` before each step in which somebody waits
+    and a slot is free (a `VirtualTokenCounter` from a fresh memory). Forecasts are `trace.predicted_output`, or the
+    true lengths where the trace has none.
+
+    Parameters
+    ----------
+    trace : Trace
+        What arrives.
+    worker : Worker
+        What serves it: step time and limits.
+    policy : SchedulingPolicy
+        One of `scheduling.POLICIES`, or any object with `order(waiting, running, state)`.
+    rng : numpy.random.Generator, optional
+        For policies that draw; seed 0 by default.
+    every_step : bool
+        Do not jump over steps in which nothing changes (the same results, slower; for tests).
+    interpreted : bool
+        Ask a `Ranked` policy through `order` too (the same results, slower; for tests).
+
+    Returns
+    -------
+    EngineRun
+        Times of every request, preemptions, and totals.
+
+    Raises
+    ------
+    InfeasibleError
+        When a request cannot fit the worker's KV memory.
+    PolicyError
+        When a policy answers with anything but distinct indices of waiting requests, or leaves some waiting for ever.
+
+    References
+    ----------
+    The scheduler of vLLM V1, step by step; see the module's docstring.
+
+    Examples
+    --------
+    >>> import numpy as np, shadowprice as sp
+    >>> worker = sp.read_fleet("llama-3.1-8b-h100").worker
+    >>> trace = sp.Trace(np.array([0.0, 1.0]), np.array([100, 200]), np.array([10, 20]))
+    >>> run = sp.simulate(trace, worker, sp.scheduling.POLICIES["fcfs"]())
+    >>> bool(run.ttft_s[0] < run.e2e_s[0] < 1)
+    True
     """
     require_fit(trace, worker)
     compiled = isinstance(policy, Ranked) and not interpreted
@@ -125,7 +184,7 @@ def simulate(
     return engine_run(trace, requests, engine.runs[0], engine.samples[0])
 
 
-def _served(requests: RecordArray, tenants: tuple[IntArray, IntArray]) -> TenantService:
+def _served(requests: Records, tenants: tuple[IntArray, IntArray]) -> TenantService:
     """What each tenant was given so far; tenants: the distinct codes, and the place of each request's among them."""
     codes, of_request = tenants
     admitted = ~np.isnan(requests["scheduled_s"])
@@ -162,7 +221,7 @@ def _ask(
     return rows[answer]
 
 
-def engine_run(trace: Trace, requests: RecordArray, run: np.void, samples: FloatArray) -> EngineRun:
+def engine_run(trace: Trace, requests: Records, run: np.void, samples: FloatArray) -> EngineRun:
     """The kernel's tables as a result; requests: the rows of this trace, run: its row of totals."""
     busy_s = float(run["busy_s"])
     return EngineRun(

@@ -16,7 +16,7 @@ from typing import Any
 from shadowprice.errors import RouterError
 from shadowprice.fleet.step_time import StepTime
 from shadowprice.fleet.worker import Worker
-from shadowprice.router.record.recorder import FinishedRequest
+from shadowprice.router.record.finished import FinishedRequest
 from shadowprice.router.shadow.score import evaluate
 from shadowprice.router.shadow.trace import beside_measured, counts, measured, trace_of
 from shadowprice.routing.policies import MOST_PASSES, POLICIES

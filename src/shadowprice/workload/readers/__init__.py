@@ -36,14 +36,38 @@ Form = TypeVar("Form", CsvFormat, JsonlFormat)
 
 
 def read_trace(source: str | Path, *, skip_bad_rows: bool = False, spread_buckets: bool = True, seed: int = 0) -> Trace:
-    """The trace in a file (Parquet, CSV or JSONL; gzip and zstd are unpacked), or the public trace of that name.
+    """Read the trace in a file, or the public trace of that name.
 
-    docs/workload.md lists the forms; the record of a router that runs, or was killed, is read with its journals.
-    skip_bad_rows: drop rows that cannot be used and count them in `Trace.skipped_rows`, instead of raising.
-    spread_buckets: where the file rounds its times to steps of a second or more, spread arrivals inside each step
-    (seeded by `seed`) instead of keeping them as bursts; `Trace.notes` says what was done.
+    The form is told from the content: Parquet, CSV or JSONL; gzip and zstd are unpacked. docs/workload.md lists the
+    forms; the record of a router that runs, or was killed, is read with its journals.
 
-    Raises TraceError naming file, line, field, what was found and what is accepted.
+    Parameters
+    ----------
+    source : str or Path
+        A file, or a name of `shadowprice trace list`.
+    skip_bad_rows : bool
+        Drop rows that cannot be used and count them in `Trace.skipped_rows`, instead of raising.
+    spread_buckets : bool
+        Where the file rounds its times to steps of a second or more, spread arrivals inside each step instead of
+        keeping them as bursts; `Trace.notes` says what was done.
+    seed : int
+        Of that spreading.
+
+    Returns
+    -------
+    Trace
+        The requests, sorted by arrival.
+
+    Raises
+    ------
+    TraceError
+        Naming file, line, field, what was found and what is accepted.
+
+    Examples
+    --------
+    >>> import shadowprice as sp
+    >>> len(sp.read_trace("requests.csv"))
+    50
     """
     path = _locate(source)
     options = Options(spread_buckets, np.random.default_rng(seed))

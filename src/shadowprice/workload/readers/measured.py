@@ -46,10 +46,23 @@ class MeasuredRow(msgspec.Struct):
 
 @dataclass(frozen=True)
 class MeasuredLog:
-    """What an engine did with each request of `trace`: float64 seconds, zero at the first arrival, in order of arrival.
+    """What an engine did with each request of `trace`, on one clock whose zero is the first arrival.
 
-    arrival_s (in `trace`) <= queued_s <= scheduled_s <= first_token_s <= last_token_s. queued_s is when the engine's
-    scheduler first saw the request: the arrival to use when only the engine is to be explained. It need not rise.
+    arrival_s (in `trace`) <= queued_s <= scheduled_s <= first_token_s <= last_token_s, in order of arrival.
+
+    Parameters
+    ----------
+    trace : Trace
+        The n requests.
+    queued_s : ndarray of float64, shape (n,)
+        When the engine's scheduler first saw the request [s]: the arrival to use when only the engine is to be
+        explained. It need not rise.
+    scheduled_s : ndarray of float64, shape (n,)
+        First admission [s].
+    first_token_s : ndarray of float64, shape (n,)
+        First token [s].
+    last_token_s : ndarray of float64, shape (n,)
+        Last token [s].
     """
 
     trace: Trace
@@ -60,7 +73,25 @@ class MeasuredLog:
 
 
 def read_measured(path: str | Path, *, skip_bad_rows: bool = False) -> MeasuredLog:
-    """A per-request vLLM log. Raises TraceError naming file, line and field."""
+    """Read a per-request log of an engine.
+
+    Parameters
+    ----------
+    path : str or Path
+        The log; docs/calibration.md lists the forms.
+    skip_bad_rows : bool
+        Drop and count rows that cannot be used, instead of raising.
+
+    Returns
+    -------
+    MeasuredLog
+        Requests and their times on one clock.
+
+    Raises
+    ------
+    TraceError
+        Naming file, line and field.
+    """
     path = Path(path)
     first_bytes(path)
     blocks = line_blocks(path)
