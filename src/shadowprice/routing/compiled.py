@@ -60,7 +60,8 @@ class Compiled:
     rule(numbers, question, memory, i) -> worker: once for each request that waits, in order of arrival. at_once: once
     with i = -1 for all that are routed on arrival, to be written to question.answer; chooses: so for all that wait in
     a central queue. numbers: its parameters, as the rule reads them. needs: what it looks at and remembers. words: how
-    it routes, after "Route ..."; empty where on arrival it does what another does. most_passes: its bound on younger
+    it routes, after "Route ..."; audited: whether the audit lists it, whose engines route on arrival and keep no
+    prefixes. most_passes: its bound on younger
     requests that go before one from a central queue. hole_price: of a hole per KV token. seed: of those that draw.
     """
 
@@ -69,6 +70,7 @@ class Compiled:
     numbers: tuple[float, ...] = ()
     needs: Needs = NOTHING
     words: str = ""
+    audited: bool = True
     at_once: bool = False
     chooses: bool = False
     most_passes: int | None = None
