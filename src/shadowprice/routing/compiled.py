@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numba.core.errors import NumbaError
 
 from shadowprice.arrays import IntArray
 from shadowprice.errors import PolicyError
@@ -94,11 +95,18 @@ class Compiled:
     def kernel_rule(self) -> Rule:
         """The rule as kernels take it, compiled."""
         numbers = np.array(self.numbers, np.float64)
-        return Rule(address_of(self.rule), self.at_once, self.chooses, self.needs.outputs, numbers)
+        return Rule(self.ready(), self.at_once, self.chooses, self.needs.outputs, numbers)
 
-    def ready(self) -> None:
-        """Compile its rule, if it is not yet: the first decision then does not wait for it."""
-        address_of(self.rule)
+    def ready(self) -> int:
+        """Compile its rule, if it is not yet: the first decision then does not wait for it. Returns its address.
+
+        Raises PolicyError for a rule that does not compile.
+        """
+        try:
+            return address_of(self.rule)
+        except (AttributeError, TypeError, NumbaError) as error:
+            expected = "rule(numbers, question, memory, i)"
+            raise PolicyError(f"{self.name!r}: its rule does not compile as {expected}: {error}") from error
 
     def interpreted(self) -> Plain:
         """The same policy, with nothing seen, asked through `assign` wherever compiled policies run compiled."""
