@@ -43,7 +43,7 @@ def observe(requests, rules, runs, workers):
             r = requests[r].following
         workers[g].running = run.n_running
         workers[g].waiting = waiting
-        workers[g].kv_tokens = (rules.kv_blocks - run.free_blocks) * rules.block_size
+        workers[g].held_tokens = (rules.kv_blocks - run.free_blocks) * rules.block_size
         workers[g].waiting_tokens = waiting_tokens
 
 

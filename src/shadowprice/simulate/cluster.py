@@ -26,7 +26,7 @@ from shadowprice.simulate._engine_tables import request_table, rules_of
 from shadowprice.simulate.engine import SAMPLES, EngineRun, engine_run
 from shadowprice.workload.trace import Trace
 
-SEEN = np.dtype([(name, np.int64) for name in ("kv_tokens", "running", "waiting", "waiting_tokens")])
+SEEN = np.dtype([(name, np.int64) for name in ("held_tokens", "running", "waiting", "waiting_tokens")])
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def _view(cluster: _Cluster) -> Workers:
     cluster.ran[:] = np.where(used, engines.batches["id"], -1)
     ids = cluster.ran[used]
     return Workers(
-        kv_tokens=seen["kv_tokens"].copy(),
+        held_tokens=seen["held_tokens"].copy(),
         running=seen["running"].copy(),
         waiting=seen["waiting"].copy(),
         waiting_tokens=seen["waiting_tokens"].copy(),
