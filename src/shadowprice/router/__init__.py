@@ -6,7 +6,3 @@ request's way: `http/` reads it, `openai/` says what it means, `decide/` gives i
 keeps what is over, `shadow/` scores every policy on it, `admin/` shows and changes all this at run time, and
 `processes/` keeps several routers on one port together.
 """
-
-from shadowprice.extras import needs
-
-needs("router")
