@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from shadowprice.audit import audit, make_case, serve
+from shadowprice.audit import AuditOptions, audit, make_case, run_fleet
 from shadowprice.audit import scheduling as under_test
 from shadowprice.audit.scheduling import certify
 from shadowprice.audit.words import seconds
@@ -32,7 +32,7 @@ def test_values_are_the_simulators() -> None:
     trace, fleet = small_trace(), small_fleet()
     finding = certify(make_case(trace, fleet))
     shifted = replace(trace, arrival_s=trace.arrival_s - trace.arrival_s[0])
-    for name in under_test.WORDS:
+    for name in under_test.listed(trace):
         assert finding.of(name).value == simulate(shifted, fleet.worker, POLICIES[name]()).e2e_s.mean()
     longest_wait_s = float(finding.served["fcfs"].wait_s.max())
     aged = simulate(shifted, fleet.worker, priced_work(max_wait_s=longest_wait_s))
@@ -42,10 +42,10 @@ def test_values_are_the_simulators() -> None:
 
 
 def test_a_given_bound_on_waiting_is_used_and_named() -> None:
-    case = make_case(small_trace(), small_fleet(), max_wait_s=2.0)
+    case = make_case(small_trace(), small_fleet(), options=AuditOptions(max_wait_s=2.0))
     finding = certify(case)
     assert finding.certificates[-1].policy == "priced_work, max wait 2.00 s"
-    assert finding.certificates[-1].value == serve(case.trace, case.fleet, priced_work(2.0)).e2e_s.mean()
+    assert finding.certificates[-1].value == run_fleet(case.trace, case.fleet, priced_work(2.0)).e2e_s.mean()
 
 
 def test_workers_are_dealt_requests_round_robin_and_the_model_says_so() -> None:
@@ -75,8 +75,8 @@ def test_the_model_says_how_well_lengths_are_known() -> None:
 def test_best_is_the_smallest_value_and_todays_advice_names_both_numbers() -> None:
     finding = audit(small_trace(200), small_fleet(), [1.2]).findings[0]
     values = {c.policy: c.value for c in finding.certificates}
-    assert values[finding.best] == min(values[name] for name in under_test.WORDS)
-    assert finding.of("fcfs").advice.startswith(f"Serve {under_test.WORDS[finding.best]}: ")
+    assert values[finding.best] == min(values[name] for name in under_test.listed(finding.case.trace))
+    assert finding.of("fcfs").advice.startswith(f"Serve {POLICIES[finding.best]().words}: ")
 
 
 def test_advice_does_not_hide_a_longer_longest_wait() -> None:

@@ -11,10 +11,23 @@ from shadowprice.errors import ExpertError
 
 @dataclass(frozen=True)
 class ExpertLoads:
-    """tokens: int64 [batches, layers, experts], (token, expert) pairs computed. One batch where only totals are known.
+    """How many tokens each expert computed, batch by batch and layer by layer.
 
-    layer_ids: int64 [layers], each layer's number in the model (dense layers have no row). notes: what a reader dropped
-    or assumed. Raises ExpertError for a wrong shape or type, a negative count, or a layer without any token.
+    Parameters
+    ----------
+    tokens : ndarray of int64, shape (batches, layers, experts)
+        (token, expert) pairs computed; one batch where only totals are known.
+    layer_ids : ndarray of int64, shape (layers,)
+        Each layer's number in the model; dense layers have no row.
+    name : str
+        Where they came from.
+    notes : tuple of str
+        What a reader dropped or assumed.
+
+    Raises
+    ------
+    ExpertError
+        For a wrong shape or type, a negative count, or a layer without any token.
     """
 
     tokens: IntArray

@@ -30,7 +30,26 @@ _LIMITS = {f.name: f.type for f in fields(Worker) if f.name != "step_time"}
 def read_fleet(path_or_preset: str | Path) -> Fleet:
     """Read a fleet from a TOML file, or one of PRESETS by its name.
 
-    Raises FleetError naming file, key, what was found and what is accepted.
+    Parameters
+    ----------
+    path_or_preset : str or Path
+        A file (docs/fleet.md has every key) or a name of `shadowprice fleet list`.
+
+    Returns
+    -------
+    Fleet
+        With what follows from its GPU and model worked out.
+
+    Raises
+    ------
+    FleetError
+        Naming file, key, what was found and what is accepted.
+
+    Examples
+    --------
+    >>> import shadowprice as sp
+    >>> sp.read_fleet("llama-3.1-70b-h100-tp4").gpus_per_worker
+    4
     """
     preset = PRESETS.get(str(path_or_preset).lower())
     path = preset or Path(path_or_preset)
@@ -54,7 +73,20 @@ def read_fleet(path_or_preset: str | Path) -> Fleet:
 
 
 def write_fleet(fleet: Fleet, path: str | Path) -> None:
-    """Write the TOML file that read_fleet reads back as the same fleet. Raises FleetError when it cannot be written."""
+    """Write the TOML file that `read_fleet` reads back as the same fleet.
+
+    Parameters
+    ----------
+    fleet : Fleet
+        What to write, every limit and coefficient.
+    path : str or Path
+        Where to.
+
+    Raises
+    ------
+    FleetError
+        When it cannot be written.
+    """
     try:
         Path(path).write_text(fleet_toml(fleet), encoding="utf-8")
     except OSError as error:

@@ -12,12 +12,27 @@ __all__ = ["model_from_config", "read_model"]
 
 
 def read_model(path: str | Path) -> Model:
-    """Read the shape of a decoder from its config.json (the file, or the folder that holds it).
+    """Read the shape of a decoder from its config.json.
 
     Every model_type of `config/families.py` is read by its own rules: grouped and latent attention, windows, experts,
     states, and layers of several kinds. A type that stands there nowhere, or a field that says something of the layers
     and that its type is not known to have, is refused. Of a model that also sees or hears, the decoder and plain
-    encoders are counted. Raises FleetError naming file and field.
+    encoders are counted.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, or the folder that holds it.
+
+    Returns
+    -------
+    Model
+        Its shape.
+
+    Raises
+    ------
+    FleetError
+        Naming file and field.
     """
     path = Path(path)
     try:

@@ -32,21 +32,53 @@ _OF_ATTENTION = {"num_attention_heads", "num_key_value_heads", "head_dim"}
 
 @dataclass(frozen=True)
 class Model:
-    """Shape of a decoder-only transformer. Names are those of Hugging Face's config.json where it has one.
+    """Shape of a decoder-only transformer, in the names of Hugging Face's config.json where it has one.
 
-    num_hidden_layers layers, of which num_moe_layers have num_experts experts of moe_intermediate_size (and shared
-    experts that together are shared_expert_intermediate_size wide), num_experts_per_tok of them for each token; the
-    others have an MLP of intermediate_size. mlp_matrices is 3 for a gated MLP, 2 for a plain one.
-    kv_lora_rank > 0 means multi-head latent attention (DeepSeek): head_dim is then the part of a query or key head
-    without position, qk_rope_head_dim the part with it, v_head_dim the value head; q_lora_rank 0 means that queries
-    are not compressed. sliding_window > 0: num_sliding_layers layers attend to that many last tokens only.
-    qkv_bias: the projections carry biases. other_parameters: those outside the layers (a vision tower). dtype: format
-    of the weights as served, one of WEIGHT_BITS.
+    Parameters
+    ----------
+    name : str
+        For titles and messages.
+    hidden_size, num_hidden_layers, num_attention_heads, num_key_value_heads : int
+        As in config.json.
+    head_dim : int
+        Of a query or key head; with multi-head latent attention, the part of it without position.
+    intermediate_size : int
+        Width of the MLP of the layers without experts.
+    vocab_size : int
+        Rows of the embedding.
+    tie_word_embeddings : bool
+        Whether the output layer shares the embedding's weights.
+    mlp_matrices : int
+        Three for a gated MLP, two for a plain one.
+    qkv_bias : bool
+        Whether the attention's projections carry biases.
+    num_experts, num_experts_per_tok : int
+        Experts of a layer that has them, and how many compute each token.
+    num_moe_layers : int
+        Layers that have experts.
+    moe_intermediate_size, shared_expert_intermediate_size : int
+        Width of one expert, and of all shared experts together.
+    kv_lora_rank : int
+        Above 0: multi-head latent attention (DeepSeek).
+    q_lora_rank : int
+        Zero: queries are not compressed.
+    qk_rope_head_dim, v_head_dim : int
+        With latent attention: the part of a query or key head with position, and the value head.
+    sliding_window, num_sliding_layers : int
+        So many layers attend to that many last tokens only.
+    other_parameters : int
+        Those outside the layers (a vision tower).
+    dtype : str
+        Format of the weights as served, one of WEIGHT_BITS.
+    mixers, mlps : tuple of Mixer, tuple of Mlp
+        What the layers consist of where they are not alike; the numbers above then only name the model's size.
+    part_bits : tuple of (str, float)
+        Bits per weight of the parts, of PARTS, whose format is not what dtype says.
 
-    Where layers are not alike, mixers and mlps say what they consist of, and the numbers above only name the model's
-    size. part_bits: (part, bits per weight) where a part's format is not what dtype says; parts are PARTS.
-
-    Raises FleetError naming the field when a number is impossible.
+    Raises
+    ------
+    FleetError
+        Naming the field when a number is impossible.
     """
 
     name: str

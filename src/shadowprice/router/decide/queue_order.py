@@ -1,17 +1,16 @@
 """The order of the router's queue, by a policy of `scheduling/`."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
+from shadowprice.arrays import IntArray
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.names import did_you_mean
 from shadowprice.fleet.worker import Worker
-from shadowprice.scheduling.fairness import VirtualTokenCounter
-from shadowprice.scheduling.policies import POLICIES, Gate, Ranked
-from shadowprice.scheduling.surface import Requests, SchedulingPolicy, Served, WorkerState
+from shadowprice.scheduling.policies import POLICIES
+from shadowprice.scheduling.surface import Requests, SchedulingPolicy, TenantService, WorkerState, needs_of
 
 PRIOR_OUTPUT, MEMORY = 256.0, 0.01  # tokens; weight of a new output in the mean
 TENANTS = 1024  # remembered, beside those that wait or run
@@ -33,21 +32,39 @@ class Waiting(Protocol):
 W = TypeVar("W", bound=Waiting)
 
 
+@runtime_checkable
+class AtTheDoor(Protocol):
+    """A policy that has a form for a queue before several workers."""
+
+    def at_the_door(self, max_wait_s: float) -> SchedulingPolicy: ...
+
+
+@runtime_checkable
+class Forgets(Protocol):
+    """A policy that can do without some tenants."""
+
+    def forget(self, served: TenantService, present: IntArray, most: int) -> TenantService: ...
+
+
 class QueueOrder:
     """Orders what waits. The gate of a policy (memory) is left to the dispatcher's caps, its aging is kept."""
 
     def __init__(self, name: str, max_wait_s: float) -> None:
         if name not in POLICIES:
             raise PolicyError(f"--scheduling-policy is {name!r}; {did_you_mean(name, POLICIES)}")
-        policy: SchedulingPolicy = POLICIES[name]()
-        if isinstance(policy, Ranked):
-            policy = replace(policy, gate=Gate.OPTIMISTIC, max_wait_s=max_wait_s)
-        elif isinstance(policy, VirtualTokenCounter):
-            policy = replace(policy, max_wait_s=max_wait_s)
+        policy = POLICIES[name]()
         self.name = name
-        self.policy = policy
-        self.in_order_of_arrival = name == "fcfs"
-        self.by_tenant = name == "vtc"  # which must see every decision, also when one request waits alone
+        self.policy: SchedulingPolicy = policy.at_the_door(max_wait_s) if isinstance(policy, AtTheDoor) else policy
+        needs = needs_of(self.policy)
+        self.in_order_of_arrival: bool = getattr(self.policy, "in_arrival_order", False)
+        self.by_priority = needs.priorities
+        self.by_tenant = needs.tenants
+        self.every_decision = needs.every_decision
+        if self.by_tenant and not isinstance(self.policy, Forgets):
+            raise PolicyError(
+                f"--scheduling-policy {name}: it needs what each tenant was served, and a router must forget "
+                "some; expected a method forget(served, present, most)"
+            )
         self.mean_output = PRIOR_OUTPUT
         self._tenants = np.zeros(0, np.int64)  # ascending
         self._given = np.zeros((2, 0), np.int64)  # prompt and output tokens of each
@@ -77,8 +94,8 @@ class QueueOrder:
 
     def forget(self, present: set[int]) -> None:
         """Forget the tenants that matter least to the order; present: those that wait or run."""
-        assert isinstance(self.policy, VirtualTokenCounter)
-        served = Served(self._tenants, *self._given)
+        assert isinstance(self.policy, Forgets)
+        served = TenantService(self._tenants, *self._given)
         left = self.policy.forget(served, np.array(sorted(present), np.int64), TENANTS)
         self._tenants, self._given = left.tenant, np.array([left.prompt_tokens, left.output_tokens])
 
@@ -91,12 +108,12 @@ class QueueOrder:
             prompt_tokens=np.array([request.prompt_tokens for request in waiting], np.int64),
             predicted_output=np.full(n, max(round(self.mean_output), 1), np.int64),
             generated_tokens=zeros,
-            kv_tokens=zeros,
+            computed_tokens=zeros,
             priority=np.array([request.priority for request in waiting], np.int64),
             tenant=np.array([request.tenant for request in waiting], np.int64) if self.by_tenant else None,
         )
         empty = np.zeros(0, np.int64)
         none = Requests(np.zeros(0), empty, empty, empty, empty, empty)
-        served = Served(self._tenants, *self._given) if self.by_tenant else None
+        served = TenantService(self._tenants, *self._given) if self.by_tenant else None
         first = self.policy.order(requests, none, WorkerState(model, now_s, model.kv_tokens, served)).tolist()
         return [waiting[i] for i in first]

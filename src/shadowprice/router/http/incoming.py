@@ -1,15 +1,15 @@
 """What a client sends: parsed within limits, to whole requests or a refusal."""
 
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import httptools
 
 from shadowprice.router.http.head import OF_REQUEST, Fields, Lines, field_line, without
+from shadowprice.router.http.held_bodies import HeldBodies
+from shadowprice.router.http.keys import Keys
 from shadowprice.router.http.request import Request, framing_again, origin_form, path_of
-
-if TYPE_CHECKING:
-    from shadowprice.router.router import Router
+from shadowprice.router.settings import Settings
 
 PREFLIGHT = b"access-control-request-method"  # a browser's question before another one: it never carries a key (Fetch)
 SMALL_PIECE = 1024  # bytes: smaller pieces of a body are put together at once, an object for each would outweigh them
@@ -18,9 +18,8 @@ SMALL_PIECE = 1024  # bytes: smaller pieces of a body are put together at once, 
 class Incoming:
     """whole: requests that have come. refusal: status and message for what is none; nothing is heard after it."""
 
-    def __init__(self, router: "Router") -> None:
-        self.router = router
-        self.settings = router.settings
+    def __init__(self, settings: Settings, keys: Keys, bodies: HeldBodies, clock: Callable[[], float]) -> None:
+        self.settings, self.keys, self.bodies, self.clock = settings, keys, bodies, clock
         self.parser = httptools.HttpRequestParser(self)
         self.whole: deque[Request] = deque()
         self.deaf = False  # what comes now is no request: the last one has come
@@ -42,7 +41,7 @@ class Incoming:
 
     def feed(self, data: bytes) -> None:
         """More has come."""
-        now_s = self.router.clock()
+        now_s = self.clock()
         self.begun_s = self.begun_s or now_s
         self.overhead_bytes += len(data)
         self._parse(data)
@@ -129,7 +128,7 @@ class Incoming:
         if b"#" in self.target:  # some workers would cut it off, and route by what is left
             self.refusal = self.refusal or (400, "the request target has a fragment ('#'); expected none")
         if not (method == b"OPTIONS" and not self.has_body and PREFLIGHT in self.fields):
-            self.refusal = self.refusal or self.router.unauthorized(self.fields, self.target)
+            self.refusal = self.refusal or self.keys.refusal(self.fields, self.target)
 
     def _target_is_no_path(self, method: bytes) -> None:
         changed = origin_form(method, self.target)
@@ -153,11 +152,10 @@ class Incoming:
         self.overhead_bytes = 0
         if self.body_bytes > self.settings.max_payload_size:
             self._too_large()
-        elif self.router.held_bytes + len(body) > self.router.most_held_bytes:
-            self.refusal = self.refusal or (503, "the router holds as many bodies as it may (--max-buffered-size)")
+        elif self.refusal is None and not self.bodies.take(len(body)):
+            self.refusal = (503, "the router holds as many bodies as it may (--max-buffered-size)")
         elif self.refusal is None:
             self.held_bytes += len(body)
-            self.router.held_bytes += len(body)
             if len(body) < SMALL_PIECE and self.body:
                 if type(self.body[-1]) is not bytearray:
                     self.body.append(bytearray())
@@ -187,6 +185,11 @@ class Incoming:
             )
         )
         self._new_request()
+
+    def let_go(self, size: int) -> None:
+        """So many bytes of bodies that have come are needed no more."""
+        self.held_bytes -= size
+        self.bodies.let_go(size)
 
     @property
     def seen(self) -> tuple[str, str]:

@@ -1,16 +1,12 @@
 """A connection to a worker: writes requests, parses responses, hands both ends to the exchange it serves."""
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 import httptools
 
 from shadowprice.router.http.head import HOP_BY_HOP, Lines, field_line
 from shadowprice.router.http.outbox import Outbox
-
-if TYPE_CHECKING:
-    from shadowprice.router.fleet.worker import LiveWorker
-
 
 ONE_WRITE = 65536  # bytes of a body that are rather copied than written by themselves
 MOST_OVERHEAD = 1 << 18  # bytes of a head, or of trailers and chunk extensions in a row
@@ -32,10 +28,10 @@ class Listener(Protocol):
 
 
 class Upstream(asyncio.Protocol):
-    """One connection, one request at a time."""
+    """One connection, one request at a time. idle: where it waits for the next one."""
 
-    def __init__(self, worker: "LiveWorker", outbox: Outbox) -> None:
-        self.worker = worker
+    def __init__(self, idle: "list[Upstream]", outbox: Outbox) -> None:
+        self.idle = idle
         self.outbox = outbox
         self.listener: Listener | None = None
         self.transport: asyncio.Transport | None = None
@@ -205,7 +201,7 @@ class Upstream(asyncio.Protocol):
     def release(self) -> None:
         """Back to the worker's idle connections, if it can serve another request."""
         if self.transport is not None and not self.transport.is_closing() and self.framed and self.keep_alive:
-            self.worker.idle.append(self)
+            self.idle.append(self)
         else:
             self.close()
 
@@ -217,8 +213,8 @@ class Upstream(asyncio.Protocol):
 
     def _forget(self) -> None:
         """Nobody may take it from the idle ones."""
-        if self in self.worker.idle:
-            self.worker.idle.remove(self)
+        if self in self.idle:
+            self.idle.remove(self)
 
     def _lose(self, reason: str) -> None:
         listener, self.listener = self.listener, None
