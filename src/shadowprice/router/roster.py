@@ -6,7 +6,6 @@ from collections.abc import Callable
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.names import did_you_mean
 from shadowprice.router.background import Background
-from shadowprice.router.decide.policy import make_policy
 from shadowprice.router.fleet.worker import DRAINING, LiveWorker, ranks_of
 from shadowprice.router.processes.first import followed_of
 from shadowprice.router.processes.messages import Change, Drain, Followed, Forget, UsePolicy
@@ -80,7 +79,7 @@ class Roster:
         if isinstance(change, Followed):
             self._add(LiveWorker(change.url, change.rank, change.ranks), change.serial)
         elif isinstance(change, UsePolicy):
-            router.dispatcher.policy = make_policy(change.name, router.settings)
+            router.dispatcher.use(change.name)
         else:
             for worker in [worker for worker in router.fleet.workers if worker.serial == change.serial]:
                 if isinstance(change, Drain):
