@@ -5,7 +5,7 @@ BENCH = .venv-bench
 # the same versions next year, those that build this package too
 INSTALL = $(BIN)/pip install --quiet --constraint constraints.txt --build-constraint constraints.txt
 
-.PHONY: audit test test-engines bench setup constraints clean
+.PHONY: audit test test-engines attack bench setup constraints clean
 
 setup: .venv/installed
 
@@ -42,6 +42,12 @@ test: setup
 test-engines: setup
 	bash tests/engines/setup.sh
 	$(BIN)/pytest -o addopts="-q --strict-markers --import-mode=importlib" -o faulthandler_timeout=1100 --timeout 1200 tests/engines
+
+# tries to cross every bound: minutes of search, on so many cores
+MINUTES ?= 60
+JOBS ?= $(shell nproc)
+attack: setup
+	$(BIN)/python -m tests.attack --minutes $(MINUTES) --jobs $(JOBS)
 
 bench: setup
 	bash benchmarks/peers/setup.sh

@@ -25,6 +25,7 @@ from rich.table import Table
 
 from shadowprice.experts import (
     RedundancyGraph,
+    SearchOptions,
     cubes,
     dirichlet_loads,
     eplb,
@@ -138,7 +139,7 @@ def placement_row(gpus: int, redundant: int, seed: int) -> Row:
         rows = enumerate(placement.expert_of_slot)
         return float(np.mean([value_of(relative[:, i], row, gpus, dispatch).mean() for i, row in rows]))
 
-    place(loads, gpus, slots, np.random.default_rng(seed), effort=1e-3)  # compile
+    place(loads, gpus, slots, np.random.default_rng(seed), search=SearchOptions(effort=1e-3))  # compile
     start_s, start_cpu_s = time.perf_counter(), time.process_time()
     ours = place(loads, gpus, slots, np.random.default_rng(seed))
     cpu_s, seconds = time.process_time() - start_cpu_s, time.perf_counter() - start_s

@@ -24,6 +24,7 @@ HERE = Path(__file__).resolve().parent
 LIMIT_S = 900.0
 PROGRAMS: dict[str, Sequence[str]] = {
     "import_time": (),
+    "cold_start": (),
     "simulator_speed": (),
     "audit_speed": (),
     "published_study": ("--seconds-per-instance", "1.5"),

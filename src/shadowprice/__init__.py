@@ -17,11 +17,11 @@ if TYPE_CHECKING:  # what `__getattr__` gives
     from typing import Any
 
     from shadowprice import capacity, disaggregation, experts, fleet, routing, scheduling, workload
-    from shadowprice.audit import Audit, audit
+    from shadowprice.audit import Audit, AuditOptions, audit
     from shadowprice.calibrate import Fit, fit
     from shadowprice.capacity import Stability, stability
     from shadowprice.certificate import Certificate
-    from shadowprice.disaggregation import Slo
+    from shadowprice.disaggregation import Link, Slo
     from shadowprice.errors import (
         ExpertError,
         FleetError,
@@ -32,9 +32,9 @@ if TYPE_CHECKING:  # what `__getattr__` gives
         ShadowpriceError,
         TraceError,
     )
-    from shadowprice.experts import ExpertLoads, Placement, read_loads
+    from shadowprice.experts import ExpertLoads, ExpertOptions, Placement, read_loads
     from shadowprice.fleet import Fleet, Gpu, Model, StepTime, Worker, read_fleet, read_model, write_fleet
-    from shadowprice.plan import Plan, PoolsPlan, Rules, Targets, plan, plan_pools
+    from shadowprice.plan import Plan, Policies, PoolsOptions, PoolsPlan, Targets, plan, plan_pools
     from shadowprice.report import write_page
     from shadowprice.scheduling.latency_bound import LatencyBound, latency_bound
     from shadowprice.simulate import EngineRun, simulate
@@ -45,26 +45,30 @@ if TYPE_CHECKING:  # what `__getattr__` gives
 
 __all__ = [
     "Audit",
+    "AuditOptions",
     "Certificate",
     "EngineRun",
     "ExpertError",
     "ExpertLoads",
+    "ExpertOptions",
     "Fit",
     "Fleet",
     "FleetError",
     "Gpu",
     "InfeasibleError",
     "LatencyBound",
+    "Link",
     "MeasuredLog",
     "MissingExtraError",
     "Model",
     "Placement",
     "Plan",
+    "Policies",
     "PolicyError",
+    "PoolsOptions",
     "PoolsPlan",
     "RouterError",
     "RoutingBench",
-    "Rules",
     "ShadowpriceError",
     "Slo",
     "Stability",
@@ -112,17 +116,17 @@ _PACKAGES = {
     "workload",
 }
 _HOMES = {
-    "audit": "Audit",
+    "audit": "Audit AuditOptions",
     "calibrate": "Fit fit",
     "capacity": "Stability stability",
     "certificate": "Certificate",
-    "disaggregation": "Slo",
+    "disaggregation": "Link Slo",
     "errors": (
         "ExpertError FleetError InfeasibleError MissingExtraError PolicyError RouterError ShadowpriceError TraceError"
     ),
-    "experts": "ExpertLoads Placement read_loads",
+    "experts": "ExpertLoads ExpertOptions Placement read_loads",
     "fleet": "Fleet Gpu Model StepTime Worker read_fleet read_model write_fleet",
-    "plan": "Plan PoolsPlan Rules Targets plan_pools",
+    "plan": "Plan Policies PoolsOptions PoolsPlan Targets plan_pools",
     "report": "write_page",
     "scheduling.latency_bound": "LatencyBound latency_bound",
     "simulate": "EngineRun",

@@ -19,6 +19,7 @@ from shadowprice.workload import PRESETS, write_trace
 ROOT = Path(__file__).parents[2]
 SMALL: dict[str, Sequence[str]] = {
     "import_time": ("--starts", "1"),
+    "cold_start": ("--caches", ""),
     "simulator_speed": ("memory", "--requests", "20", "--many", "20"),
     "audit_speed": ("TRACE", "--many", "50"),
     "published_study": ("--instances", "1", "--seconds-per-instance", "0.02", "--processes", "1"),

@@ -61,7 +61,7 @@ def test_json_is_one_object_and_nothing_else(trace: str, fleet: str) -> None:
         check=True,
     )
     result = json.loads(done.stdout)
-    assert set(result) == {"trace", "fleet", "certificates"} and done.stdout.count("\n") == 1
+    assert set(result) == {"trace", "fleet", "options", "certificates"} and done.stdout.count("\n") == 1
     assert done.stderr == ""  # no terminal, no progress
 
 

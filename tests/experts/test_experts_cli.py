@@ -10,7 +10,9 @@ from typer.testing import CliRunner
 from shadowprice.cli import app
 from shadowprice.errors import ExpertError, ShadowpriceError
 from shadowprice.experts import (
+    ExpertOptions,
     Placement,
+    SearchOptions,
     certify_experts,
     compare,
     contiguous,
@@ -139,7 +141,7 @@ def test_certificates_have_bounds_that_hold_and_advice() -> None:
     loads = dirichlet_loads(
         np.random.default_rng(0), layers=2, experts=16, batches=6, batch_tokens=64, top_k=2, concentration=0.5
     )
-    certificates = certify_experts(loads, 4, 4, effort=0.05)
+    certificates = certify_experts(loads, ExpertOptions(4, 4, search=SearchOptions(effort=0.05)))
     assert [c.policy for c in certificates if c.decision == "expert placement"] == [
         "contiguous, even split", "eplb, even split", "shadowprice, even split", "shadowprice, optimal split"
     ]  # fmt: skip
@@ -152,6 +154,6 @@ def test_certificates_have_bounds_that_hold_and_advice() -> None:
 
 def test_comparison_judges_on_the_half_it_did_not_choose_on() -> None:
     loads = dirichlet_loads(np.random.default_rng(0), layers=1, experts=8, batches=5, batch_tokens=32, top_k=2)
-    found = compare(loads, 2, 2, np.random.default_rng(0), effort=0.02)
+    found = compare(loads, ExpertOptions(2, 2, search=SearchOptions(effort=0.02)))
     assert found.judged.batches == 3
     assert np.array_equal(found.judged.tokens, loads.tokens[2:])

@@ -4,10 +4,10 @@ import time
 
 from shadowprice.audit.case import Case
 from shadowprice.audit.finding import Finding
-from shadowprice.audit.served import Served, serve
+from shadowprice.audit.fleet_run import FleetRun, run_fleet
 from shadowprice.audit.words import percent, seconds, worker_limits
 from shadowprice.certificate import Certificate
-from shadowprice.routing.policies import POLICIES
+from shadowprice.routing.policies import make
 from shadowprice.scheduling.latency_bound import latency_bound
 from shadowprice.scheduling.policies import fcfs
 
@@ -36,7 +36,7 @@ def certify(case: Case) -> Finding | None:
     trace, fleet = case.trace, case.fleet
     bound = latency_bound(trace.arrival_s, trace.prompt_tokens, trace.output_tokens, fleet.worker, fleet.workers)
     bound_s = time.perf_counter() - started
-    served = {name: serve(trace, fleet, fcfs(), POLICIES[name]()) for name in WORDS}
+    served = {name: run_fleet(trace, fleet, fcfs(), make(name)) for name in WORDS}
     best = min(WORDS, key=lambda name: float(served[name].e2e_s.mean()))
     certificates = tuple(
         Certificate(
@@ -58,7 +58,7 @@ def certify(case: Case) -> Finding | None:
     return Finding("routing", case, certificates, TODAY, best, served)
 
 
-def _advice(name: str, best: str, served: dict[str, Served]) -> str:
+def _advice(name: str, best: str, served: dict[str, FleetRun]) -> str:
     """One sentence on what to change for who runs the router `name`."""
     here, there = (float(served[policy].e2e_s.mean()) for policy in (name, best))
     if here <= there * (1 + WORTH_CHANGING):

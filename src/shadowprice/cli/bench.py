@@ -1,17 +1,12 @@
 """`shadowprice bench`: measure the decisions side by side, on your traces."""
 
 import json
-import sys
-from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass
+from typing import Annotated
 
 import typer
 
-# imports of the library stand inside the command: they take a second that `--help` need not wait for
-if TYPE_CHECKING:
-    from shadowprice.simulate.routing_study import Row
-    from shadowprice.workload import Trace
+from shadowprice.cli.flags import AsJson, Seed, SkipBadRows, spread
 
 bench_app = typer.Typer(name="bench", help="Measure policies side by side on your traces.", no_args_is_help=True)
 
@@ -44,67 +39,59 @@ def _counts(text: str) -> list[int]:
     return counts
 
 
-@bench_app.command(epilog=EPILOG)
-def routing(
-    traces: Annotated[
-        list[str], typer.Argument(help="Trace files, public traces or presets (shadowprice trace list).")
-    ],
-    workers: Annotated[str, typer.Option(help="Numbers of data-parallel workers, one block each.")] = "8,16,64",
+@dataclass(frozen=True)
+class RoutingFlags:
+    """What `shadowprice bench routing` can be asked."""
+
+    traces: Annotated[list[str], typer.Argument(help="Trace files, public traces or presets (shadowprice trace list).")]
+    workers: Annotated[str, typer.Option(help="Numbers of data-parallel workers, one block each.")] = "8,16,64"
     slots: Annotated[
         int | None, typer.Option(min=1, help="Requests a worker runs at once; 64, and 32 from 64 workers on.")
-    ] = None,
+    ] = None
     load: Annotated[
         float,
         typer.Option(min=0.01, max=1.0, help="Arrivals on immediate dispatch, of what order of arrival sustains."),
-    ] = 0.9,
-    pool: Annotated[int, typer.Option(min=1, help="How many of the oldest are offered when slots bind.")] = 64,
-    policies: Annotated[str | None, typer.Option(help="Only these, with commas between them; all by default.")] = None,
-    skip_bad_rows: Annotated[
-        bool, typer.Option("--skip-bad-rows", help="Drop and count rows that cannot be used.")
-    ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of presets, and of arrivals in coarse steps.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
-) -> None:
+    ] = 0.9
+    pool: Annotated[int, typer.Option(min=1, help="How many of the oldest are offered when slots bind.")] = 64
+    policies: Annotated[str | None, typer.Option(help="Only these, with commas between them; all by default.")] = None
+    skip_bad_rows: SkipBadRows = False
+    seed: Seed = 0
+    as_json: AsJson = False
+
+
+def routing(asked: RoutingFlags) -> None:
     """Routing behind a barrier: idle share, throughput, latency and energy of every policy.
 
     Decode only: a step takes 20 ms and 0.1 us per KV token of the worker that holds most, and all wait for it. Two
     regimes: slots bind (a central queue that never empties) and immediate dispatch. docs/routing.md explains both.
     """
+    import numpy as np
+
+    from shadowprice.cli.arrivals import read_arrivals
     from shadowprice.cli.output import show
+    from shadowprice.cli.progress import track
     from shadowprice.simulate.routing_bench import bench_routing, require_known
 
-    counts = _counts(workers)
-    names = None if policies is None else [name.strip().replace("-", "_") for name in policies.split(",")]
+    counts = _counts(asked.workers)
+    names = None if asked.policies is None else [name.strip().replace("-", "_") for name in asked.policies.split(",")]
     require_known(names or ())
+    seed, skip = asked.seed, asked.skip_bad_rows
     found = bench_routing(
-        [_trace(name, seed, skip_bad_rows=skip_bad_rows) for name in traces],
+        [
+            read_arrivals(name, PRESET_REQUESTS, np.random.default_rng(seed), seed=seed, skip_bad_rows=skip)
+            for name in asked.traces
+        ],
         counts,
-        slots=slots,
-        load=load,
-        pool=pool,
+        slots=asked.slots,
+        load=asked.load,
+        pool=asked.pool,
         policies=names,
-        progress=_progress,
+        progress=lambda rows, total: track(rows, "routing", total),
     )
-    if as_json:
+    if asked.as_json:
         print(json.dumps(found.to_json(), allow_nan=False))
     else:
         show(found)
 
 
-def _trace(name: str, seed: int, *, skip_bad_rows: bool) -> "Trace":
-    import numpy as np
-
-    from shadowprice.workload import PRESETS, read_trace
-
-    if name in PRESETS and not Path(name).exists():
-        return PRESETS[name](np.random.default_rng(seed), requests=PRESET_REQUESTS)
-    return read_trace(name, skip_bad_rows=skip_bad_rows, seed=seed)
-
-
-def _progress(rows: "Iterable[Row]", total: int) -> "Iterable[Row]":
-    """A bar on stderr where stderr is a terminal."""
-    from rich.console import Console
-    from rich.progress import track
-
-    quiet = not sys.stderr.isatty()
-    return track(rows, "routing", total=total, console=Console(stderr=True), transient=True, disable=quiet)
+bench_app.command(epilog=EPILOG)(spread(routing))

@@ -3,6 +3,7 @@
 problem     the two programs, Placement                 graph      LPLB's redundancy graphs
 loads       ExpertLoads, Routing; readers, generators   eplb       EPLB's placement, as published
 dispatch    the exact split, with the cut that proves it
+options     what is asked: GPUs, replicas, how long to search
 place       our placement: local search on the dispatched maximum
 policies    how engines split                           altering   balancing that changes the model's output
 gemm_time   the split when time is tiles and weights, not tokens
@@ -19,6 +20,7 @@ from shadowprice.experts.generators import dirichlet_loads, zipf_loads
 from shadowprice.experts.graph import RedundancyGraph, cubes, from_lplb, hypercube, ring, torus
 from shadowprice.experts.loads import ExpertLoads, Routing
 from shadowprice.experts.optimum import placement_bound
+from shadowprice.experts.options import ExpertOptions, SearchOptions
 from shadowprice.experts.place import Budget, place
 from shadowprice.experts.problem import Placement, contiguous, slots_for
 from shadowprice.experts.readers import read_loads
@@ -28,9 +30,11 @@ __all__ = [
     "Budget",
     "Comparison",
     "ExpertLoads",
+    "ExpertOptions",
     "Placement",
     "RedundancyGraph",
     "Routing",
+    "SearchOptions",
     "certify_experts",
     "compare",
     "contiguous",

@@ -7,6 +7,7 @@ import numpy as np
 from shadowprice.certificate import Certificate
 from shadowprice.experts.compare import Comparison, compare, max_over_mean
 from shadowprice.experts.loads import ExpertLoads, Routing
+from shadowprice.experts.options import ExpertOptions
 from shadowprice.experts.place import value_of
 from shadowprice.experts.policies import POLICIES
 from shadowprice.experts.problem import Placement
@@ -18,14 +19,7 @@ WORTH_CHANGING = 0.01  # a smaller share of the slowest GPU's load is not worth 
 
 def certify_experts(
     loads: ExpertLoads | Routing,
-    gpus: int,
-    redundant: int,
-    *,
-    batch_tokens: int = 2048,
-    seed: int = 0,
-    groups: int = 1,
-    nodes: int = 1,
-    effort: float = 1.0,
+    options: ExpertOptions = ExpertOptions(),
 ) -> list[Certificate]:
     """Certificates of placement (bound over all placements) and of dispatch (the exact optimum on EPLB's placement).
 
@@ -33,13 +27,13 @@ def certify_experts(
     Raises RuntimeError if a value beats a bound: then one of the two is wrong. Raises ExpertError on bad input.
     """
     started = time.perf_counter()
-    rng = np.random.default_rng(seed)
-    found = compare(loads, gpus, redundant, rng, batch_tokens=batch_tokens, groups=groups, nodes=nodes, effort=effort)
+    rng = np.random.default_rng(options.seed)
+    found = compare(loads, options, rng=rng)
     return certify_comparison(found, rng, time.perf_counter() - started)
 
 
 def certify_comparison(found: Comparison, rng: np.random.Generator, seconds: float) -> list[Certificate]:
-    """The same for a comparison that was made, in so many seconds. Raises RuntimeError if a value beats a bound."""
+    """Certificates of a comparison that took so many seconds to make. Raises RuntimeError if a value beats a bound."""
     return [*_placement(found, seconds), *_dispatch(found, rng)]
 
 

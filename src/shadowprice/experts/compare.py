@@ -11,6 +11,7 @@ from shadowprice.experts.altering import Altered, capacity_drop, expert_choice
 from shadowprice.experts.eplb import eplb
 from shadowprice.experts.loads import ExpertLoads, Routing
 from shadowprice.experts.optimum import placement_bound
+from shadowprice.experts.options import ExpertOptions, SearchOptions
 from shadowprice.experts.place import Budget, Dispatch, objective, place, value_of
 from shadowprice.experts.policies import POLICIES, DispatchPolicy
 from shadowprice.experts.problem import Placement, contiguous, slots_for
@@ -47,12 +48,18 @@ class Baseline:
 class Comparison:
     """rows: placement x dispatch. placements: by name, ours once per dispatch. seconds: CPU time of our search."""
 
+    options: ExpertOptions
     rows: tuple[Row, ...]
     baselines: tuple[Baseline, ...]
     placements: dict[str, Placement]
     judged: ExpertLoads
     seconds: float
     notes: tuple[str, ...]
+
+    @property
+    def slots(self) -> int:
+        """Slots of a layer."""
+        return self.placements["eplb"].expert_of_slot.shape[1]
 
     def row(self, placement: str, dispatch: str) -> Row:
         """The row of that placement and dispatch."""
@@ -63,6 +70,11 @@ class Comparison:
         return {
             "rows": [vars(row) for row in self.rows],
             "baselines": [vars(row) for row in self.baselines],
+            "options": self.options.to_json(),
+            "gpus": self.options.gpus,
+            "slots": self.slots,
+            "layers": self.judged.layers,
+            "experts": self.judged.experts,
             "search_s": self.seconds,
             "notes": list(self.notes),
         }
@@ -70,45 +82,33 @@ class Comparison:
 
 def compare(
     loads: ExpertLoads | Routing,
-    gpus: int,
-    redundant: int,
-    rng: np.random.Generator,
+    options: ExpertOptions = ExpertOptions(),
     *,
-    batch_tokens: int = 2048,
+    rng: np.random.Generator | None = None,
     budget: Budget | None = None,
-    quantile: float = 0.0,
-    groups: int = 1,
-    nodes: int = 1,
-    effort: float = 1.0,
 ) -> Comparison:
     """Contiguous experts, EPLB's placement and ours, each under the even, the random and the optimal split.
 
-    redundant: replicas more than experts, at least; filled up so that all GPUs have the same number of slots. With
-    routing token by token or several batches of counts, placements are chosen on the first half and judged on the
-    second; one batch of counts is both. Raises ExpertError.
+    With routing token by token or several batches of counts, placements are chosen on the first half and judged on the
+    second; one batch of counts is both. rng: a new one of options.seed where none is given. Raises ExpertError.
     """
-    chosen, judged, searched = _halves(loads, batch_tokens)
-    slots = slots_for(judged.experts, redundant, gpus)
+    rng = rng or np.random.default_rng(options.seed)
+    chosen, judged, searched = _halves(loads, options.batch_tokens)
+    gpus, search = options.gpus, options.search
+    slots = slots_for(judged.experts, options.redundant, gpus)
     placements = {
         "contiguous": contiguous(judged.layers, judged.experts, _contiguous_slots(judged.experts, slots, gpus), gpus),
-        "eplb": eplb(chosen.totals, slots, gpus, groups, nodes),
-    }
-    options: dict[str, Any] = {
-        "quantile": quantile,
-        "budget": budget,
-        "groups": groups,
-        "nodes": nodes,
-        "effort": effort,
+        "eplb": eplb(chosen.totals, slots, gpus, search.groups, search.nodes),
     }
     _compile()
     started = time.process_time()
     kinds: tuple[Dispatch, ...] = ("even", "optimal")
     for kind in kinds:
-        ours = place(searched, gpus, slots, rng, dispatch=kind, **options)
+        ours = place(searched, gpus, slots, rng, dispatch=kind, search=search, budget=budget)
         fallback = placements["eplb"] if budget is None else budget.before
-        placements[f"shadowprice for {kind}"] = _no_worse(ours, fallback, chosen, kind, quantile)
+        placements[f"shadowprice for {kind}"] = _no_worse(ours, fallback, chosen, kind, search.quantile)
     seconds = time.process_time() - started
-    tokens = batch_tokens if isinstance(loads, Routing) else None
+    tokens = options.batch_tokens if isinstance(loads, Routing) else None
     bound = float(placement_bound(judged, gpus, slots).mean())
     rows = []
     for name in ("contiguous", "eplb", "shadowprice"):
@@ -117,15 +117,15 @@ def compare(
             placement = placements[name if name != "shadowprice" else f"shadowprice for {kind_of_ours}"]
             value = max_over_mean(judged, placement, POLICIES[dispatch], rng)
             rows.append(Row(name, dispatch, tokens, value, bound))
-    notes = (*judged.notes, *_notes(judged, redundant, slots, gpus, loads))
-    return Comparison(tuple(rows), _baselines(judged, placements, rng), placements, judged, seconds, notes)
+    notes = (*judged.notes, *_notes(judged, options.redundant, slots, gpus, loads))
+    return Comparison(options, tuple(rows), _baselines(judged, placements, rng), placements, judged, seconds, notes)
 
 
 def _compile() -> None:
     """Have the kernels compiled before time is taken."""
     tiny = ExpertLoads(np.array([[[2, 1]], [[1, 2]]]), np.zeros(1, np.int64))
     for kind in ("even", "optimal"):
-        place(tiny, 2, 4, np.random.default_rng(0), dispatch=kind, effort=1e-9)
+        place(tiny, 2, 4, np.random.default_rng(0), dispatch=kind, search=SearchOptions(effort=1e-9))
 
 
 def max_over_mean(loads: ExpertLoads, placement: Placement, policy: DispatchPolicy, rng: np.random.Generator) -> float:

@@ -13,6 +13,7 @@ from shadowprice.experts._search_kernel import search_dispatched
 from shadowprice.experts.dispatch import split_over_replicas
 from shadowprice.experts.eplb import eplb
 from shadowprice.experts.loads import ExpertLoads
+from shadowprice.experts.options import SearchOptions
 from shadowprice.experts.problem import Placement
 
 Dispatch = Literal["even", "optimal"]
@@ -40,25 +41,19 @@ def place(
     rng: np.random.Generator,
     *,
     dispatch: Dispatch = "optimal",
-    quantile: float = 0.0,
+    search: SearchOptions = SearchOptions(),
     budget: Budget | None = None,
-    groups: int = 1,
-    nodes: int = 1,
-    effort: float = 1.0,
 ) -> Placement:
-    """The placement with the least mean (or `quantile`, 0 < q <= 1) over batches of the largest GPU load (ours).
+    """The placement with the least mean (or quantile) over batches of the largest GPU load (ours).
 
     dispatch: how tokens will be split over replicas, and so what a placement is worth: "optimal" as
-    `split_over_replicas`, "even" as engines do today. groups, nodes: as for `eplb`; where EPLB would be hierarchical,
-    experts stay on the node that EPLB (or budget.before) gives them. effort: 1 is about a second of one core, shared by
-    the layers; twice that is twice the search.
+    `split_over_replicas`, "even" as engines do today.
 
     Guarantee: in every layer no worse on `loads` than EPLB's placement for their totals, because EPLB's is where the
     search starts and one of the candidates at the end. With a budget: no worse than budget.before, nor than EPLB's
     where that is within the budget. The same rng state gives the same placement. Raises ExpertError.
     """
-    if not 0 <= quantile <= 1 or not effort > 0:
-        raise ExpertError(f"placement: quantile {quantile}, effort {effort}; expected 0 to 1, and > 0")
+    groups, nodes = search.groups, search.nodes
     if groups < 1 or nodes < 1 or groups % nodes:
         groups, nodes = 1, 1
     greedy = eplb(loads.totals, slots, gpus, groups, nodes).expert_of_slot
@@ -69,15 +64,15 @@ def place(
     chosen = []
     for layer in range(loads.layers):
         start = greedy[layer] if budget is None else budget.before.expert_of_slot[layer]
-        search = _Search(gpus, node_of_gpu, start, budget, layer, dispatch, quantile)
-        found = search.candidates(relative[:, layer], effort / loads.layers, int(rng.integers(1 << 62)))
-        best = search.best(relative[:, layer], [*found, *search.affordable(greedy[layer]), start])
+        one = _LayerSearch(gpus, node_of_gpu, start, budget, layer, dispatch, search.quantile)
+        found = one.candidates(relative[:, layer], search.effort / loads.layers, int(rng.integers(1 << 62)))
+        best = one.best(relative[:, layer], [*found, *one.affordable(greedy[layer]), start])
         chosen.append(best if budget is None else keep_in_place(best, start, gpus))
     return Placement(np.stack(chosen), gpus, loads.experts)
 
 
 @dataclass(frozen=True)
-class _Search:
+class _LayerSearch:
     """One layer's search: where it starts, what it may change, what it values."""
 
     gpus: int

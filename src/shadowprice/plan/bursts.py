@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from shadowprice.arrays import FloatArray
-from shadowprice.audit.served import Served
+from shadowprice.audit.fleet_run import FleetRun
 from shadowprice.capacity.stability import charges_s
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.plan.measure import Measured, quantile
@@ -71,7 +71,7 @@ def worst(trace: Trace, fleet: Fleet, length_s: float = BURST_S) -> tuple[float,
 
 
 def behaviour(
-    served: Served, trace: Trace, fleet: Fleet, workers: int, targets: Targets, start_s: float, end_s: float
+    served: FleetRun, trace: Trace, fleet: Fleet, workers: int, targets: Targets, start_s: float, end_s: float
 ) -> Burst:
     """What happened to the requests that arrived in the stretch, and until when they were the last to feel it."""
     rows = np.flatnonzero((trace.arrival_s >= start_s) & (trace.arrival_s < end_s))

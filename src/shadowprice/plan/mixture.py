@@ -1,6 +1,6 @@
 """Workers of several kinds at least cost, first by the integer program, then simulated against the targets."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from shadowprice.errors import FleetError, TraceError
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.fleet.oversized import oversized
 from shadowprice.plan._deal_kernel import deal
+from shadowprice.plan.progress import Tell
 from shadowprice.plan.search import least
 from shadowprice.plan.targets import Targets
 from shadowprice.printed import Printed
@@ -26,8 +27,6 @@ from shadowprice.workload.trace import Trace
 
 ROOM = (1.4, 1.3, 1.2, 1.1, 1.0, 0.95, 0.9, 0.85, 0.8)  # times the load that a kind alone may have, the cheapest first
 MOST_TIMES = 8  # workers beyond the stable minimum that are tried
-
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)

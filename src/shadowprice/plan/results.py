@@ -14,10 +14,10 @@ from shadowprice.capacity import Price, Stability, in_words
 from shadowprice.disaggregation import Estimate, GoodputBound, PoolRates, Slo, Split
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.plan.bursts import Burst
-from shadowprice.plan.measure import At, Rules
+from shadowprice.plan.measure import At, Policies
 from shadowprice.plan.targets import Targets
 from shadowprice.printed import Printed
-from shadowprice.simulate.pools_study import Outcome, Setting
+from shadowprice.simulate.pools_study import Outcome, PoolsSetting
 from shadowprice.workload.trace import Trace
 
 
@@ -45,7 +45,7 @@ class Plan(Printed):
         Whose kind of worker was asked about.
     targets : Targets
         Latency targets.
-    rules : Rules
+    policies : Policies
         How workers schedule and requests are routed.
     stability : Stability
         The stable rate of one worker, and what binds.
@@ -70,7 +70,7 @@ class Plan(Printed):
     trace: Trace
     fleet: Fleet
     targets: Targets
-    rules: Rules
+    policies: Policies
     stability: Stability
     workers_stable: int
     workers_slo: int | None
@@ -118,7 +118,7 @@ class PoolsPlan(Printed):
 
     Parameters
     ----------
-    setting : Setting
+    setting : PoolsSetting
         What all designs share.
     fleet : Fleet
         Whose workers are compared.
@@ -140,7 +140,7 @@ class PoolsPlan(Printed):
         What should be known about trace and simulation.
     """
 
-    setting: Setting
+    setting: PoolsSetting
     fleet: Fleet
     slo: Slo
     together: tuple[Outcome, ...]

@@ -6,13 +6,13 @@ from typing import TypeVar
 from shadowprice.errors import ShadowpriceError
 from shadowprice.extras import needs
 
-Case = TypeVar("Case")
+Given = TypeVar("Given")
 Result = TypeVar("Result")
 
 
 def sweep(
-    function: Callable[[Case], Result],
-    cases: Sequence[Case],
+    function: Callable[[Given], Result],
+    cases: Sequence[Given],
     *,
     jobs: int = -1,
     backend: str = "loky",

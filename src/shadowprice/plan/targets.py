@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from shadowprice.arrays import FloatArray
-from shadowprice.audit.served import Served
+from shadowprice.audit.fleet_run import FleetRun
 from shadowprice.audit.words import seconds
 from shadowprice.errors import TraceError
 from shadowprice.fleet.work import work
 from shadowprice.fleet.worker import Worker
+from shadowprice.options import Options
 from shadowprice.workload.trace import Trace
 
 BATCHES = 10  # requests beyond a quantile, at least, for it to say anything
@@ -18,7 +19,7 @@ LIVES = 20  # the trace must be so many times as long as a request lives when it
 
 
 @dataclass(frozen=True)
-class Targets:
+class Targets(Options):
     """Latency targets of a plan: a quantile of TTFT and of TPOT over the requests.
 
     TTFT is arrival to first token; TPOT the mean time per output token after the first, per request.
@@ -72,7 +73,7 @@ class Targets:
         return (ttft_s or 0.0) <= (self.ttft_s or math.inf) and (tpot_s or 0.0) <= (self.tpot_s or math.inf)
 
 
-def tpot_of(served: Served, trace: Trace) -> FloatArray:
+def tpot_of(served: FleetRun, trace: Trace) -> FloatArray:
     """Mean time per output token after the first [s]; NaN for requests of one token."""
     decodes = trace.output_tokens - 1
     return np.divide(

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from shadowprice.audit.certify import Audit
 from shadowprice.audit.finding import Finding
+from shadowprice.audit.result import Audit
 from shadowprice.audit.table import load_line
 from shadowprice.audit.words import load, number, percent
 from shadowprice.errors import ShadowpriceError

@@ -70,6 +70,8 @@ class Roster:
         known = name.replace("-", "_")
         if known not in POLICIES:
             raise PolicyError(f"policy {name!r}: no such routing policy; {did_you_mean(name, POLICIES)}")
+        policy = make_policy(known, self._router.settings)
+        await asyncio.to_thread(policy.ready)  # compiled, should it not be yet, while requests go on
         self.follow(UsePolicy(known))
         self._tell(UsePolicy(known))
 

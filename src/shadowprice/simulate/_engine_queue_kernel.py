@@ -47,7 +47,10 @@ def pop(requests, run):
         requests[pair].heap_sibling = pairs
         pairs = pair
         child = following
-    top = -1
+    top = pairs  # a literal -1 would compile `meld` and `before` once more, for it
+    if top >= 0:
+        pairs = requests[top].heap_sibling
+        requests[top].heap_sibling = -1
     while pairs >= 0:
         following = requests[pairs].heap_sibling
         requests[pairs].heap_sibling = -1

@@ -27,7 +27,8 @@ def record(rules, run, samples, step_s):
     if run.steps & (run.stride - 1) == 0:  # stride is a power of two
         if run.n_samples == len(samples):
             for i in range(len(samples) // 2):
-                samples[i] = samples[2 * i]
+                for c in range(samples.shape[1]):  # a whole row would compile numpy's broadcasting and its messages
+                    samples[i, c] = samples[2 * i, c]
             run.n_samples //= 2
             run.stride *= 2
         if run.steps & (run.stride - 1) == 0:

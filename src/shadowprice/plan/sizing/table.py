@@ -38,7 +38,7 @@ def _head(plan: Plan) -> list[str]:
     return [
         f"trace  {trace.name}: {plural(len(trace), 'request')} in {number(trace.span_s)} s, "
         f"{number(trace.rate_per_s)}/s",
-        f"fleet  {fleet.name}: workers of {fleet.gpus_per_worker} x {gpu}, each scheduling {plan.rules}",
+        f"fleet  {fleet.name}: workers of {fleet.gpus_per_worker} x {gpu}, each scheduling {plan.policies}",
         f"rate   one worker sustains {number(found.rate_max_per_s)}{sure} such requests per second at most; the trace "
         f"keeps {load(found.load_per_worker or 0)}{needs} busy",
         f"binds  {binding_in_words(plan)}",

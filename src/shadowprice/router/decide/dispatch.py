@@ -86,8 +86,7 @@ class Dispatcher:
         none = np.zeros(workers, np.int64)
         view = Workers(none, none, none, none, none + 1)
         request = Pending(np.zeros(1), np.ones(1, np.int64), np.full(1, -1, np.int64))
-        for name in {self.policy.name, "random"}:  # who draws is compiled apart
-            make_policy(name, self.settings).assign(request, view, 0.0)
+        make_policy(self.policy.name, self.settings).assign(request, view, 0.0)
         notice.cancel()
 
     def use(self, policy: str) -> None:

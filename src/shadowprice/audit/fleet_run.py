@@ -14,7 +14,7 @@ from shadowprice.workload.trace import Trace
 
 
 @dataclass(frozen=True)
-class Served:
+class FleetRun:
     """What the policies did to each request of the trace, in the trace's order [s], and the run of each
     worker that had any.
 
@@ -30,7 +30,7 @@ class Served:
     seconds: float
 
 
-def serve(trace: Trace, fleet: Fleet, scheduling: Ranked, routing: RoutingPolicy | None = None) -> Served:
+def run_fleet(trace: Trace, fleet: Fleet, scheduling: Ranked, routing: RoutingPolicy | None = None) -> FleetRun:
     """Simulate the trace on the fleet's workers as independent replicas; routed round robin where nothing is said."""
     started = time.perf_counter()
     if fleet.workers == 1:
@@ -40,7 +40,7 @@ def serve(trace: Trace, fleet: Fleet, scheduling: Ranked, routing: RoutingPolicy
         chosen = routing if routing is not None else round_robin()
         cluster = simulate_cluster(trace, fleet.worker, fleet.workers, scheduling, chosen)
         served, runs = cluster.served, tuple(engine for engine in cluster.engines if engine.steps)
-    return Served(
+    return FleetRun(
         wait_s=served.scheduled_s - trace.arrival_s,
         ttft_s=served.ttft_s,
         e2e_s=served.e2e_s,
