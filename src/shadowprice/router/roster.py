@@ -6,6 +6,7 @@ from collections.abc import Callable
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.names import did_you_mean
 from shadowprice.router.background import Background
+from shadowprice.router.decide.policy import make_policy
 from shadowprice.router.fleet.worker import DRAINING, LiveWorker, ranks_of
 from shadowprice.router.processes.first import followed_of
 from shadowprice.router.processes.messages import Change, Drain, Followed, Forget, UsePolicy

@@ -108,10 +108,10 @@ class Incoming:
             return
         self.head_bytes += len(name) + len(value) + 4
         lower = name.lower()
-        self.fields[lower] = value
         if lower in OF_REQUEST:
             self._of_this_hop(lower, value)
             return
+        self.fields[lower] = value
         self.lines.append(field_line(name, value))
         if lower == b"host":
             self.hosts += 1

@@ -12,7 +12,7 @@ ABSOLUTE = re.compile(rb"https?://([^/?#@]+)([/?].*)?", re.IGNORECASE | re.DOTAL
 class RequestHead:
     """A request's head as it came. path: see `path_of`. connection: that header's value.
 
-    lines: of its headers, those that go on. fields: all of them. Requests on one connection share it while it is alike.
+    lines: of its headers, those that go on; fields: their values. Requests on a connection share it while alike.
     """
 
     __slots__ = (

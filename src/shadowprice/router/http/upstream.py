@@ -57,7 +57,7 @@ class Listener(Protocol):
     """Whom a connection tells of the response to its request."""
 
     def on_whole(self, data: bytes, body_at: int, head: AnswerHead) -> bool:
-        """The response came at once, its body at `body_at`; False: to be told by `on_response` as any other."""
+        """The response came at once, its body at `body_at`; False: it is to be read like any other."""
         ...
 
     def on_response(self, body: list[bytes], *, complete: bool) -> None:
@@ -133,12 +133,11 @@ class Upstream(asyncio.Protocol):
             return
         pool = self.pool
         if not self.received and pool.known is not None and not self.only_head and (at := pool.known.body_at(data)):
-            listener, self.listener = self.listener, None
-            self.used = self.reusable = True
-            if not listener.on_whole(data, at, pool.known.head):
-                self.head, self.complete = pool.known.head, True
-                listener.on_response([data[at:]], complete=True)
-            return
+            listener, self.listener, self.reusable = self.listener, None, True
+            if listener.on_whole(data, at, pool.known.head):
+                self.used = True
+                return
+            self.listener = listener
         first, self.received = not self.received, True
         self.overhead_bytes += len(data)
         try:
