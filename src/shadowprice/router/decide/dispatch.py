@@ -19,7 +19,6 @@ from shadowprice.router.decide.queue_order import QueueOrder
 from shadowprice.router.exchange import Exchange
 from shadowprice.router.fleet.fleet import Fleet
 from shadowprice.router.fleet.worker import PROBING, LiveWorker
-from shadowprice.router.http.outbox import Outbox
 from shadowprice.router.openai.body import key_of
 from shadowprice.router.processes.decision_lock import DecisionLock, Pressing
 from shadowprice.router.settings import Settings
@@ -39,7 +38,6 @@ class Carrier(Protocol):
 
     in_flight: int
     active: set[Exchange]
-    outbox: Outbox
 
     @property
     def block_tokens(self) -> int:
@@ -133,11 +131,9 @@ class Dispatcher:
             self.loop.call_soon(self._decide)
             return
         self.scheduled = False
-        self.carrier.outbox.hold()  # all that are sent off leave together, and at once
         try:
             self._give_away()
         finally:
-            self.carrier.outbox.flush()
             if self.lock is not None:
                 self.lock.end(self._pressing(self.fleet.clock()))
 

@@ -31,16 +31,11 @@ class Outbox:
         self._loop = loop
         self._exchanges = exchanges
         self._waiting: list[tuple[Writer, bytes]] = []
-        self._held = False
-
-    def hold(self) -> None:
-        """Whoever writes from now on flushes too."""
-        self._held = True
 
     def write(self, transport: Writer, data: bytes) -> None:
         """Write this at the end of this turn at the latest."""
         waiting = self._waiting
-        if not waiting and not self._held:
+        if not waiting:
             if len(self._exchanges) <= self.few:
                 transport.write(data)
                 return
@@ -51,7 +46,7 @@ class Outbox:
 
     def flush(self) -> None:
         """Write what waits, but for those that are gone."""
-        waiting, self._waiting, self._held = self._waiting, [], False
+        waiting, self._waiting = self._waiting, []
         for transport, data in waiting:
             if not transport.is_closing():
                 transport.write(data)

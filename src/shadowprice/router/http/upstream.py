@@ -63,8 +63,9 @@ class Listener(Protocol):
     def on_response(self, body: list[bytes], *, complete: bool) -> None:
         """More of the response is there; its head stands in the connection."""
 
-    def on_chunk(self, chunk: bytes, body_at: int) -> None:
-        """More is there, a whole chunk in its framing; body_at: where what it holds begins."""
+    def on_chunk(self, chunk: bytes) -> bool:
+        """More is there, a whole chunk in its framing; False: it is to be read like any other."""
+        ...
 
     def on_lost(self, reason: str) -> None:
         """The response will not be completed."""
@@ -128,8 +129,8 @@ class Upstream(asyncio.Protocol):
         if self.unsent:
             self._lose("the worker answered before it was asked")
             return
-        if self.between_chunks and (body_at := whole_chunk(data)):  # as most tokens come: the parser stays where it is
-            self.listener.on_chunk(data, body_at)
+        # as most tokens come: the parser stays where it is
+        if self.between_chunks and whole_chunk(data) and self.listener.on_chunk(data):
             return
         pool = self.pool
         if not self.received and pool.known is not None and not self.only_head and (at := pool.known.body_at(data)):
@@ -147,6 +148,8 @@ class Upstream(asyncio.Protocol):
             return
         except httptools.HttpParserError as error:
             if not self.complete:
+                if self.head_complete and self.body:  # what came before it is as good as if it had come alone
+                    self.listener.on_response(self.body, complete=False)
                 self._lose(f"the worker's answer is not HTTP: {error.__context__ or error}")
                 return
             self.keep_alive = False  # what follows the answer is none
