@@ -11,6 +11,8 @@ from shadowprice.cli.flags import (
     BUILT_IN_FLEET,
     BUILT_IN_TRACE,
     AsJson,
+    BlockTokens,
+    Columns,
     Cost,
     DropOversized,
     FleetName,
@@ -81,6 +83,8 @@ class AuditFlags:
     redundant: Redundant = 8
     cost: Cost = "tokens"
     tile_rows: TileRows = 64
+    columns: Columns = None
+    block_tokens: BlockTokens = None
     skip_bad_rows: SkipBadRows = False
     seed: Seed = 0
     report: Annotated[Path | None, typer.Option(help="Write a page of tables and plots (HTML, opens offline).")] = None
@@ -113,8 +117,7 @@ def audit(asked: AuditFlags) -> None:
         name,
         REQUESTS,
         rng,
-        seed=asked.seed,
-        skip_bad_rows=asked.skip_bad_rows,
+        asked,
     )
     if asked.predict is not None:
         trace = forecast(trace, asked.predict, rng)
