@@ -208,6 +208,11 @@ class Model:
         return 2 * h * query_dim + h * kv_dim + bias + 2 * h
 
     @property
+    def expert_parameters(self) -> int:
+        """Of one routed expert in one layer, the largest where they differ; 0 without experts."""
+        return max((mlp.expert_parameters for mlp in self.mlp_groups), default=0)
+
+    @property
     def embedding_parameters(self) -> int:
         """Of the token embedding (the output head has as many again unless it is tied)."""
         return self.vocab_size * self.hidden_size
