@@ -28,6 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from shadowprice.arrays import FloatArray, IntArray
+from shadowprice.fleet.token_curve import PLAIN
 from shadowprice.fleet.work import Work, work
 from shadowprice.fleet.worker import Worker
 from shadowprice.scheduling import _latency_kernel as kernel
@@ -151,6 +152,7 @@ def _mixture_sum(
         block_s,
         token_s,
         worker.block_size,
+        (worker.is_plain, (worker.kept or PLAIN).numbers, (worker.read or PLAIN).numbers),
     )
     theta = np.ones(len(arrival_s))
     best_s = -np.inf

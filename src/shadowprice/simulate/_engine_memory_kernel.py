@@ -1,6 +1,7 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 """KV memory in the engine kernel: what a request holds, will hold by its forecast, and whether the gate lets it in."""
 
+from shadowprice.fleet._token_curve_kernel import curve_blocks
 from shadowprice.kernels import njit
 from shadowprice.simulate._engine_state import LOOK_AHEAD, OPTIMISTIC, RESERVE_PEAK, RUNNING
 
@@ -15,6 +16,14 @@ def context(requests, r):
 def blocks(tokens, block_size):
     """Blocks that hold so many tokens."""
     return (tokens + block_size - 1) // block_size
+
+
+@njit(cache=True)
+def blocks_of(rules, tokens):
+    """Blocks that a request of so many tokens holds on this worker."""
+    if rules.plain:
+        return blocks(tokens, rules.block_size)
+    return curve_blocks(rules.kept, tokens, rules.block_size)
 
 
 @njit(cache=True)
@@ -54,15 +63,16 @@ def fits_ahead(requests, rules, run, batch, candidate):
             r = batch[i].by_finish
             d = steps_held(requests, rules, r)
             i += 1
-        if tokens + alive * (d - 1) > rules.kv_blocks * bs:
+        if rules.plain and tokens + alive * (d - 1) > rules.kv_blocks * bs:
             return False
-        if tokens + alive * (d - 1 + bs - 1) > rules.kv_blocks * bs:  # rounding to blocks decides: count them
+        # rounding to blocks decides, or what layers of several kinds keep: count them
+        if not rules.plain or tokens + alive * (d - 1 + bs - 1) > rules.kv_blocks * bs:
             used = 0
             if candidate_left >= d:
-                used += blocks(context(requests, candidate) + d - 1, bs)
+                used += blocks_of(rules, context(requests, candidate) + d - 1)
             for j in range(size):
                 if steps_held(requests, rules, batch[j].by_finish) >= d:
-                    used += blocks(context(requests, batch[j].by_finish) + d - 1, bs)
+                    used += blocks_of(rules, context(requests, batch[j].by_finish) + d - 1)
             if used > rules.kv_blocks:
                 return False
         tokens -= context(requests, r)
@@ -74,7 +84,7 @@ def fits_ahead(requests, rules, run, batch, candidate):
 def blocks_under_gate(requests, rules, r):
     """Blocks that r counts for: those of its context, or those of its last forecast step (RESERVE_PEAK)."""
     later = steps_left(requests, r) - 1 if rules.gate == RESERVE_PEAK else 0
-    return blocks(context(requests, r) + later, rules.block_size)
+    return blocks_of(rules, context(requests, r) + later)
 
 
 @njit(cache=True)
