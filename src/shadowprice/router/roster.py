@@ -82,7 +82,7 @@ class Roster:
         if isinstance(change, Followed):
             self._add(LiveWorker(change.url, change.rank, change.ranks), change.serial)
         elif isinstance(change, UsePolicy):
-            router.dispatcher.policy = make_policy(change.name, router.settings)
+            router.dispatcher.use(change.name)
         else:
             for worker in [worker for worker in router.fleet.workers if worker.serial == change.serial]:
                 if isinstance(change, Drain):
