@@ -43,9 +43,26 @@ class BatchAt:
 class BatchPlan(Printed):
     """When a batch is done on how many workers; prints itself.
 
-    makespan_s: the time to keep, None without one. workers: the fewest that keep it in the simulation, None where none
-    was found or none was asked for. at_least: no fewer can, whatever the policy (None without a time; infinite demand
-    of one request: None too, and `impossible` says so). at: the sizes that were simulated.
+    Parameters
+    ----------
+    trace : Trace
+        The batch, from time 0.
+    fleet : Fleet
+        Whose kind of worker was asked about.
+    policies : Policies
+        How workers schedule and requests are routed.
+    makespan_s : float or None
+        The time to keep [s].
+    workers : int or None
+        The fewest that keep it in the simulation; None where none was found or asked for.
+    at_least : int or None
+        No fewer can keep it, whatever the policy; None without a time, or where no number can.
+    impossible : str or None
+        Why no number of workers keeps the time.
+    at : tuple of BatchAt
+        The sizes that were simulated.
+    notes : tuple of str
+        What the reader did with the trace.
     """
 
     trace: Trace
