@@ -7,13 +7,12 @@ Refusal is decided here alone.
 """
 
 import asyncio
-import sys
-import threading
 from typing import Protocol
 
 import numpy as np
 
 from shadowprice.arrays import IntArray
+from shadowprice.router.decide.least_kv import PlainLeastKv
 from shadowprice.router.decide.policy import make_policy
 from shadowprice.router.decide.queue_order import QueueOrder
 from shadowprice.router.exchange import Exchange
@@ -22,6 +21,7 @@ from shadowprice.router.fleet.worker import PROBING, LiveWorker
 from shadowprice.router.openai.body import key_of
 from shadowprice.router.processes.decision_lock import DecisionLock, Pressing
 from shadowprice.router.settings import Settings
+from shadowprice.routing.policies import BuiltIn
 from shadowprice.routing.surface import Pending, Workers
 from shadowprice.workload.trace import Ragged
 
@@ -29,8 +29,6 @@ UNBOUNDED = 1 << 40
 NO_WORKER_WAIT_S = 5.0
 LOOK_AGAIN_S = 0.002
 MOST_URGENT = -(1 << 62)  # as a priority: what has waited for so long that it goes first
-COMPILING_S = 3.0  # loading takes less
-COMPILING = "compiling the decision kernels, once after each installation: half a minute to a minute"
 
 
 class Carrier(Protocol):
@@ -65,6 +63,7 @@ class Dispatcher:
         self.settings, self.loop, self.fleet, self.carrier = settings, loop, fleet, carrier
         self.waiting: dict[Exchange, None] = {}  # in order of arrival
         self.policy = make_policy(self.settings.policy, self.settings)
+        self.decides: BuiltIn | PlainLeastKv = self.policy  # another one while it is not compiled
         self.order = QueueOrder(self.settings.scheduling_policy, self.settings.max_wait_s)
         self.finished: list[int] = []  # output tokens of what ended since the policy was last asked
         self.worker_keys = np.zeros(0, np.int64)
@@ -74,19 +73,9 @@ class Dispatcher:
         share, rest = divmod(self.settings.queue_size, self.settings.processes)
         self.queue_size = share + (fleet.flights.own < rest)
 
-    def warm_up(self) -> None:
-        """Decide once before there is traffic: the first decision loads the kernels, or compiles them and says so."""
-        notice = threading.Timer(COMPILING_S, print, [COMPILING], {"file": sys.stderr, "flush": True})
-        notice.daemon = True
-        notice.start()
-        workers = max(len(self.fleet.workers), 1)
-        self.fleet.flights.survey()
-        none = np.zeros(workers, np.int64)
-        view = Workers(none, none, none, none, none + 1)
-        request = Pending(np.zeros(1), np.ones(1, np.int64), np.full(1, -1, np.int64))
-        for name in {self.policy.name, "random"}:  # who draws is compiled apart
-            make_policy(name, self.settings).assign(request, view, 0.0)
-        notice.cancel()
+    def use(self, policy: BuiltIn) -> None:
+        """Decide by this one from now on."""
+        self.policy = self.decides = policy
 
     def look_at_workers(self) -> None:
         """They have changed. By their names every process and every router tells them alike."""
@@ -229,7 +218,7 @@ class Dispatcher:
             open=None if all(opened) else np.array(opened, np.bool_),
             keys=self.worker_keys,
         )
-        answer = self.policy.assign(self._pending(offered, may_wait=may_wait), view, now_s).tolist()
+        answer = self.decides.assign(self._pending(offered, may_wait=may_wait), view, now_s).tolist()
         sent, left = 0, []
         for exchange, g in zip(offered, answer, strict=True):
             if g < 0 or sent >= budget or (exchange.load.prompt_tokens > free[g] and count[g] > 0):
