@@ -13,8 +13,9 @@ import msgspec
 import numpy as np
 from promises import at_most, conclude
 
-from shadowprice.routing import POLICIES, Active, BuiltIn, Pending, StepProblem, Workers, bf_io, solve_step
+from shadowprice.routing import POLICIES, Active, Compiled, Pending, StepProblem, Workers, bf_io, solve_step
 from shadowprice.routing._decide_kernel import decide
+from shadowprice.routing._tables import Question
 from shadowprice.simulate.barrier import STEP_TIME
 
 CASES = ((64, 256, 64), (8, 64, 8))  # workers, slots, waiting
@@ -51,12 +52,18 @@ def median_us(decision: object, repeats: int) -> float:
     return 1e6 * statistics.median(seconds)
 
 
-def in_the_kernel(policy: BuiltIn, pending: Pending, workers: Workers, repeats: int) -> float:
+def in_the_kernel(policy: Compiled, pending: Pending, workers: Workers, repeats: int) -> float:
     """Median time of the compiled decision alone, on tables that are kept up to date, as in the simulator [us]."""
     policy.assign(pending, workers, 0.0)
-    asked = policy.memory_of(len(workers))
-    rest = (asked.worker_rows, asked.slots, 0, 0.0, False, *asked.memory, np.zeros(len(pending), np.int64), asked.rng)
-    return median_us(lambda: decide(asked.rules, asked.requests, asked.pool, len(pending), *rest), repeats)
+    decider, n = policy.decider_of(len(workers)), len(pending)
+    desk = decider.desk
+    question = Question(desk.requests, desk.pool, n, desk.workers, desk.slots, 0, 0.0, False, np.zeros(n, np.int64))
+
+    def decision() -> None:
+        decider.memory.drawn[0] = 0
+        decide(decider.rule, question, decider.memory)
+
+    return median_us(decision, repeats)
 
 
 def main() -> int:
@@ -76,7 +83,7 @@ def main() -> int:
             kernel_us = in_the_kernel(policy, pending, view, repeats)
             once = msgspec.structs.replace(view, finished_tokens=None)
 
-            def assign(policy: BuiltIn = policy, pending: Pending = pending, once: Workers = once) -> object:
+            def assign(policy: Compiled = policy, pending: Pending = pending, once: Workers = once) -> object:
                 return policy.assign(pending, once, 0.0)
 
             assign_us = median_us(assign, repeats)

@@ -18,7 +18,7 @@ from shadowprice.audit import make_case
 from shadowprice.fleet import read_fleet
 from shadowprice.routing import POLICIES
 from shadowprice.scheduling.policies import fcfs
-from shadowprice.simulate.barrier import simulate_barrier
+from shadowprice.simulate.barrier import Ranks, simulate_barrier
 from shadowprice.simulate.cluster import simulate_cluster
 from shadowprice.simulate.routing_study import SETTING, at_load
 from shadowprice.workload import PRESETS, Trace
@@ -43,13 +43,13 @@ def speed(run: Run, trace: Trace) -> float:
 
 def barrier_speeds(name: str, trace: Trace, arriving: Trace) -> list[float]:
     """When slots bind, and on arrival."""
-    size = {"workers": WORKERS, "slots": SLOTS}
+    ranks = Ranks(WORKERS, SLOTS)
 
     def bind(requests: Trace) -> object:
-        return simulate_barrier(requests, POLICIES[name](), **size, pool=SETTING.pool, saturated=True)
+        return simulate_barrier(requests, POLICIES[name](), ranks, pool=SETTING.pool, saturated=True)
 
     def immediate(requests: Trace) -> object:
-        return simulate_barrier(requests, POLICIES[name](), **size)
+        return simulate_barrier(requests, POLICIES[name](), ranks)
 
     return [speed(bind, trace), speed(immediate, arriving)]
 

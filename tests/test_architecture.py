@@ -65,8 +65,6 @@ LONG_LISTS = {
     "cli/fleet_fit.py fit",
     "router/shadow/score.py evaluate",
     "routing/optimum.py _least_within",
-    "simulate/barrier.py simulate_barrier",
-    "simulate/cluster.py simulate_cluster",
     "workload/generators.py generate",
 }
 

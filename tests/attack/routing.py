@@ -14,7 +14,7 @@ from shadowprice.routing import (
     step_optimum,
 )
 from shadowprice.simulate._barrier_run import BarrierRun
-from shadowprice.simulate.barrier import simulate_barrier
+from shadowprice.simulate.barrier import Ranks, simulate_barrier
 from shadowprice.workload import Trace
 from tests.attack.draw import Draw, arrivals, step_time
 from tests.attack.search import Attack
@@ -36,7 +36,8 @@ def _run(draw: Draw, *, equal: bool, loads_only: bool = False) -> tuple[Trace, d
     pool = draw.pick("pool", (None, 1, 3, 12))
     saturated = not equal and pool is not None and draw.maybe("saturated", 0.3)
     policy = POLICIES[draw.pick("policy", sorted(POLICIES))]()
-    return trace, size, simulate_barrier(trace, policy, **size, pool=pool, saturated=saturated)  # type: ignore[arg-type]
+    ranks = Ranks(**size)  # type: ignore[arg-type]
+    return trace, size, simulate_barrier(trace, policy, ranks, pool=pool, saturated=saturated)
 
 
 def barrier_time(draw: Draw) -> float | None:
@@ -68,7 +69,8 @@ def barrier_hindsight(draw: Draw) -> float | None:
     value_s, bound_s, _ = hindsight_optimum(prompt, output, **size)  # type: ignore[arg-type]
     policies = [POLICIES[name]() for name in ("round_robin", "least_kv", "bf_io", "priced_holes")]
     trace = Trace(np.zeros(n), prompt, output)
-    runs = [simulate_barrier(trace, policy, **size, pool=3, saturated=True) for policy in policies]  # type: ignore[arg-type]
+    ranks = Ranks(**size)  # type: ignore[arg-type]
+    runs = [simulate_barrier(trace, policy, ranks, pool=3, saturated=True) for policy in policies]
     rounding = 1e-6 * value_s  # of the solver
     return (min(value_s, *(run.barrier_s for run in runs)) + rounding) / bound_s
 

@@ -16,7 +16,7 @@ from shadowprice.routing import (
     solve_step,
     step_optimum,
 )
-from shadowprice.simulate.barrier import simulate_barrier
+from shadowprice.simulate.barrier import Ranks, simulate_barrier
 from shadowprice.workload.trace import Trace
 
 
@@ -95,7 +95,7 @@ def test_bound_is_below_hindsight_optimum_is_below_every_policy() -> None:
         assert bound <= value + 1e-6
         assert proved == pytest.approx(value)
         for make in POLICIES.values():
-            run = simulate_barrier(trace, make(), **size, pool=3, saturated=True)
+            run = simulate_barrier(trace, make(), Ranks(**size), pool=3, saturated=True)
             assert value <= run.barrier_s + 1e-6
         closed += value < 1.02 * bound
     assert closed >= 2  # the bound is not idle: sometimes it is the optimum
@@ -142,7 +142,7 @@ def test_bound_holds_for_every_policy_arrivals_speeds_and_drift() -> None:
         bound = barrier_time_bound(trace.prompt_tokens, trace.output_tokens, **size, speed=speed)
         pool = None if trial % 3 else 4
         for make in POLICIES.values():
-            run = simulate_barrier(trace, make(), **size, speed=speed, pool=pool)
+            run = simulate_barrier(trace, make(), Ranks(**size, speed=speed), pool=pool)
             assert bound <= run.barrier_s * (1 + 1e-9)
             if run.idle_share == run.idle_share:
                 assert 0 <= run.idle_bound <= run.idle_share + 1e-9
@@ -160,7 +160,7 @@ def test_steps_take_at_least_as_long_as_some_request_is_there() -> None:
         pool = int(rng.choice([2, 64])) if seed % 2 else None
         slots, workers = int(rng.integers(1, 9)), int(rng.integers(1, 5))
         for name, make in POLICIES.items():
-            run = simulate_barrier(trace, make(), workers=workers, slots=slots, step_time=time, pool=pool)
+            run = simulate_barrier(trace, make(), Ranks(workers=workers, slots=slots, step_time=time), pool=pool)
             assert bound <= run.barrier_s * (1 + 1e-9), (seed, name)
             tight = max(tight, bound / run.barrier_s)
     assert tight > 1 - 1e-9  # met where requests come one by one

@@ -7,7 +7,7 @@ from shadowprice.audit.finding import Finding
 from shadowprice.audit.fleet_run import FleetRun, run_fleet
 from shadowprice.audit.words import percent, seconds, worker_limits
 from shadowprice.certificate import Certificate
-from shadowprice.routing.policies import POLICIES
+from shadowprice.routing.policies import make
 from shadowprice.scheduling.latency_bound import latency_bound
 from shadowprice.scheduling.policies import fcfs
 
@@ -36,7 +36,7 @@ def certify(case: Case) -> Finding | None:
     trace, fleet = case.trace, case.fleet
     bound = latency_bound(trace.arrival_s, trace.prompt_tokens, trace.output_tokens, fleet.worker, fleet.workers)
     bound_s = time.perf_counter() - started
-    served = {name: run_fleet(trace, fleet, fcfs(), POLICIES[name]()) for name in WORDS}
+    served = {name: run_fleet(trace, fleet, fcfs(), make(name)) for name in WORDS}
     best = min(WORDS, key=lambda name: float(served[name].e2e_s.mean()))
     certificates = tuple(
         Certificate(

@@ -13,7 +13,7 @@ from shadowprice.errors import PolicyError
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.fleet.names import did_you_mean
 from shadowprice.plan.targets import Targets, tpot_of
-from shadowprice.routing.policies import POLICIES
+from shadowprice.routing.policies import POLICIES, make
 from shadowprice.scheduling.ranked import Ranked
 from shadowprice.workload.trace import Trace
 
@@ -101,7 +101,7 @@ class Policies:
 
 def run(trace: Trace, fleet: Fleet, workers: int, policies: Policies) -> FleetRun:
     """Serve the trace on so many workers of the fleet's kind."""
-    return run_fleet(trace, replace(fleet, workers=workers), policies.scheduling, POLICIES[policies.routing]())
+    return run_fleet(trace, replace(fleet, workers=workers), policies.scheduling, make(policies.routing))
 
 
 def measure(served: FleetRun, trace: Trace, fleet: Fleet, workers: int, targets: Targets) -> At:

@@ -20,7 +20,7 @@ from shadowprice.router.admin.state import LiveControl
 from shadowprice.router.background import Background
 from shadowprice.router.deadlines import TICK_S, tick
 from shadowprice.router.decide.first_run import FirstRun, say
-from shadowprice.router.decide.least_kv import PlainLeastKv
+from shadowprice.router.decide.least_kv import PLAIN_LEAST_KV
 from shadowprice.router.decide.policy import make_policy
 from shadowprice.router.fleet.health import watch_endpoint
 from shadowprice.router.fleet.in_flight import Flights
@@ -129,7 +129,7 @@ class Server:
         if self.settings.wait_for_kernels or self.first_run.is_compiled(dispatcher.policy.name):
             self.first_run.load_now(dispatcher.policy.name)
         else:
-            dispatcher.decides = PlainLeastKv()
+            dispatcher.decides = PLAIN_LEAST_KV
             self.router.flights.compiled = False
             self.background.run(self._change_over())
 

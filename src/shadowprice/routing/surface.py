@@ -71,17 +71,29 @@ class Workers(msgspec.Struct, frozen=True, gc=False):
 
 
 class Needs(NamedTuple):
-    """What a policy looks at beside the loads: who asks it may leave out the rest.
+    """What a policy is shown beside the loads, and what is kept for it: who asks it may leave out the rest.
 
-    prefixes: the prompts' blocks; keys: what requests are hashed by; forecasts: `predicted_output`; running: `active`,
-    and the outputs that ended; draws: random numbers per request at most.
+    prefixes: the prompts' blocks; keys: what requests are hashed by; forecasts: `predicted_output`; running: `active`;
+    outputs: `finished_tokens`. Of compiled policies also: draws, random numbers per request at most; own and of_worker,
+    how many numbers it remembers, and of each worker; trees, a prefix tree per worker; ring_points, points per worker
+    on a circle of keys; points, of a window of expected loads.
     """
 
     prefixes: bool = False
     keys: bool = False
     forecasts: bool = False
     running: bool = False
+    outputs: bool = False
     draws: int = 0
+    own: int = 0
+    of_worker: int = 0
+    trees: bool = False
+    ring_points: int = 0
+    points: int = 1
+
+
+NOTHING = Needs()
+EVERYTHING = Needs(prefixes=True, keys=True, forecasts=True, running=True, outputs=True)
 
 
 class RoutingPolicy(Protocol):

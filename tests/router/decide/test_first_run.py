@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from shadowprice.errors import RouterError
 from shadowprice.router.decide import first_run
 from shadowprice.router.decide.first_run import FirstRun
-from shadowprice.router.decide.least_kv import PlainLeastKv
+from shadowprice.router.decide.least_kv import PLAIN_LEAST_KV
 from shadowprice.routing.policies import make
 from shadowprice.routing.surface import Pending, Workers
 from tests.router.live import GET, ask, routed, run, until
@@ -26,7 +26,7 @@ from tests.router.scripted_worker import answers, completion, scripted
 
 OK = answers(completion())
 COMPILES_WITHIN_S = 240.0  # however busy the machine is
-PLAIN = PlainLeastKv.name
+PLAIN = PLAIN_LEAST_KV.name
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="several processes share a port as Linux has it")
@@ -143,4 +143,4 @@ def test_the_plain_rule_decides_as_the_compiled_policy_does(data: st.DataObject)
     )
     pending = Pending(np.arange(waiting) * 1.0, prompts, np.full(waiting, -1), may_wait=data.draw(st.booleans()))
     expected = make("least_kv").assign(pending, view, 0.0)
-    assert PlainLeastKv().assign(pending, view, 0.0).tolist() == expected.tolist()
+    assert PLAIN_LEAST_KV.assign(pending, view, 0.0).tolist() == expected.tolist()

@@ -12,7 +12,6 @@ from typing import Protocol
 import numpy as np
 
 from shadowprice.arrays import IntArray
-from shadowprice.router.decide.least_kv import PlainLeastKv
 from shadowprice.router.decide.policy import make_policy
 from shadowprice.router.decide.queue_order import QueueOrder
 from shadowprice.router.exchange import Exchange
@@ -21,7 +20,7 @@ from shadowprice.router.fleet.worker import PROBING, LiveWorker
 from shadowprice.router.openai.body import key_of
 from shadowprice.router.processes.decision_lock import DecisionLock, Pressing
 from shadowprice.router.settings import Settings
-from shadowprice.routing.policies import BuiltIn
+from shadowprice.routing.policies import NamedPolicy
 from shadowprice.routing.surface import Pending, Workers
 from shadowprice.workload.trace import Ragged
 
@@ -63,7 +62,7 @@ class Dispatcher:
         self.settings, self.loop, self.fleet, self.carrier = settings, loop, fleet, carrier
         self.waiting: dict[Exchange, None] = {}  # in order of arrival
         self.policy = make_policy(self.settings.policy, self.settings)
-        self.decides: BuiltIn | PlainLeastKv = self.policy  # another one while it is not compiled
+        self.decides: NamedPolicy = self.policy  # another one while it is not compiled
         self.order = QueueOrder(self.settings.scheduling_policy, self.settings.max_wait_s)
         self.finished: list[int] = []  # output tokens of what ended since the policy was last asked
         self.worker_keys = np.zeros(0, np.int64)
@@ -73,7 +72,7 @@ class Dispatcher:
         share, rest = divmod(self.settings.queue_size, self.settings.processes)
         self.queue_size = share + (fleet.flights.own < rest)
 
-    def use(self, policy: BuiltIn) -> None:
+    def use(self, policy: NamedPolicy) -> None:
         """Decide by this one from now on."""
         self.policy = self.decides = policy
 

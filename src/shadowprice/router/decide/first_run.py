@@ -116,7 +116,8 @@ def say(what: str) -> None:
 
 def _noted(policy: str) -> tuple[str, list[str]]:
     """The note of one policy, and the modules that its code is made from."""
-    return f"router.{policy}", [POLICIES[policy].__module__, in_flight.__name__]
+    own = getattr(POLICIES[policy], "__module__", None)
+    return f"router.{policy}", [in_flight.__name__, *([own] if own in sys.modules else [])]
 
 
 def _start(policy: str, settings: Settings) -> BaseProcess:

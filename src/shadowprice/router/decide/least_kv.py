@@ -3,13 +3,12 @@
 import numpy as np
 
 from shadowprice.arrays import IntArray
+from shadowprice.routing.plain import Plain
 from shadowprice.routing.surface import Pending, Workers
 
 
 class PlainLeastKv:
     """Each request, in order, to the worker with the fewest KV tokens for its speed: as the policy least_kv does."""
-
-    name = "least_kv, not compiled"
 
     def assign(self, pending: Pending, workers: Workers, now_s: float) -> IntArray:
         """The worker of each pending request, -1 to keep it in the queue."""
@@ -27,3 +26,6 @@ class PlainLeastKv:
                 level[g] += prompt / speed[g]
                 room[g] -= 1
         return np.array(answer, np.int64)
+
+
+PLAIN_LEAST_KV = Plain("least_kv, not compiled", PlainLeastKv())
