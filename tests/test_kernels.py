@@ -20,13 +20,13 @@ SOURCE = Path(shadowprice.__file__).parent
 WAIT = """
 import numpy as np
 from shadowprice.simulate._engine_queue_kernel import wait
-from shadowprice.simulate._engine_state import REQUEST, Rules, new_state
+from shadowprice.simulate._engine_state import KEY, REQUEST, EngineRules, one_engine
 requests = np.zeros(1, REQUEST)
 requests["prompt"], requests["generated"] = 7, 5
-rules = Rules(0., 0., 0., 0., 1, 1, 1, 16, 0, 0., 0, 0., 0., False, False, False, False)
-state = new_state(requests, rules, 0)
-wait(requests, rules, state.run[0], 0)
-print(state.run["waiting_tokens"][0], requests["status"][0])
+rules = EngineRules(0., 0., 0., 0., 1, 1, 1, 16, 0, 0., 0, 0., 0., *6 * [False])
+engine = one_engine(requests, rules, np.zeros(0, KEY), 0)
+wait(requests, rules, engine.runs[0], 0)
+print(engine.runs["waiting_tokens"][0], requests["status"][0])
 print(wait.stats.cache_hits.total(), wait.stats.cache_misses.total())
 """
 

@@ -72,7 +72,7 @@ async def routed(*workers: ScriptedWorker, clean: bool = True, **settings: Any) 
 def nothing_left(server: Server) -> bool:
     router = server.router
     held = [worker.in_flight for worker in router.fleet.workers]
-    idle = [upstream.listener for worker in router.fleet.workers for upstream in worker.idle]
+    idle = [upstream.listener for worker in router.fleet.workers for upstream in worker.pool.idle]
     bodies = router.door.bodies.held - sum(
         client.incoming.held_bytes for client in router.door.clients if client.busy or client.closing
     )

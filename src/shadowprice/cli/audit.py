@@ -11,6 +11,8 @@ from shadowprice.cli.flags import (
     BUILT_IN_FLEET,
     BUILT_IN_TRACE,
     AsJson,
+    BlockTokens,
+    Columns,
     DropOversized,
     FleetName,
     Redundant,
@@ -77,6 +79,8 @@ class AuditFlags:
         typer.Option(min=1, help="GPUs that a layer's experts are spread over; the fleet's if several, else 8."),
     ] = None
     redundant: Redundant = 8
+    columns: Columns = None
+    block_tokens: BlockTokens = None
     skip_bad_rows: SkipBadRows = False
     seed: Seed = 0
     report: Annotated[Path | None, typer.Option(help="Write a page of tables and plots (HTML, opens offline).")] = None
@@ -109,8 +113,7 @@ def audit(asked: AuditFlags) -> None:
         name,
         REQUESTS,
         rng,
-        seed=asked.seed,
-        skip_bad_rows=asked.skip_bad_rows,
+        asked,
     )
     if asked.predict is not None:
         trace = forecast(trace, asked.predict, rng)

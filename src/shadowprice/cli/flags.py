@@ -18,6 +18,16 @@ TraceName = Annotated[
 ]
 FleetName = Annotated[str, typer.Option(help="A fleet file or a preset (shadowprice fleet list).")]
 SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help="Drop and count rows that cannot be used.")]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        metavar="arrival=NAME,prompt=NAME,output=NAME",
+        help="Which columns of the trace mean what; NAME:ms says a unit (docs/workload.md).",
+    ),
+]
+BlockTokens = Annotated[
+    int | None, typer.Option(min=1, help="Tokens of a block of prefix hashes; by the form or the lengths by default.")
+]
 DropOversized = Annotated[
     bool, typer.Option("--drop-oversized", help="Leave out and count requests larger than a worker.")
 ]

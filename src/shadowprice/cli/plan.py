@@ -11,6 +11,8 @@ from shadowprice.cli.flags import (
     BUILT_IN_TRACE,
     AsJson,
     Backend,
+    BlockTokens,
+    Columns,
     DropOversized,
     Jobs,
     Scheduling,
@@ -73,6 +75,8 @@ class PlanFlags:
     period: Annotated[float, typer.Option(help="Seconds between changes of the planned fleet's size.")] = 900.0
     provisioning_delay: Annotated[float, typer.Option(help="Seconds from asking for a worker to serving.")] = 300.0
     drop_oversized: DropOversized = False
+    columns: Columns = None
+    block_tokens: BlockTokens = None
     skip_bad_rows: SkipBadRows = False
     seed: Seed = 0
     jobs: Jobs = -1
@@ -102,8 +106,7 @@ def plan(asked: PlanFlags) -> None:
         name,
         REQUESTS,
         rng,
-        seed=asked.seed,
-        skip_bad_rows=asked.skip_bad_rows,
+        asked,
         rate=asked.rate,
     )
     if asked.drop_oversized:

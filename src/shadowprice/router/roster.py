@@ -7,7 +7,6 @@ from shadowprice.errors import PolicyError
 from shadowprice.fleet.names import did_you_mean
 from shadowprice.router.background import Background
 from shadowprice.router.decide.first_run import FirstRun
-from shadowprice.router.decide.policy import make_policy
 from shadowprice.router.fleet.worker import DRAINING, LiveWorker, ranks_of
 from shadowprice.router.processes.first import followed_of
 from shadowprice.router.processes.messages import Change, Drain, Followed, Forget, UsePolicy
@@ -86,7 +85,7 @@ class Roster:
 
     def _use(self, policy: str) -> None:
         router = self._router
-        router.dispatcher.use(make_policy(policy, router.settings))
+        router.dispatcher.use(policy)
         router.flights.compiled = True
 
     def follow(self, change: Change) -> None:

@@ -21,7 +21,6 @@ from shadowprice.router.background import Background
 from shadowprice.router.deadlines import TICK_S, tick
 from shadowprice.router.decide.first_run import FirstRun, say
 from shadowprice.router.decide.least_kv import PLAIN_LEAST_KV
-from shadowprice.router.decide.policy import make_policy
 from shadowprice.router.fleet.health import watch_endpoint
 from shadowprice.router.fleet.in_flight import Flights
 from shadowprice.router.fleet.model import learn
@@ -97,7 +96,7 @@ class Server:
         """Listen. Raises RouterError when an address is taken or a certificate cannot be read."""
         if self.further is not None:
             joining = self.further.joining
-            self.router.dispatcher.use(make_policy(joining.policy, self.settings))
+            self.router.dispatcher.use(joining.policy)
             for followed in joining.followed:
                 self.roster.follow(followed)
         for url in self.settings.worker_urls:
@@ -143,7 +142,7 @@ class Server:
             return
         self.router.flights.compiled = True
         if dispatcher.policy is policy:  # else another one was asked for, and took over
-            dispatcher.use(policy)
+            dispatcher.decides = policy
             if self.further is None:
                 say(f"loaded: {policy.name} decides from now on")
 

@@ -15,7 +15,7 @@ from shadowprice.routing.optimum import (
     step_optimum,
     volumes,
 )
-from shadowprice.routing.policies import POLICIES, bf_io, br_0, make, priced_holes
+from shadowprice.routing.policies import POLICIES, bf_io, br_0, least_kv, make, priced_holes
 from shadowprice.routing.problem import StepProblem
 from shadowprice.routing.surface import Active, Needs, Pending, RoutingPolicy, Workers
 
@@ -34,6 +34,7 @@ __all__ = [
     "br_0",
     "busy_time_bound",
     "hindsight_optimum",
+    "least_kv",
     "make",
     "priced_holes",
     "solve_step",

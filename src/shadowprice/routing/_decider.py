@@ -81,7 +81,7 @@ class Decider:
                 _ints(active.predicted_output),
             )
         loads = Loads(
-            _ints(workers.kv_tokens),
+            _ints(workers.held_tokens),
             _ints(workers.running),
             _ints(workers.waiting),
             _ints(workers.waiting_tokens),

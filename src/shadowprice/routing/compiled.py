@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numba.core.errors import NumbaError
 
 from shadowprice.arrays import IntArray
 from shadowprice.errors import PolicyError
@@ -60,7 +61,8 @@ class Compiled:
     rule(numbers, question, memory, i) -> worker: once for each request that waits, in order of arrival. at_once: once
     with i = -1 for all that are routed on arrival, to be written to question.answer; chooses: so for all that wait in
     a central queue. numbers: its parameters, as the rule reads them. needs: what it looks at and remembers. words: how
-    it routes, after "Route ..."; empty where on arrival it does what another does. most_passes: its bound on younger
+    it routes, after "Route ..."; audited: whether the audit lists it, whose engines route on arrival and keep no
+    prefixes. most_passes: its bound on younger
     requests that go before one from a central queue. hole_price: of a hole per KV token. seed: of those that draw.
     """
 
@@ -69,6 +71,7 @@ class Compiled:
     numbers: tuple[float, ...] = ()
     needs: Needs = NOTHING
     words: str = ""
+    audited: bool = True
     at_once: bool = False
     chooses: bool = False
     most_passes: int | None = None
@@ -92,11 +95,18 @@ class Compiled:
     def kernel_rule(self) -> Rule:
         """The rule as kernels take it, compiled."""
         numbers = np.array(self.numbers, np.float64)
-        return Rule(address_of(self.rule), self.at_once, self.chooses, self.needs.outputs, numbers)
+        return Rule(self.ready(), self.at_once, self.chooses, self.needs.outputs, numbers)
 
-    def ready(self) -> None:
-        """Compile its rule, if it is not yet: the first decision then does not wait for it."""
-        address_of(self.rule)
+    def ready(self) -> int:
+        """Compile its rule, if it is not yet: the first decision then does not wait for it. Returns its address.
+
+        Raises PolicyError for a rule that does not compile.
+        """
+        try:
+            return address_of(self.rule)
+        except (AttributeError, TypeError, NumbaError) as error:
+            expected = "rule(numbers, question, memory, i)"
+            raise PolicyError(f"{self.name!r}: its rule does not compile as {expected}: {error}") from error
 
     def interpreted(self) -> Plain:
         """The same policy, with nothing seen, asked through `assign` wherever compiled policies run compiled."""

@@ -10,7 +10,7 @@ from shadowprice.routing.surface import EVERYTHING, Needs, Pending, RoutingPolic
 class Plain:
     """An object with `assign`, under the name by which it was asked for. It is shown all that it does not decline.
 
-    Its own `needs`, `words` and `hole_price`, where it has them, are as in `Compiled`.
+    Its own `needs`, `words`, `audited`, `most_passes` and `hole_price`, where it has them, are as in `Compiled`.
     """
 
     name: str
@@ -32,7 +32,12 @@ class Plain:
     @property
     def words(self) -> str:
         """How it routes, after "Route ..."."""
-        return str(getattr(self.policy, "words", f"by {self.name}"))
+        return str(getattr(self.policy, "words", ""))
+
+    @property
+    def audited(self) -> bool:
+        """Does the audit list it."""
+        return bool(getattr(self.policy, "audited", True))
 
     @property
     def most_passes(self) -> int | None:

@@ -48,14 +48,15 @@ class Active(msgspec.Struct, frozen=True, gc=False):
 class Workers(msgspec.Struct, frozen=True, gc=False):
     """Arrays of one length, one entry per worker.
 
-    kv_tokens: held by the running; running, waiting: requests; waiting_tokens: context tokens of the waiting; slots:
-    most requests running at once; speed: of a worker relative to the others (1 where None). active: the running
-    requests; policies that forecast need them. finished_tokens: output lengths of the requests that ended since the
-    policy was last asked; policies that learn, learn from them. open: which may be given requests (all where None); at
-    least one is. keys: what tells a worker for good, wherever it stands, each another (None: its index).
+    held_tokens: KV of the running, in whole blocks where the engine counts blocks (`simulate/cluster`), else to the
+    token; running, waiting: requests; waiting_tokens: context tokens of the waiting; slots: most requests running at
+    once; speed: of a worker relative to the others (1 where None). active: the running requests; policies that forecast
+    need them. finished_tokens: output lengths of the requests that ended since the policy was last asked; policies that
+    learn, learn from them. open: which may be given requests (all where None); at least one is. keys: what tells a
+    worker for good, wherever it stands, each another (None: its index).
     """
 
-    kv_tokens: IntArray
+    held_tokens: IntArray
     running: IntArray
     waiting: IntArray
     waiting_tokens: IntArray
@@ -67,7 +68,7 @@ class Workers(msgspec.Struct, frozen=True, gc=False):
     keys: IntArray | None = None
 
     def __len__(self) -> int:
-        return len(self.kv_tokens)
+        return len(self.held_tokens)
 
 
 class Needs(NamedTuple):

@@ -161,7 +161,7 @@ def _ask(policy: RoutingPolicy, trace: Trace, tables: kernel.Tables, central: bo
         predicted_output=requests["predicted"][ids],
     )
     view = Workers(
-        kv_tokens=workers["kv"].copy(),
+        held_tokens=workers["kv"].copy(),
         running=workers["running"].copy(),
         waiting=workers["queued"].copy(),
         waiting_tokens=workers["queued_kv"].astype(np.int64),

@@ -122,7 +122,7 @@ def study(
     workers: Iterable[int],
     *,
     slots: int | None = None,
-    policies: Iterable[str] = tuple(POLICIES),
+    policies: Iterable[str] | None = None,
     setting: Setting = SETTING,
 ) -> Iterator[Row]:
     """Row after row: for each trace, number of workers and regime, every policy.
@@ -131,7 +131,7 @@ def study(
 
     Raises TraceError for traces without requests, or too short to reach a steady part.
     """
-    names, counts = tuple(policies), tuple(workers)
+    names, counts = tuple(POLICIES if policies is None else policies), tuple(workers)
     for trace in traces:
         long = repeated(trace, setting.copies, setting.gap_s)
         for count in counts:

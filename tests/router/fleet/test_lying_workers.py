@@ -69,11 +69,14 @@ def test_an_answer_before_the_question_is_none() -> None:
     client, transport = bench.client()
     client.data_received(PLAIN)
     bench.settle(client)
-    upstream = bench.router.fleet.workers[0].idle[0]
+    upstream = bench.router.fleet.workers[0].pool.idle[0]
     client.data_received(PLAIN)
     bench.router.dispatcher._decide()
     upstream.data_received(whole(b"<evil>"))
     bench.settle(client)
     first, second = responses_in(bytes(transport.written), [b"POST", b"POST"], closed=False)
     assert first[2] == second[2] == b"ok" and len(bench.asked) == 2
-    assert bench.router.fleet.workers[0].counts.errors_total == 0 and upstream not in bench.router.fleet.workers[0].idle
+    assert (
+        bench.router.fleet.workers[0].counts.errors_total == 0
+        and upstream not in bench.router.fleet.workers[0].pool.idle
+    )

@@ -13,7 +13,7 @@ class PlainLeastKv:
     def assign(self, pending: Pending, workers: Workers, now_s: float) -> IntArray:
         """The worker of each pending request, -1 to keep it in the queue."""
         speed = [1.0] * len(workers) if workers.speed is None else workers.speed.tolist()
-        held = (workers.kv_tokens + workers.waiting_tokens).tolist()
+        held = (workers.held_tokens + workers.waiting_tokens).tolist()
         level = [tokens / fast for tokens, fast in zip(held, speed, strict=True)]
         room = (workers.slots - workers.running - workers.waiting).tolist()
         able = list(range(len(workers))) if workers.open is None else np.flatnonzero(workers.open).tolist()

@@ -26,7 +26,7 @@ NONE = Load()  # of what computes nothing
 
 def load_of(request: Request, size: PromptSize, *, tenants_by_key: bool, blocks: bool, hashes: bool) -> Load:
     """How much is asked for, and by whom. blocks, hashes: is the prompt needed in blocks, or as one hash."""
-    load, fields = Load(), request.fields
+    load, fields = Load(), request.head.fields
     load.ask, prompt = read_body(request.body or b"")
     load.prompt_tokens = size.tokens(load.ask, prompt)
     session, tenant = fields.get(b"x-session-id"), fields.get(b"x-tenant-id")

@@ -108,7 +108,7 @@ def evaluate(
     step_time: StepTime,
     lockstep: bool,
     active: str,
-    policies: Iterable[str] = tuple(POLICIES),
+    policies: Iterable[str] | None = None,
     kv_tokens: int | None = None,
     pool: int | None = None,
     prefill_kv_tokens: float = 0.0,
@@ -121,7 +121,7 @@ def evaluate(
     prefill_kv_tokens, most_passes: of the policies that have them.
     Raises PolicyError for unknown policies and impossible numbers, InfeasibleError for requests larger than a worker.
     """
-    names = tuple(policies)
+    names = tuple(POLICIES if policies is None else policies)
     unknown = [name for name in names if name not in POLICIES]
     if unknown:
         raise PolicyError(f"unknown routing policy {unknown[0]!r}; expected some of {', '.join(POLICIES)}")

@@ -21,6 +21,7 @@ def br_0(from_pool: bool = False, most_passes: int = MOST_PASSES) -> Compiled:
         widest_margin,
         numbers=Balance(most_passes=passes, to_maximum=True).numbers,
         needs=Needs(outputs=from_pool),
+        audited=False,  # on arrival it is least_kv
         chooses=from_pool,
         most_passes=passes if from_pool else None,
     )

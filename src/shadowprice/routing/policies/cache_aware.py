@@ -25,7 +25,7 @@ def cache_aware(
     """
     numbers = (cache_threshold, balance_abs_threshold, balance_rel_threshold)
     needs = Needs(prefixes=True, trees=True)
-    return Compiled("cache_aware", by_cache, numbers, needs, words="to the worker that holds its prefix")
+    return Compiled("cache_aware", by_cache, numbers, needs, audited=False)
 
 
 @njit(cache=True)

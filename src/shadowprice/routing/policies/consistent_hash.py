@@ -13,7 +13,7 @@ def consistent_hash(virtual_nodes: int = 160) -> Compiled:
     """
     points = at_least(1, virtual_nodes, "virtual_nodes")
     needs = Needs(prefixes=True, keys=True, ring_points=points)
-    return Compiled("consistent_hash", on_the_ring, needs=needs, words="by a hash of the session")
+    return Compiled("consistent_hash", on_the_ring, needs=needs, audited=False)
 
 
 @njit(cache=True)
