@@ -34,6 +34,7 @@ FLOORS = {
     "rate_of_a_split": 0.761,
     "roots_of_decoding": 0.999,
     "placement_of_experts": 0.891,
+    "placement_by_seconds": 0.756,
     "placement_of_the_optimum": 0.971,
     "dispatch_over_replicas": 0.996,
     "dispatch_by_tiles": 0.866,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from inspect import Parameter, Signature
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
 
@@ -35,6 +35,11 @@ Scheduling = Annotated[str, typer.Option(help="How each worker schedules (docs/s
 Jobs = Annotated[int, typer.Option(help="Processes that simulate at once; -1 for all cores.")]
 Backend = Annotated[str, typer.Option(help="Where they run: loky (here), ray or dask (your cluster).")]
 Redundant = Annotated[int, typer.Option(min=0, help="Replicas more than experts, per layer.")]
+Cost = Annotated[
+    Literal["tokens", "seconds"],
+    typer.Option(help="What a GPU's load is: tokens, or seconds of its fleet's grouped matrix products."),
+]
+TileRows = Annotated[int, typer.Option(min=1, help="With --cost seconds: tokens that a tile of the products holds.")]
 Seed = Annotated[
     int,
     typer.Option(min=0, help="Of presets, arrivals in coarse steps, forecasts, searches; the same gives the same."),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from shadowprice.errors import ExpertError
+from shadowprice.experts.gemm_time import GemmTime
 from shadowprice.options import Options
 
 
@@ -41,6 +42,8 @@ class ExpertOptions(Options):
         The same gives the same placements.
     search : SearchOptions
         What our placement is searched for, and how long.
+    cost : GemmTime or None
+        What placements and splits are judged by: seconds of grouped matrix products; None: tokens.
     """
 
     gpus: int = 8
@@ -48,3 +51,4 @@ class ExpertOptions(Options):
     batch_tokens: int = 2048
     seed: int = 0
     search: SearchOptions = SearchOptions()
+    cost: GemmTime | None = None

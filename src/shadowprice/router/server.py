@@ -255,6 +255,7 @@ class Server:
             if self.further is None:
                 step(self.control.sample)
                 step(partial(self._states.tell, router.fleet.workers))
+                step(partial(self._states.tell_memory, router.fleet.workers, self.settings.max_kv_tokens))
             else:
                 await self.background.attempt(self.report())
             if seconds % LEARN_EVERY == 0:

@@ -10,6 +10,7 @@ import numpy as np
 
 from shadowprice.arrays import FloatArray
 from shadowprice.fleet.work import priced_work as priced_work_s
+from shadowprice.fleet.work import work
 from shadowprice.fleet.worker import Worker
 from shadowprice.plugins import Registry
 from shadowprice.scheduling.fairness import vtc
@@ -40,6 +41,10 @@ def _volume(requests: Requests, worker: Worker) -> FloatArray:
 
 def _work(requests: Requests, worker: Worker) -> FloatArray:
     return priced_work_s(requests.prompt_tokens, requests.predicted_output, worker)
+
+
+def _slack(requests: Requests, worker: Worker) -> FloatArray:
+    return requests.due_s - work(requests.prompt_tokens, requests.predicted_output, worker).alone_s
 
 
 def _made(requests: Requests, worker: Worker) -> FloatArray:
@@ -117,6 +122,22 @@ def priced_work(max_wait_s: float = inf) -> Ranked:
         max_wait_s=max_wait_s,
         needs=LENGTHS,
         words="the least priced work first",
+    )
+
+
+def least_slack(max_wait_s: float = inf) -> Ranked:
+    """Least slack first: who must start the soonest to meet its `deadline_s`, if it then ran alone.
+
+    Who has no deadline comes last, in order of arrival. Guarantee: where all take equally long, are there from the
+    start and one runs at a time, it is earliest deadline first and makes the largest lateness as small as can be
+    (Jackson 1955). Else none.
+    """
+    return Ranked(
+        "least_slack",
+        _slack,
+        max_wait_s=max_wait_s,
+        needs=Needs(lengths=True, deadlines=True),
+        words="the least slack before the deadline first",
     )
 
 
@@ -206,6 +227,7 @@ POLICIES: Registry[SchedulingPolicy] = Registry(
             protect_clearing,
             priced_work,
             shortest_remaining_work,
+            least_slack,
             least_attained,
             multi_level_feedback,
             vtc,

@@ -110,6 +110,7 @@ class LiveControl:
             "waiting": waiting + worker.reported.foreign_requests,
             "kv_tokens": kv + waiting_kv + worker.reported.foreign_kv_tokens,
             "kv_capacity_tokens": worker.reported.kv_capacity_tokens,
+            "kv_capacity_source": worker.reported.kv_capacity_source,
             "slots": self.router.settings.max_num_seqs,
             "step_time_s": worker.steps.time_s,
             "speed": worker.steps.speed,
