@@ -178,13 +178,15 @@ def multi_level_feedback(quantum: int = 64, max_wait_s: float = inf) -> Ranked:
 
 
 def shortest_remaining_work(step: int = 16, max_wait_s: float = inf) -> Ranked:
-    """Ours: the least priced work left first, and who runs gives way where that pays for what it then computes again.
+    """The least priced work left first, and who runs gives way where that pays for what it then computes again.
 
     A request that waits with g tokens made is priced as one of s+g prompt and o-g output tokens, R; one that runs by
-    R - 2e(s+g), at its level's end: what is left of it without what giving way would cost. Guarantee, where one runs at
-    a time, forecasts are exact, a context is computed in one step and decoding a token costs no more than computing
-    all before it: giving way to a request ends the two with a smaller sum of finishing times than letting the first
-    end before it.
+    R - 2e(s+g), at its level's end: what is left of it without what giving way would cost. Only the two are weighed:
+    what is computed again delays all others too, so that with a long queue `priced_work` does better.
+
+    Guarantee, where one runs at a time, forecasts are exact, a context is computed in one step and decoding a token
+    costs no more than computing all before it: giving way to a request ends the two with a smaller sum of finishing
+    times than letting the first end before it.
 
     Proof. With rem left of the first, R - rem <= e(s+g) to compute its context again, and w the newcomer's time: one
     after the other they end after rem and rem + w, the other way round after w and w + R. The second sum is smaller if

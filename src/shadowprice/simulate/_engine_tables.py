@@ -10,7 +10,6 @@ from shadowprice.scheduling.surface import Requests, SchedulingPolicy
 from shadowprice.simulate import _engine_state as kernel
 from shadowprice.workload.trace import Trace
 
-Tables = tuple[Records, Records]  # requests, keys
 MOST_KEYS = 50_000_000  # rows of KEY, 24 bytes each
 AT_ONCE = 1_000_000  # rows for which a policy is asked its key
 PROBED = 256  # requests that tell whether a key moves though it should not
@@ -39,7 +38,7 @@ def deadlines(trace: Trace) -> FloatArray | None:
 
 def request_table(
     trace: Trace, worker: Worker, policy: SchedulingPolicy, computed: IntArray | int = 0, generated: int = 0
-) -> Tables:
+) -> tuple[Records, Records]:
     """The kernel's table of the requests, with the policy's key, and that of its moving keys (empty where none move).
 
     computed, generated: tokens whose KV comes with each request, and those that it has made elsewhere.
