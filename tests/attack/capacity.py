@@ -15,6 +15,7 @@ from shadowprice.scheduling.ranked import Gate
 from shadowprice.simulate import simulate
 from shadowprice.workload import Trace
 from tests.attack.draw import Draw, arrivals, worker_for
+from tests.attack.scheduling import ORDERS
 from tests.attack.search import Attack
 from tests.theorems.random_schedule import busy_time_s
 
@@ -113,7 +114,7 @@ def alone_in_a_worker(draw: Draw) -> float | None:
     worker = worker_for(draw, prompt, output)
     scale_s = float(work(prompt, output, worker).alone_s.mean())
     trace = Trace(arrivals(draw, n, scale_s), prompt, output)
-    run = simulate(trace, worker, POLICIES[draw.pick("policy", sorted(POLICIES))]())
+    run = simulate(trace, worker, POLICIES[draw.pick("policy", ORDERS)]())
     ttft_s, tpot_s = alone(trace, worker)
     clock_s = 1e-12 * float(run.finish_s.max())
     several = output > 1
