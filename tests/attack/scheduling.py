@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from shadowprice.errors import PolicyError
 from shadowprice.fleet.work import work
 from shadowprice.scheduling import POLICIES
 from shadowprice.scheduling.latency_bound import latency_bound
@@ -36,11 +37,11 @@ def latency_of_policies(draw: Draw) -> float | None:
     trace = Trace(arrivals(draw, n, float(work(prompt, output, worker).alone_s.mean()) / workers), prompt, output)
     given = draw.wholes("given to", n, 0, workers - 1)
     policy = POLICIES[draw.pick("policy", sorted(POLICIES))]()
-    total_s = 0.0
-    for g in range(workers):
-        rows = np.flatnonzero(given == g)
-        if len(rows):
-            total_s += float(simulate(trace.take(rows), worker, policy).e2e_s.sum())
+    parts = [trace.take(np.flatnonzero(given == g)) for g in np.unique(given)]
+    try:
+        total_s = sum(float(simulate(part, worker, policy).e2e_s.sum()) for part in parts)
+    except PolicyError:  # this policy cannot be had on such a worker
+        return None
     bound_s = latency_bound(trace.arrival_s, prompt, output, worker, workers).mean_s
     return (total_s / n + CLOCK * float(trace.arrival_s[-1])) / bound_s
 
