@@ -8,7 +8,7 @@ from shadowprice.scheduling import POLICIES
 from shadowprice.scheduling.latency_bound import latency_bound
 from shadowprice.simulate import simulate
 from shadowprice.workload import Trace
-from tests.attack.draw import Draw, arrivals, worker_for
+from tests.attack.draw import SCHEDULING, Draw, arrivals, worker_for
 from tests.attack.search import Attack
 from tests.theorems.exhaustive_engine import least_total_latency
 
@@ -36,7 +36,7 @@ def latency_of_policies(draw: Draw) -> float | None:
     workers = draw.whole("workers", 1, 3)
     trace = Trace(arrivals(draw, n, float(work(prompt, output, worker).alone_s.mean()) / workers), prompt, output)
     given = draw.wholes("given to", n, 0, workers - 1)
-    policy = POLICIES[draw.pick("policy", sorted(POLICIES))]()
+    policy = POLICIES[draw.pick("policy", SCHEDULING)]()
     parts = [trace.take(np.flatnonzero(given == g)) for g in np.unique(given)]
     try:
         total_s = sum(float(simulate(part, worker, policy).e2e_s.sum()) for part in parts)
