@@ -23,6 +23,8 @@ FLOORS = {
     "mixed_kinds": 0.357,
     "alone_in_a_worker": 0.942,
     "worker_hours": 0.623,
+    "makespan_of_the_optimum": 0.964,
+    "makespan_of_policies": 0.602,
     "barrier_time": 0.572,
     "busy_time": 0.699,
     "idle_share": 0.228,
