@@ -13,6 +13,8 @@ from tests.attack.search import Attack, Chunk, chunks, search
 FLOORS = {
     "latency_of_the_optimum": 0.906,
     "latency_of_policies": 0.455,
+    "makespan_of_the_optimum": 0.965,
+    "makespan_of_policies": 0.606,
     "rounds_volume": 0.850,
     "rounds_lagrangian": 0.922,
     "rounds_linear": 0.947,

@@ -9,13 +9,14 @@ from shadowprice.router.settings import Settings
 
 
 class Greeting(NamedTuple):
-    """What there is to say at the start. notes: of the record."""
+    """What there is to say at the start. decides: the policy, or what stands in for it. notes: of the record."""
 
     settings: Settings
     port: int
     admin_port: int
     workers: int
     policy: str
+    decides: str
     notes: Sequence[str]
 
 
@@ -28,6 +29,8 @@ def greet(about: Greeting) -> None:
         f"policy {about.policy}" + (f", {settings.processes} processes" if settings.processes > 1 else ""),
         f"dashboard  http://{settings.prometheus_host}:{about.admin_port}/ (metrics: /metrics)",
     ]
+    if about.decides != about.policy:
+        lines.append(f"kernels    compiling, once after each installation; until then {about.decides}, decides")
     if workers > 1:
         together = "together, as data-parallel ranks with experts do (if each by itself: --no-lockstep)"
         lines.append(f"workers    step {together if settings.lockstep else 'each by itself'}")
