@@ -138,6 +138,7 @@ class Server:
         except RouterError as error:
             say(str(error))
             return
+        gc.freeze()  # of what was loaded, as at the start
         self.router.flights.compiled = True
         if dispatcher.policy is policy:  # else another one was asked for, and took over
             dispatcher.decides = policy
