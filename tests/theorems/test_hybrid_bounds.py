@@ -15,7 +15,9 @@ from shadowprice.scheduling.latency_bound import latency_bound
 from shadowprice.simulate import simulate
 from shadowprice.workload import Trace
 
-STATIC = [name for name, make in POLICIES.items() if getattr(make(), "levels", None) is None]  # orders whose keys do not move
+STATIC = [
+    name for name, make in POLICIES.items() if getattr(make(), "levels", None) is None
+]  # orders whose keys do not move
 
 
 def curve(rng: np.random.Generator) -> TokenCurve | None:

@@ -3,7 +3,7 @@
 
 from shadowprice.fleet._token_curve_kernel import curve, curve_blocks
 from shadowprice.kernels import njit
-from shadowprice.simulate._engine_state import LOOK_AHEAD, OPTIMISTIC, RESERVE_PEAK, RUNNING
+from shadowprice.simulate._engine_state import HEADROOM, LOOK_AHEAD, OPTIMISTIC, RESERVE_PEAK, RUNNING
 
 SLACK = 1e-7  # relative: far more than the sums of curves may be off by rounding
 
@@ -130,8 +130,12 @@ def fits_ahead(requests, rules, run, batch, candidate):
 
 @njit(cache=True)
 def blocks_under_gate(requests, rules, r):
-    """Blocks that r counts for: those of its context, or those of its last forecast step (RESERVE_PEAK)."""
-    later = steps_left(requests, r) - 1 if rules.gate == RESERVE_PEAK else 0
+    """Blocks that r counts for: of its context, of its last forecast step (RESERVE_PEAK), or grown (HEADROOM)."""
+    later = 0
+    if rules.gate == RESERVE_PEAK:
+        later = steps_left(requests, r) - 1
+    elif rules.gate == HEADROOM:
+        later = rules.headroom
     return blocks_of(rules, context(requests, r) + later)
 
 
