@@ -3,14 +3,17 @@
 import numpy as np
 
 from shadowprice.arrays import IntArray
-from shadowprice.experts import ExpertLoads, place, placement_bound
+from shadowprice.experts import ExpertLoads, SearchOptions, place, placement_bound
 from shadowprice.experts.dispatch import replica_cut_bound, split_over_replicas
-from shadowprice.experts.gemm_time import GemmTime, fewest_seconds, split_by_tiles
+from shadowprice.experts.gemm_time import GemmTime, split_by_tiles
 from shadowprice.experts.optimum import exact_placement
-from shadowprice.experts.place import objective
+from shadowprice.experts.place import Worth, objective
 from shadowprice.experts.policies import POLICIES
 from tests.attack.draw import Draw
 from tests.attack.search import Attack
+from tests.theorems.tiles_twin import fewest_seconds
+
+BRIEF = SearchOptions(effort=0.01)
 
 
 def _loads(draw: Draw, most_per_gpu: int) -> tuple[ExpertLoads, int, int]:
@@ -33,7 +36,7 @@ def placement_of_experts(draw: Draw) -> float | None:
     quantile = draw.pick("quantile", (0.0, 0.5, 0.9, 1.0))
     rows = [_slots(draw, loads.experts, slots)]
     if draw.maybe("searched", 0.2):
-        rows.append(place(loads, gpus, slots, np.random.default_rng(0), effort=0.01).expert_of_slot[0])
+        rows.append(place(loads, gpus, slots, np.random.default_rng(0), search=BRIEF).expert_of_slot[0])
     relative = loads.relative(gpus)[:, 0]
     best = min(float(objective(split_over_replicas(relative, row, gpus).largest, quantile)) for row in rows)
     return best / float(placement_bound(loads, gpus, slots, quantile)[0])
@@ -77,11 +80,27 @@ def dispatch_by_tiles(draw: Draw) -> float | None:
     if counts.sum() == 0:
         return None
     gemm = GemmTime(tile_rows=64, tile_s=1.0, weight_s=float(draw.whole("weight", 0, 6)))
-    return fewest_seconds(counts, row, gpus, gemm, unit_s=1.0) / split_by_tiles(counts, row, gpus, gemm).bound_s
+    return fewest_seconds(counts, row, gpus, gemm, unit_s=1.0) / float(
+        split_by_tiles(counts[None], row, gpus, gemm).bound_s[0]
+    )
+
+
+def placement_by_seconds(draw: Draw) -> float | None:
+    """Seconds of the slowest GPU under a placement, drawn or found by local search, split by time or even."""
+    loads, gpus, slots = _loads(draw, 4)
+    gemm = GemmTime(draw.pick("rows", (1, 16, 64)), 1.0, draw.pick("weight", (0.0, 0.5, 2.0, 20.0)))
+    dispatch = draw.pick("dispatch", ("even", "optimal"))
+    rows = [_slots(draw, loads.experts, slots)]
+    if draw.maybe("searched", 0.2):
+        ours = place(loads, gpus, slots, np.random.default_rng(0), dispatch=dispatch, search=BRIEF, gemm=gemm)
+        rows.append(ours.expert_of_slot[0])
+    worth = Worth(loads, gpus, dispatch, gemm=gemm)
+    return min(worth(0, row) for row in rows) / float(placement_bound(loads, gpus, slots, gemm=gemm)[0])
 
 
 ATTACKS: tuple[Attack, ...] = (
     placement_of_experts,
+    placement_by_seconds,
     placement_of_the_optimum,
     dispatch_over_replicas,
     dispatch_by_tiles,

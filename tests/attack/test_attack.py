@@ -13,6 +13,8 @@ from tests.attack.search import Attack, Chunk, chunks, search
 FLOORS = {
     "latency_of_the_optimum": 0.906,
     "latency_of_policies": 0.455,
+    "makespan_of_the_optimum": 0.965,
+    "makespan_of_policies": 0.606,
     "rounds_volume": 0.850,
     "rounds_lagrangian": 0.922,
     "rounds_linear": 0.947,
@@ -34,6 +36,7 @@ FLOORS = {
     "rate_of_a_split": 0.761,
     "roots_of_decoding": 0.999,
     "placement_of_experts": 0.891,
+    "placement_by_seconds": 0.756,
     "placement_of_the_optimum": 0.971,
     "dispatch_over_replicas": 0.996,
     "dispatch_by_tiles": 0.866,

@@ -86,7 +86,7 @@ class Bench:
 
     def connect(self, exchange: Exchange) -> None:
         assert exchange.worker is not None
-        upstream = Upstream(exchange.worker.idle, self.router.outbox)
+        upstream = Upstream(exchange.worker.pool, self.router.outbox)
         transport = MemoryTransport(upstream, self.loop)
         upstream.connection_made(transport)
         self.ends.append(transport)

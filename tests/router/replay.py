@@ -161,6 +161,7 @@ class ReplayControl:
             "waiting": 0,
             "kv_tokens": kv[g] if g < len(kv) else 0,
             "kv_capacity_tokens": CAPACITY_TOKENS,
+            "kv_capacity_source": "kv_cache_size_tokens",
             "slots": SLOTS,
             "step_time_s": 0.020 + 1e-7 * max(kv),
             "speed": 1.0 + 0.1 * g,

@@ -7,7 +7,7 @@ import numpy as np
 
 from shadowprice.arrays import IntArray
 from shadowprice.calibrate.limits import SHORT, Given, Search, Tell, infer, is_cut, whole_until_last_admission
-from shadowprice.calibrate.notes import describe_errors, describe_limits, describe_unfixed
+from shadowprice.calibrate.notes import describe_errors, describe_limits, describe_log, describe_unfixed
 from shadowprice.calibrate.observed import FEWEST, guesses, look
 from shadowprice.calibrate.replay import Statistics, Target, latencies, relative, replay, unfixed
 from shadowprice.errors import TraceError
@@ -174,6 +174,7 @@ def fit(log: MeasuredLog, given: Given | None = None, *, tell: Tell | None = Non
         replayed=replayed,
         errors=off,
         notes=(
+            *describe_log(log),
             *describe_errors(off, len(counted) if cut else None),
             *describe_limits(worker, how, search.seen, run),
             *describe_unfixed(vague),
@@ -198,8 +199,13 @@ def with_unseen_half(fitted: Fit, log: MeasuredLog, given: Given | None = None, 
 
 def _search(log: MeasuredLog, given: Given, rows: IntArray, tell: Tell | None) -> Search:
     """What is to be fitted where only the times of `rows` may be looked at."""
-    shown = MeasuredLog(
-        log.trace.take(rows), log.queued_s[rows], log.scheduled_s[rows], log.first_token_s[rows], log.last_token_s[rows]
+    shown = replace(
+        log,
+        trace=log.trace.take(rows),
+        queued_s=log.queued_s[rows],
+        scheduled_s=log.scheduled_s[rows],
+        first_token_s=log.first_token_s[rows],
+        last_token_s=log.last_token_s[rows],
     )
     seen, starts = look(shown), guesses(shown)
     return Search(Target(log, rows, usual=starts[1]), starts, seen, given, tell or (lambda text: None))

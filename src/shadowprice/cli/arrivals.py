@@ -1,7 +1,8 @@
 """What arrives and how it is scheduled, by the names that the command line takes."""
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 # imports of the library stand inside the functions: they take a second that `--help` need not wait for
 if TYPE_CHECKING:
@@ -11,22 +12,53 @@ if TYPE_CHECKING:
     from shadowprice.workload import Trace
 
 
+class TraceFlags(Protocol):
+    """What a verb that takes a trace is asked about reading it."""
+
+    @property
+    def columns(self) -> str | None: ...
+    @property
+    def block_tokens(self) -> int | None: ...
+    @property
+    def skip_bad_rows(self) -> bool: ...
+    @property
+    def seed(self) -> int: ...
+
+
+def read_file(name: str, asked: TraceFlags, *, spread_buckets: bool = True) -> "Trace":
+    """A trace file or a public trace; what was dropped in bulk is said on stderr too."""
+    from shadowprice.workload import read_trace
+
+    trace = read_trace(
+        name,
+        skip_bad_rows=asked.skip_bad_rows,
+        spread_buckets=spread_buckets,
+        seed=asked.seed,
+        columns=asked.columns,
+        block_tokens=asked.block_tokens,
+    )
+    for note in trace.notes:
+        if note.startswith("WARNING"):
+            print(f"{trace.name}: {note}", file=sys.stderr)
+    return trace
+
+
 def read_arrivals(
-    name: str, requests: int, rng: "np.random.Generator", *, seed: int, skip_bad_rows: bool, rate: float | None = None
+    name: str, requests: int, rng: "np.random.Generator", asked: TraceFlags, *, rate: float | None = None
 ) -> "Trace":
     """A trace file, a public trace, or so many requests of a preset; at this rate.
 
     Raises TraceError where there is no rate to rescale.
     """
     from shadowprice.errors import TraceError
-    from shadowprice.workload import PRESETS, read_trace, scale_rate
+    from shadowprice.workload import PRESETS, scale_rate
 
     if rate is not None and not 0 < rate < float("inf"):
         raise TraceError(f"--rate is {rate:g}; expected a number of requests per second > 0")
     if name in PRESETS and not Path(name).exists():
         trace = PRESETS[name](rng, requests=requests, rate_per_s=rate)
     else:
-        trace = read_trace(name, skip_bad_rows=skip_bad_rows, seed=seed)
+        trace = read_file(name, asked)
     if rate is None:
         return trace
     if not 0 < trace.rate_per_s < float("inf"):

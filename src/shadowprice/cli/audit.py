@@ -11,11 +11,15 @@ from shadowprice.cli.flags import (
     BUILT_IN_FLEET,
     BUILT_IN_TRACE,
     AsJson,
+    BlockTokens,
+    Columns,
+    Cost,
     DropOversized,
     FleetName,
     Redundant,
     Seed,
     SkipBadRows,
+    TileRows,
     TraceName,
 )
 
@@ -77,6 +81,10 @@ class AuditFlags:
         typer.Option(min=1, help="GPUs that a layer's experts are spread over; the fleet's if several, else 8."),
     ] = None
     redundant: Redundant = 8
+    cost: Cost = "tokens"
+    tile_rows: TileRows = 64
+    columns: Columns = None
+    block_tokens: BlockTokens = None
     skip_bad_rows: SkipBadRows = False
     seed: Seed = 0
     report: Annotated[Path | None, typer.Option(help="Write a page of tables and plots (HTML, opens offline).")] = None
@@ -109,8 +117,7 @@ def audit(asked: AuditFlags) -> None:
         name,
         REQUESTS,
         rng,
-        seed=asked.seed,
-        skip_bad_rows=asked.skip_bad_rows,
+        asked,
     )
     if asked.predict is not None:
         trace = forecast(trace, asked.predict, rng)
@@ -150,18 +157,21 @@ def _options(asked: AuditFlags, fleet: "Fleet") -> "AuditOptions":
     from shadowprice.audit import AuditOptions
     from shadowprice.disaggregation import Slo
     from shadowprice.errors import ExpertError, FleetError
-    from shadowprice.experts import ExpertOptions
+    from shadowprice.experts import ExpertOptions, gemm_time_of
 
     limits = {name: limit for name, limit in (("ttft_s", asked.ttft), ("tpot_s", asked.tpot)) if limit is not None}
     if limits and fleet.workers < 2:
         raise FleetError(f"--ttft and --tpot certify disaggregation, which takes 2 workers or more; {fleet.name} has 1")
     if asked.expert_gpus is not None and asked.experts is None:
         raise ExpertError("--expert-gpus is given without --experts; expected both")
+    if asked.cost == "seconds" and asked.experts is None:
+        raise ExpertError("--cost seconds is given without --experts; expected both")
+    gemm = gemm_time_of(fleet, asked.tile_rows) if asked.cost == "seconds" else None
     of_fleet = fleet.workers * fleet.gpus_per_worker
     gpus = asked.expert_gpus or (of_fleet if of_fleet > 1 else EXPERT_GPUS)
     return AuditOptions(
         max_wait_s=asked.max_wait,
         slo=Slo(**limits) if limits else None,
         drop_oversized=asked.drop_oversized,
-        experts=ExpertOptions(gpus, asked.redundant, seed=asked.seed),
+        experts=ExpertOptions(gpus, asked.redundant, seed=asked.seed, cost=gemm),
     )

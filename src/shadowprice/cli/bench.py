@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from shadowprice.cli.flags import AsJson, Seed, SkipBadRows, spread
+from shadowprice.cli.flags import AsJson, BlockTokens, Columns, Seed, SkipBadRows, spread
 
 bench_app = typer.Typer(name="bench", help="Measure policies side by side on your traces.", no_args_is_help=True)
 
@@ -54,6 +54,8 @@ class RoutingFlags:
     ] = 0.9
     pool: Annotated[int, typer.Option(min=1, help="How many of the oldest are offered when slots bind.")] = 64
     policies: Annotated[str | None, typer.Option(help="Only these, with commas between them; all by default.")] = None
+    columns: Columns = None
+    block_tokens: BlockTokens = None
     skip_bad_rows: SkipBadRows = False
     seed: Seed = 0
     as_json: AsJson = False
@@ -75,12 +77,9 @@ def routing(asked: RoutingFlags) -> None:
     counts = _counts(asked.workers)
     names = None if asked.policies is None else [name.strip().replace("-", "_") for name in asked.policies.split(",")]
     require_known(names or ())
-    seed, skip = asked.seed, asked.skip_bad_rows
+    seed = asked.seed
     found = bench_routing(
-        [
-            read_arrivals(name, PRESET_REQUESTS, np.random.default_rng(seed), seed=seed, skip_bad_rows=skip)
-            for name in asked.traces
-        ],
+        [read_arrivals(name, PRESET_REQUESTS, np.random.default_rng(seed), asked) for name in asked.traces],
         counts,
         slots=asked.slots,
         load=asked.load,

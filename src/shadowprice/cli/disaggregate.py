@@ -12,6 +12,8 @@ from shadowprice.cli.flags import (
     BUILT_IN_TRACE,
     AsJson,
     Backend,
+    BlockTokens,
+    Columns,
     DropOversized,
     FleetName,
     Jobs,
@@ -72,6 +74,8 @@ class DisaggregateFlags:
         Path | None, typer.Option("--map", help="Also draw where splitting pays (.svg or .png); a minute or two.")
     ] = None
     drop_oversized: DropOversized = False
+    columns: Columns = None
+    block_tokens: BlockTokens = None
     skip_bad_rows: SkipBadRows = False
     seed: Seed = 0
     jobs: Jobs = -1
@@ -106,8 +110,7 @@ def disaggregate(asked: DisaggregateFlags) -> None:
         name,
         REQUESTS,
         rng,
-        seed=asked.seed,
-        skip_bad_rows=asked.skip_bad_rows,
+        asked,
     )
     if asked.drop_oversized:
         trace, _ = drop_oversized(trace, fleet.worker)

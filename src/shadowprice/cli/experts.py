@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from shadowprice.cli.flags import AsJson, Redundant, Seed
+from shadowprice.cli.flags import AsJson, Cost, Redundant, Seed, TileRows
 
 # imports of the library stand inside the functions: they take a second that `--help` need not wait for
 if TYPE_CHECKING:
     import numpy as np
 
-    from shadowprice.experts import Budget, Comparison, ExpertLoads, Routing
+    from shadowprice.experts import Budget, Comparison, ExpertLoads, GemmTime, Routing
 
 MADE_UP = ("zipf", "dirichlet")
 
@@ -25,6 +25,7 @@ shadowprice experts expert_distribution_recorder_1.pt --gpus 16 --redundant 32 -
 shadowprice experts answers.jsonl --num-experts 256 --dispatch optimal -o vllm.npy -o sglang.json
 shadowprice experts counts.csv --before sglang.json --move-budget 4 -o next.json
 shadowprice experts dirichlet --gpus 32 --redundant 32 --json
+shadowprice experts routing.npz --cost seconds --fleet moe.toml
 
 Exit codes: 0 done; 2 bad input."""
 
@@ -70,6 +71,11 @@ class ExpertFlags:
     model: Annotated[str | None, typer.Option(help="Which model, where a CSV has several.")] = None
     effort: Annotated[float, typer.Option(help="How long to search: 1 is about a second of one core.")] = 1.0
     plot: Annotated[Path | None, typer.Option(help="Write a picture of the comparison (.svg or .png).")] = None
+    cost: Cost = "tokens"
+    fleet: Annotated[
+        str | None, typer.Option(help="With --cost seconds: a fleet file or preset, whose GPU and model it is.")
+    ] = None
+    tile_rows: TileRows = 64
     seed: Seed = 0
     as_json: AsJson = False
 
@@ -92,7 +98,7 @@ def experts(asked: ExpertFlags) -> None:
     rng = np.random.default_rng(asked.seed)
     loads = recorded(asked.loads, rng, asked.num_experts, asked.model)
     search = SearchOptions(asked.quantile, asked.groups, asked.nodes, asked.effort)
-    options = ExpertOptions(asked.gpus, asked.redundant, asked.batch_tokens, asked.seed, search)
+    options = ExpertOptions(asked.gpus, asked.redundant, asked.batch_tokens, asked.seed, search, _gemm(asked))
     budget = _budget(asked, loads)
     found = compare(loads, options, rng=rng, budget=budget)
     ours = found.placements[f"shadowprice for {asked.dispatch}"]
@@ -125,6 +131,17 @@ def recorded(
     return read_loads(source, experts=num_experts, model=model)
 
 
+def _gemm(asked: ExpertFlags) -> "GemmTime | None":
+    """What a GPU's load is."""
+    from shadowprice.errors import ExpertError
+    from shadowprice.experts import gemm_time_of
+    from shadowprice.fleet import read_fleet
+
+    if (asked.cost == "seconds") != (asked.fleet is not None):
+        raise ExpertError("--cost seconds and --fleet go together: whose GPU and model the times are of")
+    return None if asked.fleet is None else gemm_time_of(read_fleet(asked.fleet), asked.tile_rows)
+
+
 def _budget(asked: ExpertFlags, loads: "ExpertLoads | Routing") -> "Budget | None":
     """The placement now and the copies allowed; None where all may move."""
     from shadowprice.errors import ExpertError
@@ -153,13 +170,20 @@ def _print(found: "Comparison") -> None:
         f"{judged.name}: {judged.layers} layers, {judged.experts} experts in {found.slots} slots on "
         f"{found.options.gpus} GPUs, judged on {judged.batches} batches"
     )
+    gemm = found.options.cost
+    if gemm is not None:
+        print(
+            f"loads are seconds: {1e6 * gemm.weight_s:.3g} us to read an expert, {1e6 * gemm.tile_s:.3g} us a tile of "
+            f"{gemm.tile_rows} tokens; the mean is that of the experts' least seconds"
+        )
     table = Table("placement", "split over replicas", box=None, pad_edge=False)
-    for name in ("largest / mean", "above the bound"):
+    for name in ("largest / mean", "above the bound", *(["slowest GPU"] if gemm is not None else [])):
         table.add_column(name, justify="right")
     for row in found.rows:
-        gap = row.max_over_mean / row.bound - 1
-        table.add_row(row.placement, row.dispatch, f"{row.max_over_mean:.3f}", f"{100 * gap:.1f} %")
-    table.add_row("any", "any: bound", f"{found.rows[0].bound:.3f}", "")
+        cells = [f"{row.max_over_mean:.3f}", f"{100 * (row.max_over_mean / row.bound - 1):.1f} %"]
+        cells += [] if row.slowest_s is None else [f"{1e6 * row.slowest_s:,.1f} us"]
+        table.add_row(row.placement, row.dispatch, *cells)
+    table.add_row("any", "any: bound", f"{found.rows[0].bound:.3f}")
     show("", table, "")
     for other in found.baselines:
         effect = "does not change the output"

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from inspect import Parameter, Signature
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
 
@@ -18,6 +18,16 @@ TraceName = Annotated[
 ]
 FleetName = Annotated[str, typer.Option(help="A fleet file or a preset (shadowprice fleet list).")]
 SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help="Drop and count rows that cannot be used.")]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        metavar="arrival=NAME,prompt=NAME,output=NAME",
+        help="Which columns of the trace mean what; NAME:ms says a unit (docs/workload.md).",
+    ),
+]
+BlockTokens = Annotated[
+    int | None, typer.Option(min=1, help="Tokens of a block of prefix hashes; by the form or the lengths by default.")
+]
 DropOversized = Annotated[
     bool, typer.Option("--drop-oversized", help="Leave out and count requests larger than a worker.")
 ]
@@ -25,6 +35,11 @@ Scheduling = Annotated[str, typer.Option(help="How each worker schedules (docs/s
 Jobs = Annotated[int, typer.Option(help="Processes that simulate at once; -1 for all cores.")]
 Backend = Annotated[str, typer.Option(help="Where they run: loky (here), ray or dask (your cluster).")]
 Redundant = Annotated[int, typer.Option(min=0, help="Replicas more than experts, per layer.")]
+Cost = Annotated[
+    Literal["tokens", "seconds"],
+    typer.Option(help="What a GPU's load is: tokens, or seconds of its fleet's grouped matrix products."),
+]
+TileRows = Annotated[int, typer.Option(min=1, help="With --cost seconds: tokens that a tile of the products holds.")]
 Seed = Annotated[
     int,
     typer.Option(min=0, help="Of presets, arrivals in coarse steps, forecasts, searches; the same gives the same."),

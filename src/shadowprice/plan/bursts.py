@@ -22,8 +22,9 @@ PATIENCE_S = 60.0  # the fleet has recovered when the requests of so many second
 class Burst:
     """What the requests that arrive in [start_s, end_s) see; load: of the fleet, in that stretch.
 
-    inside: share of them inside the targets. recovery_s: from the end until those who arrive are served inside the
-    targets again (at the quantile, over a minute); 0 if they never were not, None if not before the trace ends.
+    inside: share of them inside the targets, None where nobody arrives then. recovery_s: from the end until those who
+    arrive are served inside the targets again (at the quantile, over a minute); 0 if they never were not, None if not
+    before the trace ends.
     """
 
     start_s: float
@@ -31,7 +32,7 @@ class Burst:
     load: float
     ttft_s: Measured
     tpot_s: Measured
-    inside: float
+    inside: float | None
     recovery_s: float | None
 
     def to_json(self) -> dict[str, Any]:
@@ -84,7 +85,7 @@ def behaviour(
         load=float(charge_s.sum()) / (end_s - start_s) / workers,
         ttft_s=quantile(trace.arrival_s[rows], served.ttft_s[rows], targets.quantile),
         tpot_s=quantile(trace.arrival_s[rows], tpot_s[rows], targets.quantile),
-        inside=float(met[rows].mean()),
+        inside=float(met[rows].mean()) if len(rows) else None,
         recovery_s=_recovery_s(trace.arrival_s, met, targets.quantile, start_s, end_s) if targets.any else None,
     )
 

@@ -6,16 +6,24 @@ from typing import Protocol
 
 from shadowprice.router.fleet.in_flight import Flights
 from shadowprice.router.fleet.worker import LiveWorker
-from shadowprice.router.http.head import named_by, request_head, response_head, without
+from shadowprice.router.http.head import named_by, response_head, without
 from shadowprice.router.http.outbox import Outbox, Writer
 from shadowprice.router.http.request import Request
-from shadowprice.router.http.upstream import BODILESS, Upstream
+from shadowprice.router.http.upstream import BODILESS, EVENTS, AnswerHead, Upstream
+from shadowprice.router.openai.body import usage_of_whole
 from shadowprice.router.openai.load import NONE, Load
-from shadowprice.router.openai.reading import Reading
+from shadowprice.router.openai.reading import LARGEST_WITH_USAGE, Reading
 from shadowprice.router.record.finished import FinishedRequest
 
 STALE_S = 1.0  # an idle connection that turns out to be closed does so at once; later, the worker broke it
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
+# by whether workers have a key of their own, and whether the worker is one rank of several
+REPLACED = {
+    (False, False): frozenset[bytes](),
+    (True, False): frozenset((b"authorization",)),
+    (False, True): frozenset((b"x-data-parallel-rank",)),
+    (True, True): frozenset((b"authorization", b"x-data-parallel-rank")),
+}
 RETRIED = frozenset((500, 502, 503, 504, 429))  # another worker may do better
 
 
@@ -94,6 +102,7 @@ class Exchange:
         "status",
         "tried",
         "upstream",
+        "usage",
         "was_stale",
         "worker",
     )
@@ -110,6 +119,7 @@ class Exchange:
         self.attempts = self.passes = self.generated = self.status = 0
         self.tried: set[LiveWorker] = set()
         self.framing = b""
+        self.usage: tuple[int, int] | None = None
 
     @property
     def prompt_tokens(self) -> int:
@@ -127,9 +137,14 @@ class Exchange:
         return self.load.ask.priority
 
     @property
+    def deadline_s(self) -> float:
+        """Seconds from its arrival within which its last token is asked for, 0 for none."""
+        return self.load.deadline_s
+
+    @property
     def keeps_alive(self) -> bool:
         """May another request follow on the client's connection: not where the end of the answer is its end."""
-        return self.request.keep_alive and (self.framing is CHUNKED or not self.framing)
+        return self.request.head.keep_alive and (self.framing is CHUNKED or not self.framing)
 
     # to the worker
 
@@ -142,8 +157,8 @@ class Exchange:
         worker.sent()
         if self.counts:
             self.row = self.around.flights.take(worker.serial, self.load.prompt_tokens)
-        if worker.idle:
-            self.connected(worker.idle.pop())
+        if worker.pool.idle:
+            self.connected(worker.pool.idle.pop())
         else:
             self.around.connect(self)
 
@@ -151,22 +166,38 @@ class Exchange:
         """A connection for this exchange."""
         self.upstream, worker, request = upstream, self.worker, self.request
         assert worker is not None
-        replaced = named_by(request.connection)
-        extra = worker.rank_line
-        if self.around.worker_authorization:
-            replaced |= {b"authorization"}
-            extra += self.around.worker_authorization
-        if worker.rank is not None:
-            replaced |= {b"x-data-parallel-rank"}
-        if b"host" not in request.fields:  # HTTP/1.0 may go without one, what is sent on may not
+        head, body = request.head, request.body
+        keys = self.around.worker_authorization
+        extra = worker.rank_line + keys
+        replaced = REPLACED[bool(keys), worker.rank is not None]
+        if b"host" not in head.fields:  # HTTP/1.0 may go without one, what is sent on may not
             extra += b"Host: %b\r\n" % worker.address.authority.encode()
-        lines = without(replaced, request.lines) if replaced else request.lines
-        body = request.body
-        target = worker.address.path.encode() + request.target if worker.address.path else request.target
-        head = request_head(request.method, target, lines, None if body is None else len(body), extra)
-        upstream.send(head, body or b"", self, only_head=request.method == b"HEAD")
+        length = b"" if body is None else b"Content-Length: %d\r\n" % len(body)
+        text = b"%b%b%b\r\n" % (head.going_on(worker.path, replaced), length, extra)
+        upstream.send(text, body or b"", self, only_head=head.method == b"HEAD")
 
     # from the worker
+
+    def on_whole(self, data: bytes, body_at: int, head: AnswerHead) -> bool:
+        """The whole answer is there: what most plain ones are, and nothing has to be kept of them for later."""
+        client, worker, request = self.client, self.worker, self.request.head
+        if head.status in RETRIED or client.paused or self.around.draining or worker is None:
+            return False
+        if not (request.keep_alive and request.chunks_allowed):
+            return False
+        now_s = worker.last_sign_s = self.around.clock()
+        if self.load.ask.stream and self.sent_s > worker.newest_begun_s:
+            worker.newest_begun_s = self.sent_s
+        self.status, self.first_s, self.last_s, self.head_sent = head.status, now_s, now_s, True
+        body = data[body_at:]
+        if self.counts and len(body) <= LARGEST_WITH_USAGE:
+            self.usage = usage_of_whole(body)
+        before, after = head.going_on()
+        self.around.outbox.write(client.transport, b"%b%d%b%b" % (before, len(body), after, body))
+        self._release()
+        self.around.ended(self, now_s, "finished")
+        client.answered(keep_alive=True)
+        return True
 
     def on_response(self, body: list[bytes], *, complete: bool) -> None:
         """Part of the answer is there."""
@@ -178,7 +209,7 @@ class Exchange:
         if not self.head_sent:
             if not body and not complete:
                 return
-            if upstream.status in RETRIED and self.around.retries(self, upstream.status, now_s):
+            if upstream.head.status in RETRIED and self.around.retries(self, upstream.head.status, now_s):
                 return
             if self.client.paused and not complete:  # by the answer before
                 self.pause()
@@ -194,17 +225,24 @@ class Exchange:
         if complete:
             self._complete(now_s)
 
-    def on_chunk(self, chunk: bytes, body_at: int) -> None:
-        """A whole chunk of the answer: one of whole events passes as it is."""
-        reading, worker = self.reading, self.worker
-        tokens = -1 if reading is None or self.framing is not CHUNKED else reading.chunk(chunk)
-        if worker is None or tokens < 0:
-            self.on_response([chunk[body_at:-2]], complete=False)
-            return
+    def on_chunk(self, chunk: bytes) -> bool:
+        """A whole chunk of the answer: one of whole events passes as it is. A token's way: it has few calls."""
+        reading, worker, framed = self.reading, self.worker, self.framing is CHUNKED
+        if reading is None or worker is None or not framed or not reading.passes(chunk):
+            return False
         now_s = worker.last_sign_s = self.around.clock()
-        self._count(tokens, now_s)
+        tokens = chunk.count(reading.event)  # the line of the chunk's size stands before the first
+        if tokens:
+            self.generated += tokens
+            self.around.flights.generated[self.row] = self.generated
+            steps = worker.steps
+            if steps.metronome is self:
+                steps.note((now_s - self.last_s) / tokens)
+            elif steps.metronome is None:
+                steps.metronome = self
         self.around.outbox.write(self.client.transport, chunk)
         self.last_s = now_s
+        return True
 
     def on_lost(self, reason: str) -> None:
         """The connection to the worker broke."""
@@ -221,21 +259,21 @@ class Exchange:
         self.first_s = now_s
         self.request.body = None  # it will not be sent again
         self.client.let_go_of_body()
-        self.status = status = upstream.status
+        head = upstream.head
+        self.status = status = head.status
         self.framing = b""
         bodiless = upstream.only_head or status in BODILESS
-        if not bodiless and not upstream.has_length:
-            self.framing = CHUNKED if self.request.chunks_allowed else b"Connection: close\r\n"
+        if not bodiless and not head.has_length:
+            self.framing = CHUNKED if self.request.head.chunks_allowed else b"Connection: close\r\n"
         if self.counts:
-            events = upstream.content_type.lower().startswith(b"text/event-stream")
-            self.reading = Reading(events=events, framed=upstream.framed)
-        dropped = named_by(upstream.connection)
+            self.reading = Reading(events=head.content_type.lower().startswith(EVENTS), framed=head.framed)
+        dropped = named_by(head.connection)
         if status == 204:  # has no content, and so no length
             dropped |= {b"content-length"}
-        lines = without(dropped, upstream.lines) if dropped else upstream.lines
+        lines = without(dropped, head.lines) if dropped else head.lines
         keep_alive = self.keeps_alive and not self.around.draining
         framing = self.framing if self.framing is CHUNKED else b""
-        if keep_alive and not self.request.chunks_allowed:
+        if keep_alive and not self.request.head.chunks_allowed:
             framing += b"Connection: keep-alive\r\n"
         return response_head(status, lines, framing, keep_alive=keep_alive)
 
@@ -265,7 +303,7 @@ class Exchange:
     def _ends_whole(self, upstream: Upstream) -> bool:
         """Is this the answer's end, and not that of a worker that died: a stream without framing has to say so."""
         reading = self.reading
-        return upstream.framed or reading is None or not reading.events or reading.done
+        return upstream.head.framed or reading is None or not reading.events or reading.done
 
     def _complete(self, now_s: float) -> None:
         upstream = self.upstream
@@ -274,8 +312,7 @@ class Exchange:
         keep_alive = self.keeps_alive
         if self.client.paused:
             self.resume()
-        upstream.release()
-        self.upstream = None
+        self._release()
         if self.reading is not None:
             self.reading.end()
         self.around.ended(self, now_s, "finished" if ends_whole else "truncated")
@@ -283,6 +320,12 @@ class Exchange:
             self.client.answered(keep_alive=keep_alive)
         else:
             self.client.abort()
+
+    def _release(self) -> None:
+        """The answer has come: the connection may serve another request."""
+        upstream, self.upstream = self.upstream, None
+        if upstream is not None:
+            upstream.release()
 
     # from the client
 
@@ -306,7 +349,7 @@ class Exchange:
 
     def learn_usage(self, how: str) -> bool:
         """Take what the worker says it took for what was counted; does it name the prompt."""
-        usage = None if self.reading is None else self.reading.usage
+        usage = self.usage if self.reading is None else self.reading.usage
         if usage is None:
             return False
         prompt, generated = usage
@@ -341,6 +384,7 @@ class Exchange:
             first_s - arrival_s if first_s else None,
             self.attempts,
             self.counts,
+            load.deadline_s or None,
         )
 
     def leave_worker(self, *, keep_load_until_s: float = 0.0) -> None:

@@ -67,22 +67,21 @@ class Router:
 
     def handle(self, client: Client, request: Request) -> None:
         """A whole request has come."""
-        own = self._own_answer(request)
-        if own is not None:
+        if request.head.method != b"POST" and (own := self._own_answer(request)) is not None:
             status, kind, body = own
-            answer = whole_response(status, kind, body, keep_alive=request.keep_alive)
-            client.respond(answer, keep_alive=request.keep_alive)
+            answer = whole_response(status, kind, body, keep_alive=request.head.keep_alive)
+            client.respond(answer, keep_alive=request.head.keep_alive)
             return
         exchange = client.exchange = Exchange(self, client, request, self.clock())
-        if request.method == b"POST" and request.path in SIZED:
-            dispatcher = self.dispatcher
+        if request.head.method == b"POST" and request.head.path in SIZED:
+            needs = self.dispatcher.needs
             exchange.counts = True
             exchange.load = load_of(
                 request,
                 self.prompt_size,
                 tenants_by_key=len(self.door.keys) > 1,
-                blocks=self.keeps_prefixes or dispatcher.uses_prefixes,
-                hashes=dispatcher.hashes,
+                blocks=self.keeps_prefixes or needs.prefixes,
+                hashes=needs.keys,
             )
         if self.door.closing:
             self.refuse(exchange, 503, "no_worker", "the router is shutting down", 1)
@@ -91,10 +90,10 @@ class Router:
 
     def _own_answer(self, request: Request) -> tuple[int, bytes, bytes] | None:
         """Status, content type and body of what is for no worker to answer."""
-        if request.method == b"OPTIONS" and not one_hop_less(request):
+        if request.head.method == b"OPTIONS" and not one_hop_less(request):
             return 200, b"text/plain", b""
-        own = self.own_answers.get(request.path)
-        return own() if own is not None and request.method in (b"GET", b"HEAD") else None
+        own = self.own_answers.get(request.head.path)
+        return own() if own is not None and request.head.method in (b"GET", b"HEAD") else None
 
     @property
     def block_tokens(self) -> int:
@@ -117,7 +116,7 @@ class Router:
             if exchange.worker is worker and exchange.attempts == attempt:
                 exchange.connected(upstream)
             elif worker in self.fleet.workers:
-                worker.idle.append(upstream)
+                worker.pool.idle.append(upstream)
             else:
                 upstream.close()
 
@@ -127,7 +126,7 @@ class Router:
             if exchange.worker is worker and exchange.attempts == attempt:
                 self.lost(exchange, reason, self.clock(), stale=False)
 
-        self._connector.open(worker.address, worker.idle, opened, failed)
+        self._connector.open(worker.address, worker.pool, opened, failed)
 
     # how it ended
 
@@ -194,7 +193,7 @@ class Router:
         exchange.client.abort()
 
     def _answer_with_error(self, exchange: Exchange, status: int, message: str, now_s: float) -> None:
-        client, keep_alive = exchange.client, exchange.request.keep_alive
+        client, keep_alive = exchange.client, exchange.request.head.keep_alive
         exchange.status = status
         self.ended(exchange, now_s, "finished")
         client.respond(error_response(status, message, keep_alive=keep_alive), keep_alive=keep_alive)
@@ -227,12 +226,12 @@ class Router:
             self.prompt_size.learn(exchange.load.ask, exchange.load.prompt_tokens)
         if exchange.counts and worker is not None:
             worker.served(exchange.load.prompt_tokens, exchange.generated)
-        row = exchange.row_of_end(now_s, how, self.block_tokens)
+        row = exchange.row_of_end(now_s, how, self.block_tokens if self.keeps_prefixes else 0)
         self.statistics.note(row, now_s)
         for listener in self.when_ended:
             listener(row, exchange.request, exchange.client.address)
         self._leave(exchange, now_s, penalty=exchange.status >= 500 or how == "truncated")
-        if exchange.counts and how == "finished" and exchange.request.path not in WITHOUT_OUTPUT:
+        if exchange.counts and how == "finished" and exchange.request.head.path not in WITHOUT_OUTPUT:
             self.dispatcher.ended(exchange)
         self.dispatcher.schedule()
 
@@ -240,7 +239,7 @@ class Router:
         """Answer that it is not served now."""
         self.statistics.note_refusal(reason)
         exchange.status = status
-        client, keep_alive = exchange.client, exchange.request.keep_alive and not self.door.closing
+        client, keep_alive = exchange.client, exchange.request.head.keep_alive and not self.door.closing
         self.ended(exchange, self.clock(), "refused")
         extra = b"Retry-After: %d\r\n" % retry_after_s
         client.respond(error_response(status, message, keep_alive=keep_alive, extra=extra), keep_alive=keep_alive)

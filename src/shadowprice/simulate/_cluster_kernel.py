@@ -1,11 +1,8 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 """The compiled heart of the cluster simulator: many engines over one table of requests, apart or in lockstep."""
 
-from typing import NamedTuple
-
 import numpy as np
 
-from shadowprice.arrays import FloatArray, IntArray, Records
 from shadowprice.kernels import njit
 from shadowprice.routing._decide_kernel import decide
 from shadowprice.routing._learn_kernel import note_end
@@ -13,26 +10,10 @@ from shadowprice.routing._tables import Question
 from shadowprice.simulate._engine_kernel import advance
 from shadowprice.simulate._engine_queue_kernel import pull_arrivals
 from shadowprice.simulate._engine_schedule_kernel import admit, schedule_running
-from shadowprice.simulate._engine_state import FINISHED, Rules
+from shadowprice.simulate._engine_state import FINISHED
 from shadowprice.simulate._engine_step_kernel import release, run_step, step_seconds
 
 NO_RANKING = np.zeros(0, np.int64)
-
-
-class Engines(NamedTuple):
-    """Many engines over one table of requests, a row or block each; limits: of a worker.
-
-    own_s: seconds of its own work; last: the request that was last handed to it, -1 for none.
-    """
-
-    requests: Records
-    limits: Rules
-    runs: Records
-    batches: Records
-    samples: FloatArray
-    residues: IntArray
-    own_s: FloatArray
-    last: IntArray
 
 
 @njit(cache=True)
@@ -67,19 +48,20 @@ def observe(requests, rules, runs, workers):
 
 
 @njit(cache=True)
-def advance_apart(requests, rules, runs, batches, samples, residues, rng, until_s):
+def advance_apart(engines, rng, until_s):
     """Run every worker on its own up to the decision on or after `until_s`."""
-    for g in range(len(runs)):
-        advance(requests, rules, runs[g : g + 1], batches[g], samples[g], residues, NO_RANKING, -1, rng, until_s)
+    for g in range(len(engines.runs)):
+        advance(engines, g, NO_RANKING, -1, rng, until_s)
 
 
 @njit(cache=True)
-def advance_together(requests, rules, runs, batches, samples, own_s, rng, until_s):
+def advance_together(engines, rng, until_s):
     """Run all workers in lockstep up to the step decided on or after `until_s`, or until nobody has anything to do.
 
-    A step lasts as long as the slowest worker's; one with nothing to do takes part in it idle. own_s: seconds of its
-    own work are added per worker.
+    A step lasts as long as the slowest worker's; one with nothing to do takes part in it idle.
     """
+    requests, rules, keys = engines.requests, engines.rules, engines.keys
+    runs, batches, samples = engines.runs, engines.batches, engines.samples
     seconds = np.zeros(len(runs))
     while runs[0].now_s < until_s:
         busy = False
@@ -89,9 +71,9 @@ def advance_together(requests, rules, runs, batches, samples, own_s, rng, until_
             run = runs[g]
             pull_arrivals(requests, rules, run)
             busy |= run.n_running + run.n_waiting > 0
-            budget, preempted = schedule_running(requests, rules, run, batches[g], rng)
+            budget, preempted = schedule_running(requests, rules, run, batches[g], keys, rng)
             if preempted == 0:
-                admit(requests, rules, run, batches[g], budget, NO_RANKING, 0)
+                admit(requests, rules, run, batches[g], keys, budget, NO_RANKING, 0)
             dropped += preempted
             seconds[g] = step_seconds(requests, rules, run, batches[g])
             longest_s = max(longest_s, seconds[g])
@@ -103,14 +85,14 @@ def advance_together(requests, rules, runs, batches, samples, own_s, rng, until_
         for g in range(len(runs)):
             if longest_s > 0.0:
                 run_step(requests, rules, runs[g], batches[g], samples[g], longest_s)
-                own_s[g] += seconds[g]
+                engines.own_s[g] += seconds[g]
             release(requests, runs[g], batches[g])
 
 
 @njit(cache=True)
 def show(engines, routed, question, learned, learns):
     """Fill the routing tables with the loads, and, for policies that learn, with who runs where and who ended."""
-    requests, limits, runs, batches = engines.requests, engines.limits, engines.runs, engines.batches
+    requests, limits, runs, batches = engines.requests, engines.rules, engines.runs, engines.batches
     workers, slots = question.workers, question.slots
     for g in range(len(runs)):
         run = runs[g]
@@ -148,17 +130,10 @@ def wake(runs, now_s):
 @njit(cache=True)
 def advance_all(engines, lockstep, rng, until_s):
     """Run the engines up to their decision on or after `until_s`."""
-    requests, limits, runs, batches, samples = (
-        engines.requests,
-        engines.limits,
-        engines.runs,
-        engines.batches,
-        engines.samples,
-    )
     if lockstep:
-        advance_together(requests, limits, runs, batches, samples, engines.own_s, rng, until_s)
+        advance_together(engines, rng, until_s)
     else:
-        advance_apart(requests, limits, runs, batches, samples, engines.residues, rng, until_s)
+        advance_apart(engines, rng, until_s)
 
 
 @njit(cache=True)

@@ -21,8 +21,9 @@ from shadowprice.routing.compiled import Compiled
 from shadowprice.routing.surface import Active, Pending, RoutingPolicy, Workers
 from shadowprice.scheduling.ranked import Ranked
 from shadowprice.simulate import _engine_state as kernel
-from shadowprice.simulate._cluster_kernel import Engines, advance_all, hand_over, observe, route_on_arrival, wake
-from shadowprice.simulate.engine import SAMPLES, EngineRun, engine_run, request_table, rules_of
+from shadowprice.simulate._cluster_kernel import advance_all, hand_over, observe, route_on_arrival, wake
+from shadowprice.simulate._engine_tables import request_table, rules_of
+from shadowprice.simulate.engine import SAMPLES, EngineRun, engine_run
 from shadowprice.workload.trace import Trace
 
 SEEN = np.dtype([(name, np.int64) for name in ("held_tokens", "running", "waiting", "waiting_tokens")])
@@ -62,7 +63,7 @@ class _Cluster:
     ran [G, slots]: who ran when a policy was last asked, -1.
     """
 
-    engines: Engines
+    engines: kernel.Engines
     seen: Records
     passes: IntArray
     ran: IntArray
@@ -106,24 +107,11 @@ def simulate_cluster(
 
 
 def _start(trace: Trace, worker: Worker, workers: int, scheduling: Ranked, central_queue: bool) -> _Cluster:
-    requests = request_table(trace, worker, scheduling)
-    requests["following"] = -1
+    requests, keys = request_table(trace, worker, scheduling)
     rules = rules_of(worker, scheduling, requests, asks=False, every_step=False)
     rules = rules._replace(in_arrival_order=rules.in_arrival_order and not central_queue)
-    state = kernel.new_state(requests, rules, SAMPLES)
-    runs = np.repeat(state.run, workers)
-    runs["following"] = -1
-    engines = Engines(
-        requests,
-        rules,
-        runs,
-        batches=np.zeros((workers, len(state.batch)), kernel.BATCH),
-        samples=np.zeros((workers, SAMPLES, 5)),
-        residues=state.residues,
-        own_s=np.zeros(workers),
-        last=np.full(workers, -1, np.int64),
-    )
-    ran = np.full((workers, len(state.batch)), -1, np.int64)
+    engines = kernel.idle_engines(requests, rules, keys, workers, SAMPLES)
+    ran = np.full(engines.batches.shape, -1, np.int64)
     return _Cluster(engines, np.zeros(workers, SEEN), np.zeros(len(trace), np.int64), ran)
 
 
@@ -131,7 +119,7 @@ def _view(cluster: _Cluster) -> Workers:
     """What a policy may see of the workers."""
     engines, seen = cluster.engines, cluster.seen
     requests = engines.requests
-    observe(requests, engines.limits, engines.runs, seen)
+    observe(requests, engines.rules, engines.runs, seen)
     ran = cluster.ran[cluster.ran >= 0]
     finished = ran[requests["status"][ran] == kernel.FINISHED]
     used = np.arange(cluster.ran.shape[1]) < seen["running"][:, None]
@@ -142,7 +130,7 @@ def _view(cluster: _Cluster) -> Workers:
         running=seen["running"].copy(),
         waiting=seen["waiting"].copy(),
         waiting_tokens=seen["waiting_tokens"].copy(),
-        slots=np.full(len(seen), engines.limits.max_num_seqs, np.int64),
+        slots=np.full(len(seen), engines.rules.max_num_seqs, np.int64),
         active=Active(
             worker=requests["worker"][ids],
             prompt_tokens=requests["prompt"][ids],
@@ -226,7 +214,7 @@ def _from_central_queue(
         arrived = int(np.searchsorted(arrival_s, now_s, side="right"))
         queue = np.concatenate([queue, np.arange(following, arrived)])
         following = max(following, arrived)
-        if len(queue) and np.any(runs["n_running"] + runs["n_waiting"] < engines.limits.max_num_seqs):
+        if len(queue) and np.any(runs["n_running"] + runs["n_waiting"] < engines.rules.max_num_seqs):
             if lockstep:
                 wake(runs, now_s)
             queue = _route(cluster, trace, routing, queue, now_s, may_wait=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -132,14 +133,19 @@ def _table(rows: Sequence[Row]) -> Table:
         passes = f"{row.passes} (bound {row.most_passes})" if row.most_passes is not None else f"{row.passes}"
         table.add_row(
             row.policy,
-            f"{100 * row.idle_share:.2f} %",
-            f"{row.imbalance_tokens:,.0f}",
-            f"{row.throughput_tok_s:,.0f}",
-            f"{1000 * row.tpot_s:.2f} ms",
-            f"{row.ttft_p99_s:.2f} s",
-            f"{row.energy_j_per_token:.4f}",
-            f"{100 * energy:+.1f} %",
+            _known(row.idle_share, "{:.2f} %", 100),
+            _known(row.imbalance_tokens, "{:,.0f}"),
+            _known(row.throughput_tok_s, "{:,.0f}"),
+            _known(row.tpot_s, "{:.2f} ms", 1000),
+            _known(row.ttft_p99_s, "{:.2f} s"),
+            _known(row.energy_j_per_token, "{:.4f}"),
+            _known(energy, "{:+.1f} %", 100),
             f"{row.barrier_s / row.barrier_bound_s:.3f}",
             passes,
         )
     return table
+
+
+def _known(value: float, form: str, scale: float = 1.0) -> str:
+    """`none` where there is no number: no steady part in so short a run, no TPOT without a second token."""
+    return form.format(scale * value) if isfinite(value) else "none"

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from shadowprice.router.fleet.scrape import read_report
+from shadowprice.router.fleet.report import read_report
 from tests.router.in_memory import Bench, responses_in
 from tests.router.live import GET, RawClient, ask, post, routed, run, until
 from tests.router.mixed_worker import answer as mixed
@@ -43,7 +43,11 @@ def test_a_worker_cannot_talk_its_length_away() -> None:
 
 
 def test_metrics_that_make_no_sense_are_not_taken() -> None:
-    assert read_report(b"vllm:num_requests_running NaN\nvllm:num_requests_waiting 1e999\n", None) == (None, None, None)
+    assert read_report(b"vllm:num_requests_running NaN\nvllm:num_requests_waiting 1e999\n", None)[:3] == (
+        None,
+        None,
+        None,
+    )
     assert read_report(b'vllm:num_requests_running{a="b"} 1.2.3\nvllm:kv_cache_usage_perc -e+\n', None)[1] is None
     huge = b"vllm:num_requests_running 1e300\n"
     huge += b'vllm:cache_config_info{block_size="999999999999",num_gpu_blocks="999999999999"} 1\n'
@@ -69,11 +73,14 @@ def test_an_answer_before_the_question_is_none() -> None:
     client, transport = bench.client()
     client.data_received(PLAIN)
     bench.settle(client)
-    upstream = bench.router.fleet.workers[0].idle[0]
+    upstream = bench.router.fleet.workers[0].pool.idle[0]
     client.data_received(PLAIN)
     bench.router.dispatcher._decide()
     upstream.data_received(whole(b"<evil>"))
     bench.settle(client)
     first, second = responses_in(bytes(transport.written), [b"POST", b"POST"], closed=False)
     assert first[2] == second[2] == b"ok" and len(bench.asked) == 2
-    assert bench.router.fleet.workers[0].counts.errors_total == 0 and upstream not in bench.router.fleet.workers[0].idle
+    assert (
+        bench.router.fleet.workers[0].counts.errors_total == 0
+        and upstream not in bench.router.fleet.workers[0].pool.idle
+    )

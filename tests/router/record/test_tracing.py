@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 from msgspec.structs import replace
 
-from shadowprice.router.http.request import Request
+from shadowprice.router.http.request import Request, RequestHead
 from shadowprice.router.record.finished import FinishedRequest
 from shadowprice.router.record.tracing import Tracer
 from tests.router.finished_requests import chat, finished
@@ -42,7 +42,7 @@ async def spans_of(*rows: tuple[FinishedRequest, Request]) -> list[Any]:
 
 
 def over(status: int, fields: dict[bytes, bytes]) -> tuple[FinishedRequest, Request]:
-    request = Request(b"POST", b"/v1/completions", "/v1/completions", [], fields, b"", None, True, True, 1.0)
+    request = Request(RequestHead(b"POST", b"/v1/completions", [], fields), None)
     row = finished(chat(1))[0]
     times = {"queue_s": 0.5, "ttft_s": 1.0, "e2e_s": 3.0}
     return replace(row, worker="http://w:1", prompt_tokens=7, output_tokens=3, status=status, **times), request

@@ -159,7 +159,8 @@ def _taken(plan: Plan, burst: Burst) -> str:
     after = "not recovered when the trace ends"
     if burst.recovery_s is not None:
         after = "no time to recover" if burst.recovery_s == 0 else f"recovered after {seconds(burst.recovery_s)}"
-    return f"{text}, {percent(burst.inside)} inside the targets, {after}"
+    inside = "nobody arrives then" if burst.inside is None else f"{percent(burst.inside)} inside the targets"
+    return f"{text}, {inside}, {after}"
 
 
 def _prices(plan: Plan) -> list[str]:

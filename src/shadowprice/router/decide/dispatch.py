@@ -7,8 +7,6 @@ Refusal is decided here alone.
 """
 
 import asyncio
-import sys
-import threading
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +20,7 @@ from shadowprice.router.fleet.worker import PROBING, LiveWorker
 from shadowprice.router.openai.body import key_of
 from shadowprice.router.processes.decision_lock import DecisionLock, Pressing
 from shadowprice.router.settings import Settings
+from shadowprice.routing.policies import NamedPolicy
 from shadowprice.routing.surface import Pending, Workers
 from shadowprice.workload.trace import Ragged
 
@@ -29,8 +28,6 @@ UNBOUNDED = 1 << 40
 NO_WORKER_WAIT_S = 5.0
 LOOK_AGAIN_S = 0.002
 MOST_URGENT = -(1 << 62)  # as a priority: what has waited for so long that it goes first
-COMPILING_S = 3.0  # loading takes less
-COMPILING = "compiling the decision kernels, once after each installation: half a minute to a minute"
 
 
 class Carrier(Protocol):
@@ -59,12 +56,12 @@ class Carrier(Protocol):
 
 
 class Dispatcher:
-    """The queue and its two policies. lock: of the decisions of several processes."""
+    """The queue and its two policies. needs: of the routing policy. lock: of the decisions of several processes."""
 
     def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop, fleet: Fleet, carrier: Carrier) -> None:
         self.settings, self.loop, self.fleet, self.carrier = settings, loop, fleet, carrier
         self.waiting: dict[Exchange, None] = {}  # in order of arrival
-        self.policy = make_policy(self.settings.policy, self.settings)
+        self.use(settings.policy)
         self.order = QueueOrder(self.settings.scheduling_policy, self.settings.max_wait_s)
         self.finished: list[int] = []  # output tokens of what ended since the policy was last asked
         self.worker_keys = np.zeros(0, np.int64)
@@ -74,18 +71,11 @@ class Dispatcher:
         share, rest = divmod(self.settings.queue_size, self.settings.processes)
         self.queue_size = share + (fleet.flights.own < rest)
 
-    def warm_up(self) -> None:
-        """Decide once before there is traffic: the first decision loads the kernels, or compiles them and says so."""
-        notice = threading.Timer(COMPILING_S, print, [COMPILING], {"file": sys.stderr, "flush": True})
-        notice.daemon = True
-        notice.start()
-        workers = max(len(self.fleet.workers), 1)
-        self.fleet.flights.survey()
-        none = np.zeros(workers, np.int64)
-        view = Workers(none, none, none, none, none + 1)
-        request = Pending(np.zeros(1), np.ones(1, np.int64), np.full(1, -1, np.int64))
-        make_policy(self.policy.name, self.settings).assign(request, view, 0.0)
-        notice.cancel()
+    def use(self, policy: str) -> None:
+        """Route by the policy of this name from the next decision on."""
+        self.policy = make_policy(policy, self.settings)
+        self.needs = self.policy.needs
+        self.decides: NamedPolicy = self.policy  # or what stands in while it is not compiled
 
     def look_at_workers(self) -> None:
         """They have changed. By their names every process and every router tells them alike."""
@@ -120,16 +110,6 @@ class Dispatcher:
         if exchange.generated > 0:
             self.finished.append(exchange.generated)
             self.order.note_end(exchange, exchange.generated)
-
-    @property
-    def uses_prefixes(self) -> bool:
-        """Does the policy look at prompts' blocks."""
-        return self.policy.needs.prefixes
-
-    @property
-    def hashes(self) -> bool:
-        """Does the policy place requests by what they are hashed by."""
-        return self.policy.needs.keys
 
     def _decide(self) -> None:
         if self.lock is not None and not self.lock.take():
@@ -208,7 +188,7 @@ class Dispatcher:
         count = [a + b for a, b in zip(running, waiting, strict=True)]
         free = self._free_kv(kv_tokens, waiting_tokens)
         smallest = min([exchange.load.prompt_tokens for exchange in offered]) or 1
-        rooms = [self._rooms(g, count[g], free[g] // smallest) if opened[g] else 0 for g in range(len(opened))]
+        rooms = self._rooms(opened, count, free, smallest)
         offered = self._not_starving(offered, rooms, count, free)
         if not any(rooms):
             return 0
@@ -228,7 +208,7 @@ class Dispatcher:
             open=None if all(opened) else np.array(opened, np.bool_),
             keys=self.worker_keys,
         )
-        answer = self.policy.assign(self._pending(offered, may_wait=may_wait), view, now_s).tolist()
+        answer = self.decides.assign(self._pending(offered, may_wait=may_wait), view, now_s).tolist()
         sent, left = 0, []
         for exchange, g in zip(offered, answer, strict=True):
             if g < 0 or sent >= budget or (exchange.load.prompt_tokens > free[g] and count[g] > 0):
@@ -267,8 +247,8 @@ class Dispatcher:
         return offered
 
     def _pending(self, offered: list[Exchange], *, may_wait: bool) -> Pending:
-        prefix, hashes = None, self.hashes
-        if self.uses_prefixes:
+        prefix, hashes = None, self.needs.keys
+        if self.needs.prefixes:
             blocks = [block for exchange in offered for block in exchange.load.prefix]
             prefix = Ragged.from_lengths(
                 np.array(blocks, np.int64), [len(exchange.load.prefix) for exchange in offered]
@@ -298,14 +278,19 @@ class Dispatcher:
         here = self.carrier.in_flight if self.settings.processes == 1 else flights.of_all_processes
         return min(room, most - here)
 
-    def _rooms(self, g: int, count: int, fit_in_kv: int) -> int:
-        """How many more worker g may be given; of KV an empty one always has enough: it refuses what it cannot hold."""
-        room = (self.settings.max_num_seqs or UNBOUNDED) - count
-        if fit_in_kv < room:
-            room = fit_in_kv if count else max(fit_in_kv, 1)
-        if self.fleet.workers[g].state == PROBING:
-            room = min(room, 1 - self.fleet.workers[g].in_flight)
-        return room if room > 0 else 0
+    def _rooms(self, opened: list[bool], count: list[int], free: list[int], smallest: int) -> list[int]:
+        """How many more each worker may be given.
+
+        Of KV an empty one always has enough: it refuses what it cannot hold.
+        """
+        rooms = []
+        most = self.settings.max_num_seqs or UNBOUNDED
+        for worker, is_open, requests, kv in zip(self.fleet.workers, opened, count, free, strict=True):
+            room = min(most - requests, kv // smallest if requests else max(kv // smallest, 1))
+            if worker.state == PROBING:
+                room = min(room, 1 - worker.in_flight)
+            rooms.append(room if is_open and room > 0 else 0)
+        return rooms
 
     def _free_kv(self, kv_tokens: list[int], waiting_tokens: list[int]) -> list[int]:
         """KV tokens that each worker may still be given."""

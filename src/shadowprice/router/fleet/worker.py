@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from shadowprice.router.address import Address, worker_address
-from shadowprice.router.http.upstream import Upstream
+from shadowprice.router.http.upstream import Pool
 
 UP, PROBING, EJECTED, DRAINING = "up", "probing", "ejected", "draining"
 NOT_PROBED = "not yet probed"
@@ -40,12 +40,14 @@ class Counts:
 
 @dataclass(slots=True)
 class Reported:
-    """What its metrics tell. foreign: beyond what is counted here; idle_since_s: since when it reports no request.
+    """What its metrics tell. kv_capacity_source: what the capacity was read from, or why it is not known.
 
-    Though some were sent there; 0: it does not.
+    foreign: beyond what is counted here. idle_since_s: since when it reports no request, though some were sent there;
+    0: it does not.
     """
 
     kv_capacity_tokens: int | None = None
+    kv_capacity_source: str = ""
     foreign_kv_tokens: int = 0
     foreign_requests: int = 0
     idle_since_s: float = 0.0
@@ -90,6 +92,7 @@ class LiveWorker:
 
     def __init__(self, url: str, rank: int | None, ranks: int) -> None:
         self.address: Address = worker_address(url)
+        self.path = self.address.path.encode()  # before every target
         self.rank = rank if rank is not None else self.address.rank
         self.name = self.address.url if self.rank is None else f"{self.address.url}@{self.rank}"
         self.endpoint_ranks = ranks
@@ -97,7 +100,7 @@ class LiveWorker:
         self.rank_line, self.rank_note = b"", ""
         self.serial = -1  # as in `in_flight.py`
         self.state, self.reason = PROBING if self.rank is None else EJECTED, NOT_PROBED  # ranks are numbered first
-        self.idle: list[Upstream] = []
+        self.pool = Pool()
         self.in_flight = 0
         self.failures = 0
         self.backoff_s = FIRST_BACKOFF_S
@@ -188,8 +191,8 @@ class LiveWorker:
 
     def drop_idle(self) -> None:
         """Close the connections that nobody uses."""
-        while self.idle:
-            self.idle.pop().close()
+        while self.pool.idle:
+            self.pool.idle.pop().close()
 
     def drain(self) -> None:
         """It is to be removed once idle."""

@@ -81,6 +81,10 @@ class Client(asyncio.Protocol):
         incoming = self.incoming
         if incoming.deaf:
             return
+        if self.exchange is None and not incoming.whole and (request := incoming.as_before(data)) is not None:
+            self.answering_bytes = len(request.body or b"")
+            self.door.handle(self, request)
+            return
         incoming.feed(data)
         self.next()
         if (incoming.refusal is not None or len(incoming.whole) >= MOST_PIPELINED) and not self.closing:
@@ -147,11 +151,13 @@ class Client(asyncio.Protocol):
     def answered(self, *, keep_alive: bool) -> None:
         """The answer to the current request is written."""
         self.exchange = None
-        self.let_go_of_body()
+        if self.answering_bytes:
+            self.let_go_of_body()
+        incoming = self.incoming
         if keep_alive and not self.door.closing:
-            if self.incoming.begun_s:  # the next one has begun: its time runs from here
-                self.incoming.begun_s = self.door.clock()
-            if self.incoming.whole:
+            if incoming.begun_s:  # the next one has begun: its time runs from here
+                incoming.begun_s = self.door.clock()
+            if incoming.whole:
                 self.door.loop.call_soon(self.next)
             else:
                 self._rest()

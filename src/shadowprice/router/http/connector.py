@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from shadowprice.router.address import Address
 from shadowprice.router.http.outbox import Outbox
-from shadowprice.router.http.upstream import Upstream
+from shadowprice.router.http.upstream import Pool, Upstream
 
 Opened = Callable[[Upstream], None]
 Failed = Callable[[str, Exception], None]  # why, in words too
@@ -20,20 +20,20 @@ class Connector:
         self._ssl: ssl.SSLContext | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def open(self, address: Address, idle: list[Upstream], opened: Opened, failed: Failed) -> None:
-        """Call one of the two, later. idle: where the connection waits between requests."""
-        task = self._loop.create_task(self._open(address, idle, opened, failed))
+    def open(self, address: Address, pool: Pool, opened: Opened, failed: Failed) -> None:
+        """Call one of the two, later. pool: where the connection waits between requests."""
+        task = self._loop.create_task(self._open(address, pool, opened, failed))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _open(self, address: Address, idle: list[Upstream], opened: Opened, failed: Failed) -> None:
+    async def _open(self, address: Address, pool: Pool, opened: Opened, failed: Failed) -> None:
         if address.tls and self._ssl is None:
             self._ssl = ssl.create_default_context()
         context = self._ssl if address.tls else None
         try:
             async with asyncio.timeout(self._timeout_s):
                 _, upstream = await self._loop.create_connection(
-                    lambda: Upstream(idle, self._outbox), address.host, address.port, ssl=context
+                    lambda: Upstream(pool, self._outbox), address.host, address.port, ssl=context
                 )
         except TimeoutError as error:
             failed("no connection in time", error)

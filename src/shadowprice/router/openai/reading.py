@@ -21,17 +21,17 @@ WHOLE_CHUNK = WHOLE + b"\r\n"
 class Reading:
     """events: is it an event stream. framed: does something else than its text say where it ends.
 
-    done: its text said so. usage: prompt and completion tokens as the worker counted them. passes_whole: may a chunk of
-    whole events pass as it is: nothing of the one before is open.
+    event: what begins one that holds a token. done: its text said so. usage: prompt and completion tokens as the worker
+    counted them. passes_whole: may a chunk of whole events pass as it is: nothing of the one before is open.
     """
 
-    __slots__ = ("_event", "_plain", "_plain_bytes", "_tail", "done", "events", "framed", "passes_whole", "usage")
+    __slots__ = ("_plain", "_plain_bytes", "_tail", "done", "event", "events", "framed", "passes_whole", "usage")
 
     def __init__(self, *, events: bool, framed: bool) -> None:
         self.events, self.framed = events, framed
         self.done = self.passes_whole = False
         self.usage: tuple[int, int] | None = None
-        self._tail, self._event = b"\n", EVENT
+        self._tail, self.event = b"\n", EVENT
         self._plain: list[bytes] = []
         self._plain_bytes = 0
 
@@ -46,12 +46,12 @@ class Reading:
                 self._plain.append(data)
             return 0
         before = self._tail
-        if before is WHOLE and generated and self.framed and (tokens := tokens_of_whole(data, self._event)) >= 0:
+        if before is WHOLE and generated and self.framed and (tokens := tokens_of_whole(data, self.event)) >= 0:
             return tokens
         text = before + data
-        if not generated and self._event is EVENT:
-            self._event = token_event(text)
-        tokens, usage = tokens_in(before, text, self._event)
+        if not generated and self.event is EVENT:
+            self.event = token_event(text)
+        tokens, usage = tokens_in(before, text, self.event)
         self.usage = later_usage(self.usage, usage)
         self._tail = tail_of(text)
         self.passes_whole = self._tail is WHOLE and generated + tokens > 0
@@ -59,11 +59,9 @@ class Reading:
             self.done = True
         return tokens
 
-    def chunk(self, chunk: bytes) -> int:
-        """Tokens in a chunk of whole events, in its framing; -1 where it is none such, and `piece` has to read it."""
-        if self.passes_whole and USAGE not in chunk and ROLE not in chunk and chunk.endswith(WHOLE_CHUNK):
-            return chunk.count(self._event)  # the line of the chunk's size stands before the first
-        return -1
+    def passes(self, chunk: bytes) -> bool:
+        """May this chunk, in its framing, pass as it is: then it holds a token for each `event` in it."""
+        return self.passes_whole and chunk.endswith(WHOLE_CHUNK) and USAGE not in chunk and ROLE not in chunk
 
     def end(self) -> None:
         """The answer is whole: see what it says it took."""

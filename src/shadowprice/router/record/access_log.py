@@ -41,8 +41,8 @@ class AccessLog:
         """Keep the line of a request that is over for the next flush; address: the client's."""
         self._keep(
             client=address,
-            method=request.method.decode("latin-1"),
-            path=request.path,
+            method=request.head.method.decode("latin-1"),
+            path=request.head.path,
             status=row.status,
             stop=row.stop,
             worker=row.worker,

@@ -37,13 +37,13 @@ class Tracer:
     def add(self, row: FinishedRequest, request: Request, address: str) -> None:
         """The span of a request that is over; names follow OpenTelemetry's conventions for HTTP and generative AI."""
         carrier = {
-            name: request.fields[name.encode()].decode("latin-1")
+            name: request.head.fields[name.encode()].decode("latin-1")
             for name in ("traceparent", "tracestate")
-            if name.encode() in request.fields
+            if name.encode() in request.head.fields
         }
         attributes: dict[str, str | int | float] = {
-            "http.request.method": request.method.decode("latin-1"),
-            "url.path": request.path,
+            "http.request.head.method": request.head.method.decode("latin-1"),
+            "url.path": request.head.path,
             "http.response.status_code": row.status,
             "server.address": row.worker,
             "gen_ai.usage.input_tokens": row.prompt_tokens,
@@ -57,7 +57,7 @@ class Tracer:
             attributes["gen_ai.latency.time_to_first_token"] = row.ttft_s
         end_ns = time.time_ns()
         span = self._tracer.start_span(
-            f"{attributes['http.request.method']} {request.path}",
+            f"{attributes['http.request.head.method']} {request.head.path}",
             context=self._context_of(carrier),
             kind=self._kind,
             attributes=attributes,
