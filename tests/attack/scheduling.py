@@ -2,21 +2,18 @@
 
 import numpy as np
 
+from shadowprice.errors import PolicyError
 from shadowprice.fleet.work import work
 from shadowprice.scheduling import POLICIES
 from shadowprice.scheduling.latency_bound import latency_bound
 from shadowprice.scheduling.makespan_bound import makespan_bound
 from shadowprice.simulate import simulate
 from shadowprice.workload import Trace
-from tests.attack.draw import Draw, arrivals, worker_for
+from tests.attack.draw import RANKED, SCHEDULING, Draw, arrivals, worker_for
 from tests.attack.search import Attack
 from tests.theorems.exhaustive_engine import least_makespan, least_total_latency
 
 CLOCK = 1e-13  # relative: what a late clock rounds away of a latency
-ORDERS = (  # named, so that the floors under the mean tightness compare like with like when policies are added
-    *("fcfs", "mc_benchmark", "mc_sf", "priced_work", "priority", "protect_clearing", "protect_greedy"),
-    *("shortest_output", "shortest_prompt", "smallest_volume", "vtc"),
-)
 LONGEST = {1: 6, 2: 4, 3: 2}  # tokens of a prompt or an output that the exhaustive search bears
 
 
@@ -40,9 +37,12 @@ def latency_of_policies(draw: Draw) -> float | None:
     workers = draw.whole("workers", 1, 3)
     trace = Trace(arrivals(draw, n, float(work(prompt, output, worker).alone_s.mean()) / workers), prompt, output)
     given = draw.wholes("given to", n, 0, workers - 1)
-    policy = POLICIES[draw.pick("policy", ORDERS)]()
-    dealt = [trace.take(np.flatnonzero(given == g)) for g in range(workers) if g in given]
-    total_s = sum(float(simulate(part, worker, policy).e2e_s.sum()) for part in dealt)
+    policy = POLICIES[draw.pick("policy", SCHEDULING)]()
+    parts = [trace.take(np.flatnonzero(given == g)) for g in np.unique(given)]
+    try:
+        total_s = sum(float(simulate(part, worker, policy).e2e_s.sum()) for part in parts)
+    except PolicyError:  # this policy cannot be had on such a worker
+        return None
     bound_s = latency_bound(trace.arrival_s, prompt, output, worker, workers).mean_s
     return (total_s / n + CLOCK * float(trace.arrival_s[-1])) / bound_s
 
@@ -65,7 +65,7 @@ def makespan_of_policies(draw: Draw) -> float | None:
     workers = draw.whole("workers", 1, 3)
     trace = Trace(arrivals(draw, n, float(work(prompt, output, worker).alone_s.mean()) / workers), prompt, output)
     given = draw.wholes("given to", n, 0, workers - 1)
-    policy = POLICIES[draw.pick("policy", ORDERS)]()
+    policy = POLICIES[draw.pick("policy", (*RANKED, "vtc"))]()
     dealt = [trace.take(np.flatnonzero(given == g)) for g in range(workers) if g in given]
     runs = [simulate(part, worker, policy) for part in dealt]
     made_s = max(float(run.finish_s.max()) for run in runs)

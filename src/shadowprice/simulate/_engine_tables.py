@@ -114,6 +114,7 @@ def rules_of(
         block_size=worker.block_size,
         gate=int(known.gate if known and gated else Gate.OPTIMISTIC),
         alpha=float(known.alpha if known and known.gate is Gate.PROTECT else 0.0),
+        headroom=int(known.headroom if known else 0),
         victim=int(known.victim if known else Victim.LAST_ADMITTED),
         beta=float(known.beta if known else 1.0),
         max_wait_s=float(known.max_wait_s if known else np.inf),
