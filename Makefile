@@ -5,12 +5,7 @@ BENCH = .venv-bench
 
 .PHONY: audit test test-engines bench setup clean
 
-setup: .venv/installed .venv/kernels
-
-# numba's cache notices changes of a kernel's own file only: forget all of it when any kernel changed
-.venv/kernels: .venv/library $(shell find src -name '_*kernel.py')
-	find src -name '*.nb[ci]' -delete
-	touch $@
+setup: .venv/installed
 
 # without what only tests and benchmarks need
 .venv/library: pyproject.toml
@@ -23,7 +18,7 @@ setup: .venv/installed .venv/kernels
 	$(BIN)/pip install --quiet -e '.[dev]'
 	touch $@
 
-audit: .venv/kernels
+audit: .venv/library
 	$(BIN)/shadowprice audit
 
 test: setup
@@ -38,6 +33,7 @@ test-engines: setup
 
 bench: setup
 	bash benchmarks/peers/setup.sh
+	$(BIN)/python benchmarks/import_time.py --check
 	$(BIN)/python benchmarks/simulator_speed.py --check
 	$(BIN)/python benchmarks/audit_speed.py
 	$(BIN)/python benchmarks/published_study.py --seconds-per-instance 1.5

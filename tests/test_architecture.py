@@ -8,7 +8,8 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "shadowprice"
 FLOORS = (  # from the ground up; who shares a floor does not import each other
-    ("arrays", "errors", "certificate"),
+    ("errors", "verb"),
+    ("arrays", "certificate", "extras", "printed", "plugins", "kernels"),
     ("optimize", "workload"),
     ("fleet",),
     ("experts", "routing", "scheduling", "capacity", "caching", "admission", "agents"),

@@ -27,3 +27,7 @@ class ExpertError(ShadowpriceError):
 
 class RouterError(ShadowpriceError):
     """A worker URL, router setting or admin request is unusable."""
+
+
+class MissingExtraError(ShadowpriceError):
+    """Something needs packages that come with an extra (`pip install 'shadowprice[router]'`); says the line."""

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from shadowprice.audit import make_case
-from shadowprice.audit.case import drop_oversized, fleet_rate_per_s
+from shadowprice.audit.case import fleet_rate_per_s
 from shadowprice.errors import InfeasibleError, TraceError
+from shadowprice.fleet.oversized import drop_oversized
 from shadowprice.fleet.work import priced_work
 from shadowprice.workload import Trace
 from tests.audit.small_cases import small_fleet, small_trace
@@ -60,7 +61,7 @@ def test_a_request_larger_than_a_worker_is_an_error_with_a_way_out() -> None:
     trace = Trace(np.arange(4.0), np.array([10, 500, 10, 600]), np.array([5, 13, 5, 14]), name="big")
     with pytest.raises(InfeasibleError, match=r"big: 1 of 4 requests .* request 3 \(613\).* --drop-oversized"):
         make_case(trace, small_fleet())
-    kept, dropped = drop_oversized(trace, small_fleet())
+    kept, dropped = drop_oversized(trace, small_fleet().worker)
     assert (len(kept), dropped) == (3, 1)
     assert kept.notes == ("1 of 4 requests dropped: larger than the 512 KV tokens of a worker",)
     make_case(kept, small_fleet())
@@ -68,4 +69,4 @@ def test_a_request_larger_than_a_worker_is_an_error_with_a_way_out() -> None:
 
 def test_nothing_is_dropped_where_all_fits() -> None:
     trace = small_trace()
-    assert drop_oversized(trace, small_fleet()) == (trace, 0)
+    assert drop_oversized(trace, small_fleet().worker) == (trace, 0)

@@ -32,7 +32,7 @@ def test_values_are_the_simulators() -> None:
     trace, fleet = small_trace(), small_fleet()
     finding = certify(make_case(trace, fleet))
     shifted = replace(trace, arrival_s=trace.arrival_s - trace.arrival_s[0])
-    for name in under_test.WORDS:
+    for name in under_test.listed(trace):
         assert finding.of(name).value == simulate(shifted, fleet.worker, POLICIES[name]()).e2e_s.mean()
     longest_wait_s = float(finding.served["fcfs"].wait_s.max())
     aged = simulate(shifted, fleet.worker, priced_work(max_wait_s=longest_wait_s))
@@ -75,8 +75,8 @@ def test_the_model_says_how_well_lengths_are_known() -> None:
 def test_best_is_the_smallest_value_and_todays_advice_names_both_numbers() -> None:
     finding = audit(small_trace(200), small_fleet(), [1.2]).findings[0]
     values = {c.policy: c.value for c in finding.certificates}
-    assert values[finding.best] == min(values[name] for name in under_test.WORDS)
-    assert finding.of("fcfs").advice.startswith(f"Serve {under_test.WORDS[finding.best]}: ")
+    assert values[finding.best] == min(values[name] for name in under_test.listed(finding.case.trace))
+    assert finding.of("fcfs").advice.startswith(f"Serve {POLICIES[finding.best]().words}: ")
 
 
 def test_advice_does_not_hide_a_longer_longest_wait() -> None:

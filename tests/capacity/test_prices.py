@@ -24,7 +24,7 @@ def test_twice_the_hbm_holds_more_than_twice_the_kv() -> None:
     """Weights need their room once."""
     fleet = read_fleet("llama-3.1-8b-h100")
     trace = PRESETS["azure-conv-like"](np.random.default_rng(0), requests=50)
-    assert prices(trace, fleet)["hbm"].change == "twice the HBM: 846,208 KV tokens"
+    assert prices(trace, fleet)["hbm"].change == "twice the HBM: 846,224 KV tokens"
     bare = Fleet("bare", Worker(StepTime(1e-3, 0, 0, 0), kv_tokens=5000))
     assert (
         prices(Trace(np.arange(2.0), np.ones(2), np.ones(2)), bare)["hbm"].change

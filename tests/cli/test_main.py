@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 import shadowprice.cli
 from shadowprice.cli import app, main
+from shadowprice.errors import ShadowpriceError
 
 
 def verbs(command: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -79,7 +80,7 @@ def test_an_interrupt_is_exit_code_130_and_a_line(
     ("error", "said"),
     [
         (OSError(28, "No space left on device"), "No space left on device"),
-        (RuntimeError("cannot cache function 'f': no locator available for file 'f.py'"), "set NUMBA_CACHE_DIR"),
+        (ShadowpriceError("no folder for compiled kernels; set NUMBA_CACHE_DIR"), "set NUMBA_CACHE_DIR"),
     ],
     ids=["disk full", "no folder for kernels"],
 )

@@ -16,7 +16,7 @@ from conversation import Answer, Question, ask_all, questions
 from router_process import RouterProcess
 from vllm_server import VllmServer
 
-from shadowprice.router.body import key_of
+from shadowprice.router.openai.body import key_of
 from shadowprice.routing.policies import POLICIES
 from shadowprice.workload import read_trace
 

@@ -30,7 +30,7 @@ def write(folder: Path, text: str) -> Path:
 
 def test_the_llama_8b_h100_preset_is_the_documented_one() -> None:
     fleet = read_fleet("llama-3.1-8b-h100")
-    assert fleet.worker == Worker(StepTime(6.35e-3, 1.12e-5, 4.13e-8, 1.96e-5), 256, 8192, 262_144, 16)
+    assert fleet.worker == Worker(StepTime(6.35e-3, 1.12e-5, 4.13e-8, 1.96e-5), 1024, 8192, 262_144, 16)
     assert (fleet.workers, fleet.gpus, fleet.gpu, fleet.model) == (1, 1, GPUS["H100"], MODELS["llama-3.1-8b"])
 
 

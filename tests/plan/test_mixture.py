@@ -11,7 +11,7 @@ from shadowprice.errors import FleetError, InfeasibleError
 from shadowprice.fleet import Fleet, read_fleet
 from shadowprice.fleet.work import work
 from shadowprice.plan.mixture import plan_mixture
-from shadowprice.plan.sizing import with_price
+from shadowprice.plan.sizing.plan import with_price
 from shadowprice.plan.targets import Targets
 from shadowprice.scheduling.policies import fcfs
 from shadowprice.workload import PRESETS, Trace, merge, scale_rate

@@ -10,11 +10,11 @@ import pytest
 from shadowprice.capacity import stability
 from shadowprice.errors import InfeasibleError, PolicyError, TraceError
 from shadowprice.fleet import Fleet, StepTime, Worker
-from shadowprice.plan import sizing
 from shadowprice.plan.bursts import doubled, worst
 from shadowprice.plan.measure import Rules, measure, run
+from shadowprice.plan.results import Plan
 from shadowprice.plan.search import least
-from shadowprice.plan.sizing import Plan, plan, with_price
+from shadowprice.plan.sizing.plan import plan, with_price
 from shadowprice.plan.targets import Targets, alone, impossible, too_short
 from shadowprice.scheduling.policies import fcfs, priced_work
 from shadowprice.workload import Trace
@@ -94,7 +94,7 @@ def test_intervals_near_saturation_are_said_to_be_too_narrow() -> None:
 
 
 def test_the_same_whatever_the_number_of_processes(found: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sizing, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr("shadowprice.plan.sizing.plan.WORTH_PROCESSES", 0)
     assert plan(chat(), h100(), TARGETS, jobs=2).to_json() == found.to_json()
 
 

@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import shadowprice.plan.pools.map as pools_map
 from shadowprice.disaggregation import Link, Slo
 from shadowprice.errors import InfeasibleError, PolicyError, ShadowpriceError, TraceError
 from shadowprice.fleet import StepTime, Worker
-from shadowprice.plan import pools, pools_map
-from shadowprice.plan.pools import PoolsPlan, plan_pools
-from shadowprice.plan.pools_plot import write_map
+from shadowprice.plan.pools.plan import plan_pools
+from shadowprice.plan.pools.plot import write_map
+from shadowprice.plan.results import PoolsPlan
 from shadowprice.scheduling.policies import fcfs
-from shadowprice.simulate.pools_study import Design, Setting, chunks, goodput, goodput_grid, serve
+from shadowprice.simulate.pools_study import SMALLEST_CHUNK, Design, Setting, chunks, goodput, goodput_grid, serve
 from shadowprice.workload import Trace
 from tests.plan.plan_cases import chat, h100
 
@@ -53,7 +54,7 @@ def test_a_tight_tpot_limit_splits_and_a_loose_one_does_not(tight: PoolsPlan, lo
 
 def test_the_chunk_size_of_the_colocated_side_is_the_best_that_was_tried(tight: PoolsPlan) -> None:
     sizes = [outcome.design.chunk_tokens for outcome in tight.together]
-    assert sizes == chunks(h100().worker) and len(sizes) >= 10 and min(sizes) == h100().worker.max_num_seqs
+    assert sizes == chunks(h100().worker) and len(sizes) >= 10 and min(sizes) == SMALLEST_CHUNK
     assert tight.best_together.rate_per_s == max(outcome.rate_per_s for outcome in tight.together)
     assert tight.best_together.rate_per_s > 1.5 * tight.together[-1].rate_per_s  # the smallest chunk: TTFT is missed
 
@@ -74,7 +75,7 @@ def test_one_run_per_rate_gives_the_same_goodputs_as_a_search() -> None:
 
 
 def test_the_same_in_processes(tight: PoolsPlan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr("shadowprice.plan.pools.plan.WORTH_PROCESSES", 0)
     told: list[tuple[int, int]] = []
     again = plan_pools(
         chat(2000), h100(), TIGHT, workers=4, link=LINK, jobs=2, tick=lambda done, of: told.append((done, of))

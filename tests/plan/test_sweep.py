@@ -12,7 +12,7 @@ import pytest
 
 from shadowprice.errors import ShadowpriceError
 from shadowprice.plan.measure import At, Rules
-from shadowprice.plan.sizing import _at
+from shadowprice.plan.sizing.plan import _at
 from shadowprice.plan.sweep import sweep
 from shadowprice.plan.targets import Targets
 from shadowprice.scheduling.policies import fcfs

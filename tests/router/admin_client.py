@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 
-from shadowprice.router.admin import admin_app
+from shadowprice.router.admin.app import admin_app
 from tests.router.replay import ReplayControl
 
 KEY = "correct-horse"

@@ -13,8 +13,8 @@ from aiohttp import web
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from shadowprice.router.admin import admin_app
-from shadowprice.router.control import Control
+from shadowprice.router.admin.app import admin_app
+from shadowprice.router.admin.control import Control
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 FLAGS = (

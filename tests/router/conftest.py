@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from selenium import webdriver
 
-from shadowprice.router.flight import Flights
-from shadowprice.router.live_worker import LiveWorker
+from shadowprice.router.fleet.in_flight import Flights
+from shadowprice.router.fleet.worker import LiveWorker
 from shadowprice.router.router import Router
 from shadowprice.router.settings import Settings
 from tests.router.browser import Served, chromium, complaints, look_as, requested

@@ -8,14 +8,14 @@ from typing import Any
 import h11
 import uvloop
 
-from shadowprice.router.client import Client
 from shadowprice.router.exchange import Exchange
-from shadowprice.router.flight import Flights
-from shadowprice.router.live_worker import UP, LiveWorker
-from shadowprice.router.outbox import FEW
+from shadowprice.router.fleet.in_flight import Flights
+from shadowprice.router.fleet.worker import UP, LiveWorker
+from shadowprice.router.http.client import Client
+from shadowprice.router.http.outbox import FEW
+from shadowprice.router.http.upstream import Upstream
 from shadowprice.router.router import Router
 from shadowprice.router.settings import Settings
-from shadowprice.router.upstream import Upstream
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 LARGEST = 1 << 20  # bytes of a head that h11 accepts here

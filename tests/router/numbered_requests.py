@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from shadowprice.router.record import FinishedRequest, Recorder
+from shadowprice.router.record.recorder import FinishedRequest, Recorder
 
 BOTH = pytest.mark.parametrize("name", ["trace.parquet", "trace.jsonl"])
 

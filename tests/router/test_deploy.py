@@ -13,7 +13,7 @@ import typer
 import yaml
 
 from shadowprice.cli import app
-from shadowprice.router.worker_file import read_worker_file
+from shadowprice.router.fleet.worker_file import read_worker_file
 
 DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
 UNIT = DEPLOY / "shadowprice-router.service"

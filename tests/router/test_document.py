@@ -8,10 +8,10 @@ import typer
 from prometheus_client.parser import text_string_to_metric_families
 
 from shadowprice.cli import app
-from shadowprice.router.admin import admin_app
-from shadowprice.router.body import SIZED
-from shadowprice.router.journal import SCHEMA
-from shadowprice.router.metrics import PREFIX, exposition
+from shadowprice.router.admin.app import admin_app
+from shadowprice.router.admin.metrics import PREFIX, exposition
+from shadowprice.router.openai.body import SIZED
+from shadowprice.router.record.journal import SCHEMA
 from shadowprice.routing.policies import POLICIES
 from tests.router.replay import ReplayControl
 

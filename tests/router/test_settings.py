@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from shadowprice.errors import PolicyError, RouterError
-from shadowprice.router.queue_order import QueueOrder
+from shadowprice.router.decide.queue_order import QueueOrder
 from shadowprice.router.settings import Settings
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shadowprice.router.live_worker import DRAINING, EJECTED, PROBING, UP, LiveWorker
+from shadowprice.router.fleet.worker import DRAINING, EJECTED, PROBING, UP, LiveWorker
 from shadowprice.router.terminal import States
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shadowprice.fleet import StepTime, Worker
-from shadowprice.scheduling import POLICIES, Requests, Served, WorkerState
+from shadowprice.scheduling import POLICIES, Requests, TenantService, WorkerState
 
 WORKER = Worker(StepTime(0.01, 0.0, 1e-7, 1e-5))
 LONG, SHORT = 1, 2  # tenants
@@ -17,7 +17,7 @@ def waits_of_a_long_one(name: str, max_wait_s: float) -> float:
     rows = [(0.0, 5000, 500)]
     for second in range(200):
         rows += [(float(second), 10, 5), (float(second), 10, 5)]
-        served = Served(np.array([LONG, SHORT]), np.array([10**6, 10 * second]), np.zeros(2, np.int64))
+        served = TenantService(np.array([LONG, SHORT]), np.array([10**6, 10 * second]), np.zeros(2, np.int64))
         state = WorkerState(WORKER, second + 0.5, 10**6, served)
         taken = rows.pop(int(policy.order(requests(rows), requests([]), state)[0]))
         if taken[1] == 5000:

@@ -5,7 +5,7 @@ import pytest
 
 from shadowprice.errors import PolicyError
 from shadowprice.fleet import StepTime, Worker
-from shadowprice.scheduling import POLICIES, Requests, Served, WorkerState, vtc
+from shadowprice.scheduling import POLICIES, Requests, TenantService, WorkerState, vtc
 from shadowprice.simulate import simulate
 from shadowprice.simulate.cluster import simulate_cluster
 from shadowprice.workload import Trace
@@ -21,18 +21,18 @@ def queue(prompts: list[int], tenants: list[int] | None, arrival_s: list[float] 
         prompt_tokens=np.array(prompts),
         predicted_output=zeros + 10,
         generated_tokens=zeros,
-        kv_tokens=zeros,
+        computed_tokens=zeros,
         priority=zeros,
         tenant=None if tenants is None else np.array(tenants),
     )
 
 
-def served(*rows: tuple[int, int, int]) -> Served:
+def served(*rows: tuple[int, int, int]) -> TenantService:
     """Of these tenants: tenant, prompt, output tokens."""
-    return Served(*np.array(sorted(rows), dtype=np.int64).reshape(-1, 3).T)
+    return TenantService(*np.array(sorted(rows), dtype=np.int64).reshape(-1, 3).T)
 
 
-def at(now_s: float, what: Served | None) -> WorkerState:
+def at(now_s: float, what: TenantService | None) -> WorkerState:
     return WorkerState(WORKER, now_s, 1000, what)
 
 
@@ -85,9 +85,9 @@ def test_impossible_parameters_are_refused(wrong: dict[str, float]) -> None:
 
 
 def test_tenants_without_what_they_were_served_are_refused() -> None:
-    with pytest.raises(PolicyError, match="expected a Served"):
+    with pytest.raises(PolicyError, match="expected a TenantService"):
         vtc().order(queue([1], [1]), NOBODY, at(0, None))
-    backwards = Served(np.array([2, 1]), np.zeros(2, np.int64), np.zeros(2, np.int64))
+    backwards = TenantService(np.array([2, 1]), np.zeros(2, np.int64), np.zeros(2, np.int64))
     with pytest.raises(PolicyError, match="ascending and distinct"):
         vtc().order(queue([1], [1]), NOBODY, at(0, backwards))
 
@@ -104,8 +104,8 @@ def test_a_tenant_given_nothing_need_not_be_listed(seed: int) -> None:
         tenants = np.sort(rng.integers(0, rng.integers(1, 7), n))
         waiting = queue(rng.integers(1, 50, n).tolist(), codes[tenants].tolist())
         some = given.any(axis=1)
-        order = listed.order(waiting, NOBODY, at(0, Served(codes, *given.T)))
-        again = unlisted.order(waiting, NOBODY, at(0, Served(codes[some], *given[some].T)))
+        order = listed.order(waiting, NOBODY, at(0, TenantService(codes, *given.T)))
+        again = unlisted.order(waiting, NOBODY, at(0, TenantService(codes[some], *given[some].T)))
         assert order.tolist() == again.tolist()
         for i in order[: rng.integers(0, n + 1)]:
             given[tenants[i], 0] += waiting.prompt_tokens[i]
@@ -125,7 +125,7 @@ def test_forgetting_those_who_are_gone_changes_no_decision(seed: int) -> None:
         first = int(rng.integers(0, 37))
         tenants = np.sort(rng.integers(first, first + 4, n))
         waiting = queue(rng.integers(1, 50, n).tolist(), tenants.tolist())
-        order = remembers.order(waiting, NOBODY, at(0, Served(codes, *given.T)))
+        order = remembers.order(waiting, NOBODY, at(0, TenantService(codes, *given.T)))
         assert forgets.order(waiting, NOBODY, at(0, known)).tolist() == order.tolist()
         more = np.zeros((40, 2), np.int64)
         for i in order[: rng.integers(0, n + 1)]:

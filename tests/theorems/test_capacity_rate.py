@@ -5,8 +5,8 @@ from functools import cache
 import numpy as np
 import pytest
 from capacity_grid import mix, settings
+from saturation import Growth, Sustained, growth_load, saturated_load
 
-from shadowprice.audit.saturation import Growth, Sustained, growth_load, saturated_load
 from shadowprice.capacity import stability
 from shadowprice.fleet import Worker, read_fleet
 from shadowprice.scheduling.policies import Gate, Ranked, fcfs, mc_benchmark

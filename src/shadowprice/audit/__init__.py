@@ -5,5 +5,8 @@ from shadowprice.audit.certify import DECISIONS, Audit, audit
 from shadowprice.audit.experts import Experts
 from shadowprice.audit.finding import Finding
 from shadowprice.audit.served import Served, serve
+from shadowprice.verb import make_verb
 
 __all__ = ["DECISIONS", "Audit", "Case", "Experts", "Finding", "Served", "audit", "make_case", "serve"]
+
+make_verb(__name__)

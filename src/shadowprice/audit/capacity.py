@@ -11,11 +11,12 @@ from shadowprice.audit.words import load, number, percent, plural
 from shadowprice.capacity import in_words, stability
 from shadowprice.certificate import Certificate
 from shadowprice.fleet.worker import Worker
-from shadowprice.scheduling.policies import Gate, Ranked, fcfs, mc_benchmark
+from shadowprice.scheduling.policies import DEFAULT, fcfs, mc_benchmark
+from shadowprice.scheduling.ranked import Gate, Ranked
 from shadowprice.simulate.engine import simulate
 from shadowprice.workload.trace import Trace
 
-TODAY, RESERVED = "fcfs", "fcfs, peaks reserved"
+TODAY, RESERVED = DEFAULT, f"{DEFAULT}, peaks reserved"
 ENOUGH = 2000  # requests; a shorter trace is served several times over, so that filling and emptying count for little
 WORTH_CHANGING = 0.02
 

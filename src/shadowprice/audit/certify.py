@@ -7,17 +7,19 @@ from typing import Any
 from rich.console import RenderableType
 
 from shadowprice.audit.capacity import certify as certify_capacity
-from shadowprice.audit.case import Case, drop_oversized, fleet_rate_per_s, make_case
+from shadowprice.audit.case import Case, fleet_rate_per_s, make_case
 from shadowprice.audit.disaggregation import certify as certify_disaggregation
 from shadowprice.audit.experts import Experts
 from shadowprice.audit.experts import certify as certify_experts
 from shadowprice.audit.finding import Finding
 from shadowprice.audit.routing import certify as certify_routing
 from shadowprice.audit.scheduling import certify as certify_scheduling
-from shadowprice.audit.table import as_html, as_text, audit_table
+from shadowprice.audit.table import audit_table
 from shadowprice.disaggregation.problem import Slo
 from shadowprice.fleet.describe import describe as describe_fleet
 from shadowprice.fleet.fleet import Fleet
+from shadowprice.fleet.oversized import drop_oversized
+from shadowprice.printed import Printed
 from shadowprice.workload.statistics import describe as describe_trace
 from shadowprice.workload.trace import Trace
 
@@ -33,7 +35,7 @@ Progress = Callable[[Sequence[tuple[str, Case]]], Iterable[tuple[str, Case]]]
 
 
 @dataclass(frozen=True)
-class Audit:
+class Audit(Printed):
     """What the decisions of a fleet cost on a trace, against what no policy can beat.
 
     trace: as it was given, without the dropped requests. stable_rate_per_s: of the whole fleet. findings: one per load
@@ -62,12 +64,6 @@ class Audit:
     def __rich__(self) -> RenderableType:
         return audit_table(self.trace, self.fleet, self.stable_rate_per_s, self.findings)
 
-    def __str__(self) -> str:
-        return as_text(self.__rich__())
-
-    def _repr_html_(self) -> str:
-        return as_html(self.__rich__())
-
 
 def audit(
     trace: Trace,
@@ -92,7 +88,7 @@ def audit(
     """
     dropped = 0
     if drop:
-        trace, dropped = drop_oversized(trace, fleet)
+        trace, dropped = drop_oversized(trace, fleet.worker)
     cases = [make_case(trace, fleet, load, max_wait_s) for load in (loads if loads else (None,))]
     cases[0] = replace(cases[0], slo=slo)
     todo = [(decision, case) for case in cases for decision in DECISIONS]

@@ -10,25 +10,11 @@ from shadowprice.audit.served import Served, serve
 from shadowprice.audit.words import percent, seconds, worker_limits
 from shadowprice.certificate import Certificate
 from shadowprice.scheduling.latency_bound import LatencyBound, latency_bound
-from shadowprice.scheduling.policies import (
-    fcfs,
-    mc_sf,
-    priced_work,
-    shortest_output,
-    shortest_prompt,
-    smallest_volume,
-)
+from shadowprice.scheduling.policies import DEFAULT, POLICIES, priced_work
+from shadowprice.scheduling.ranked import Ranked
 from shadowprice.workload.trace import Trace
 
-TODAY = "fcfs"
-WORDS = {
-    "fcfs": "first come first served",
-    "shortest_prompt": "the shortest prompt first",
-    "shortest_output": "the shortest output first",
-    "smallest_volume": "the smallest memory-time volume first",
-    "mc_sf": "the shortest output first under the look-ahead memory check (MC-SF)",
-    "priced_work": "the least priced work first",
-}
+TODAY = DEFAULT
 WORTH_CHANGING = 0.02  # a smaller share of the mean latency is not worth a change of policy
 
 
@@ -43,12 +29,12 @@ def certify(case: Case) -> Finding:
     trace, fleet = case.trace, case.fleet
     bound = latency_bound(trace.arrival_s, trace.prompt_tokens, trace.output_tokens, fleet.worker, fleet.workers)
     bound_s = time.perf_counter() - started
-    unbounded = (fcfs(), shortest_prompt(), shortest_output(), smallest_volume(), mc_sf(), priced_work())
-    served = {policy.name: serve(trace, fleet, policy) for policy in unbounded}
+    policies = listed(trace)
+    served = {name: serve(trace, fleet, policy) for name, policy in policies.items()}
     aged = priced_work(case.max_wait_s if case.max_wait_s is not None else float(served[TODAY].wait_s.max()))
     served[aged_name(aged.max_wait_s)] = serve(trace, fleet, aged)
     _require_below(bound, served, trace)
-    best = min(WORDS, key=lambda name: float(served[name].e2e_s.mean()))
+    best = min(policies, key=lambda name: float(served[name].e2e_s.mean()))
     certificates = tuple(
         Certificate(
             decision="scheduling",
@@ -62,11 +48,23 @@ def certify(case: Case) -> Finding:
             model=_model(case),
             seconds=bound_s + run.seconds,
             load=case.load,
-            advice=_advice(name, best, served, bound.mean_s),
+            advice=_advice(name, best, policies[best].words, served, bound.mean_s),
         )
         for name, run in served.items()
     )
     return Finding("scheduling", case, certificates, TODAY, best, served)
+
+
+def listed(trace: Trace) -> dict[str, Ranked]:
+    """The registered policies that run compiled, say in words what they are, and find what they need in the trace."""
+    made = ((name, make()) for name, make in POLICIES.items())
+    return {name: one for name, one in made if isinstance(one, Ranked) and one.words and _finds(one, trace)}
+
+
+def _finds(policy: Ranked, trace: Trace) -> bool:
+    """Whether the trace has the columns that the order depends on."""
+    needed = ((policy.needs.priorities, trace.priority), (policy.needs.tenants, trace.tenant))
+    return all(column is not None for needs, column in needed if needs)
 
 
 def aged_name(max_wait_s: float) -> str:
@@ -106,10 +104,10 @@ def _lengths(trace: Trace) -> str:
     return f"output lengths forecast, half of them off by more than {percent(float(np.median(off)))}"
 
 
-def _advice(name: str, best: str, served: dict[str, Served], bound_s: float) -> str:
+def _advice(name: str, best: str, words: str, served: dict[str, Served], bound_s: float) -> str:
     """One sentence on what to change for who runs the policy `name`."""
     here, there = (float(served[policy].e2e_s.mean()) for policy in (name, best))
-    if name not in WORDS:
+    if name == list(served)[-1]:
         more = here - float(served["priced_work"].e2e_s.mean())
         than = f"{seconds(abs(more))} {'more' if more >= 0 else 'less'} than without that limit"
         return f"nobody is passed over after that wait, for a mean latency of {seconds(here)}, {than}."
@@ -121,6 +119,6 @@ def _advice(name: str, best: str, served: dict[str, Served], bound_s: float) -> 
     wait, wait_there = (float(served[policy].wait_s.max()) for policy in (name, best))
     but = f", but the longest wait grows from {seconds(wait)} to {seconds(wait_there)}" if wait_there > wait else ""
     return (
-        f"Serve {WORDS[best]}: {seconds(there)} instead of {seconds(here)}{but}; at most {left} of the rest could "
+        f"Serve {words}: {seconds(there)} instead of {seconds(here)}{but}; at most {left} of the rest could "
         "still be gained."
     )

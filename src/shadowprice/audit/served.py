@@ -7,7 +7,7 @@ from shadowprice.arrays import FloatArray
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.routing.policies import round_robin
 from shadowprice.routing.surface import RoutingPolicy
-from shadowprice.scheduling.policies import Ranked
+from shadowprice.scheduling.ranked import Ranked
 from shadowprice.simulate.cluster import simulate_cluster
 from shadowprice.simulate.engine import EngineRun, simulate
 from shadowprice.workload.trace import Trace

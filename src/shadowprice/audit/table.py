@@ -1,12 +1,11 @@
 """The certificates as a table for the terminal."""
 
-import io
 import math
 from collections.abc import Sequence
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -16,7 +15,6 @@ from shadowprice.certificate import Certificate
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.workload.trace import Trace
 
-WIDTH = 110  # of the text where there is no terminal to ask
 SERVED = ("mean TTFT", "p99 latency", "longest wait")  # shown beside the certificates, seconds
 
 
@@ -32,21 +30,6 @@ def audit_table(trace: Trace, fleet: Fleet, stable_rate_per_s: float, findings: 
     models = dict.fromkeys(f"{f.decision} model: {f.certificates[0].model}" for f in findings)
     foot = [Text(""), *(Text(model, style="dim") for model in models)]
     return Group(*head, *(part for finding in findings for part in _block(finding)), *foot)
-
-
-def as_text(table: RenderableType) -> str:
-    """The table as plain text."""
-    console = Console(file=io.StringIO(), width=WIDTH, color_system=None)
-    with console.capture() as capture:
-        console.print(table)
-    return capture.get().rstrip("\n")
-
-
-def as_html(table: RenderableType) -> str:
-    """The table for a notebook."""
-    console = Console(file=io.StringIO(), width=WIDTH, record=True)
-    console.print(table)
-    return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
 
 
 def load_line(finding: Finding) -> str:

@@ -30,7 +30,7 @@ def describe_limits(worker: Worker, how: dict[str, str], seen: Seen, run: Engine
             "max_num_seqs",
             NOT_REACHED,
         ): f"At most {seen.sequences} sequences were in flight at once, and that was no limit; "
-        f"max_num_seqs = {worker.max_num_seqs} is vLLM's usual value.",
+        f"max_num_seqs = {worker.max_num_seqs} is assumed.",
         ("max_num_batched_tokens", INFERRED): f"Steps were full at {worker.max_num_batched_tokens} tokens, the power "
         "of two that explains the log best.",
         ("max_num_batched_tokens", NOT_REACHED): "No step was full, so the token budget does not show; "

@@ -22,10 +22,6 @@ from shadowprice.cli.trace import trace_app
 from shadowprice.errors import ShadowpriceError
 
 INTERRUPTED = 130  # as shells call what Ctrl-C ended
-NOWHERE_TO_COMPILE = (
-    "no folder for compiled kernels: neither the package's own nor the home's cache can be written; set "
-    "NUMBA_CACHE_DIR to a folder that can"
-)
 
 app = typer.Typer(
     name="shadowprice",
@@ -80,10 +76,6 @@ def main() -> None:
         if not isinstance(error.__cause__, KeyboardInterrupt):
             raise
         _end("interrupted", INTERRUPTED)  # in a compiled kernel
-    except RuntimeError as error:
-        if "no locator available" not in str(error):
-            raise
-        _end(f"error: {NOWHERE_TO_COMPILE}", 2)
 
 
 def _end(message: str, code: int) -> NoReturn:

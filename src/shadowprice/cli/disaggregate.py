@@ -78,12 +78,12 @@ def disaggregate(
     Both ways are optimised: the chunk size where workers do both, the ratio of the pools and the prefill chunk where
     they do not. The bound holds for any scheduling of these workers.
     """
-    from shadowprice.audit.case import drop_oversized as drop
     from shadowprice.cli.output import PLOTS, check_writable, show
     from shadowprice.cli.plan import read_scheduling, read_what_arrives
     from shadowprice.disaggregation import Slo
     from shadowprice.fleet import read_fleet
-    from shadowprice.plan.pools import plan_pools
+    from shadowprice.fleet.oversized import drop_oversized as drop
+    from shadowprice.plan.pools.plan import plan_pools
 
     check_writable(map_path, PLOTS)
     serves = read_fleet(fleet)
@@ -93,7 +93,7 @@ def disaggregate(
     name = BUILT_IN_TRACE if trace is None else trace
     arrives = read_what_arrives(name, seed, None, skip_bad_rows=skip_bad_rows)
     if drop_oversized:
-        arrives, _ = drop(arrives, serves)
+        arrives, _ = drop(arrives, serves.worker)
     with _bar("comparing designs") as tick:
         found = plan_pools(
             arrives,
@@ -109,8 +109,8 @@ def disaggregate(
         )
     document = found.to_json() if as_json else {}
     if map_path is not None:
-        from shadowprice.plan.pools_map import pools_map
-        from shadowprice.plan.pools_plot import write_map
+        from shadowprice.plan.pools.map import pools_map
+        from shadowprice.plan.pools.plot import write_map
 
         with _bar("drawing the map") as tick:
             drawn = pools_map(found.setting, slo, jobs=jobs, backend=backend, tick=tick)

@@ -66,8 +66,12 @@ def make(
     tensor_parallel_size: Annotated[int, typer.Option(help="GPUs of one worker.")] = 1,
     gpu_memory_utilization: Annotated[float, typer.Option(help="Share of GPU memory that the engine takes.")] = 0.9,
     kv_cache_dtype: Annotated[str, typer.Option(help="Format of the KV cache: bf16 or fp8.")] = "bf16",
-    max_num_seqs: Annotated[int, typer.Option(help="Most sequences running at once.")] = 256,
-    max_num_batched_tokens: Annotated[int, typer.Option(help="Most tokens computed in one step.")] = 8192,
+    max_num_seqs: Annotated[
+        int | None, typer.Option(help="Most sequences running at once (default: vLLM's on that GPU).")
+    ] = None,
+    max_num_batched_tokens: Annotated[
+        int | None, typer.Option(help="Most tokens computed in one step (default: vLLM's on that GPU).")
+    ] = None,
     kv_tokens: Annotated[int | None, typer.Option(help="KV tokens of a worker (default: what fits).")] = None,
     context_tokens: Annotated[
         int | None, typer.Option(help="Typical context of a request; more fits in sliding-window models.")

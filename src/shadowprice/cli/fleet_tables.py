@@ -64,8 +64,9 @@ def _numbers(fleet: dict[str, Any]) -> Table:
         table.add_row("  weights", f"{memory['weights'] / GIB:.1f} GiB", f"shape, {model['dtype']}")
         table.add_row("  reserve", f"{memory['reserve'] / GIB:.1f} GiB", "activations and runtime, estimated")
     table.add_row("KV tokens per worker", f"{worker['kv_tokens']:,}", _kv_origin(fleet))
-    for name in ("max_num_seqs", "max_num_batched_tokens", "block_size"):
-        table.add_row(name, f"{worker[name]:,}", "")
+    for name, origin in fleet["limits_from"].items():
+        value = worker[name]
+        table.add_row(name, str(value).lower() if isinstance(value, bool) else f"{value:,}", origin)
     for name, watts in fleet["worker_power"].items():
         if watts is not None:
             table.add_row(

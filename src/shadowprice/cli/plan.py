@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from shadowprice.fleet import Fleet
     from shadowprice.plan.autoscale import Autoscaled
     from shadowprice.plan.mixture import Mixture
-    from shadowprice.plan.sizing import Plan
+    from shadowprice.plan.results import Plan
     from shadowprice.plan.targets import Targets
-    from shadowprice.scheduling.policies import Ranked
+    from shadowprice.scheduling.ranked import Ranked
     from shadowprice.workload import Trace
 
 BUILT_IN_TRACE = "azure-conv-like"
@@ -82,14 +82,14 @@ def plan(
 
     With no trace: a built-in one. Without targets: the least number that is stable.
     """
-    from shadowprice.audit.case import drop_oversized as drop
     from shadowprice.errors import FleetError
     from shadowprice.fleet import read_fleet
+    from shadowprice.fleet.oversized import drop_oversized as drop
     from shadowprice.plan.autoscale import autoscale as run_autoscale
     from shadowprice.plan.autoscale import check_periods
     from shadowprice.plan.measure import Rules
-    from shadowprice.plan.sizing import plan as run_plan
-    from shadowprice.plan.sizing import with_price
+    from shadowprice.plan.sizing.plan import plan as run_plan
+    from shadowprice.plan.sizing.plan import with_price
     from shadowprice.plan.targets import Targets
 
     fleets = [read_fleet(name) for name in fleet or [BUILT_IN_FLEET]]
@@ -100,7 +100,7 @@ def plan(
     what_arrives = read_what_arrives(name, seed, rate, skip_bad_rows=skip_bad_rows)
     if drop_oversized:
         for one in fleets:
-            what_arrives, _ = drop(what_arrives, one)
+            what_arrives, _ = drop(what_arrives, one.worker)
     rule = read_scheduling(scheduling)
     if len(fleets) > 1:
         if autoscale or routing != BUILT_IN_ROUTING:
@@ -144,7 +144,8 @@ def read_scheduling(name: str) -> "Ranked":
     """The scheduling policy of this name. Raises PolicyError where there is none."""
     from shadowprice.errors import PolicyError
     from shadowprice.fleet.names import did_you_mean
-    from shadowprice.scheduling.policies import POLICIES, Ranked
+    from shadowprice.scheduling.policies import POLICIES
+    from shadowprice.scheduling.ranked import Ranked
 
     name = name.replace("-", "_")
     if name not in POLICIES:

@@ -6,7 +6,7 @@ is in S; outside [experts, cuts] counts the expert's slots that are not in S; pe
 the bound under the present placement. loads: [experts, batches].
 """
 
-from numba import njit
+from shadowprice.kernels import njit
 
 CUTS = 16
 

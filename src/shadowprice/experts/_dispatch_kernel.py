@@ -2,9 +2,9 @@
 """Kernels over a placement: its graph of replicas, and the best split of many batches over it."""
 
 import numpy as np
-from numba import njit
 
 from shadowprice.experts._flow_kernel import min_max_flow
+from shadowprice.kernels import njit
 
 
 @njit(cache=True)

@@ -2,9 +2,9 @@
 """The dispatch kernel of a redundancy graph: loads and capacities in, tokens over each edge out."""
 
 import numpy as np
-from numba import njit
 
 from shadowprice.experts._flow_kernel import min_max_flow
+from shadowprice.kernels import njit
 
 
 @njit(cache=True)

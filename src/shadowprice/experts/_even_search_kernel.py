@@ -2,9 +2,9 @@
 """Local search over one layer's placement for engines that split an expert's tokens evenly over its replicas."""
 
 import numpy as np
-from numba import njit
 
 from shadowprice.experts._moves_kernel import carry_out, copies_needed, objective, occupancy, propose, uniform
+from shadowprice.kernels import njit
 
 TINY = 1e-9
 

@@ -2,7 +2,8 @@
 """The min-max flow kernel: even out loads over capacitated edges, exactly, with the cut that proves it."""
 
 import numpy as np
-from numba import njit
+
+from shadowprice.kernels import njit
 
 SWEEPS = 4
 RELATIVE_ROUNDING = 1e-13  # of the largest load: what floating-point sums of a few thousand terms may lose

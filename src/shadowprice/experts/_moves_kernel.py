@@ -2,7 +2,8 @@
 """What both local searches share: random numbers, moves, what a move costs in copied weights, the objective."""
 
 import numpy as np
-from numba import njit
+
+from shadowprice.kernels import njit
 
 TRIES = 8  # to find a slot that a guided move asks for
 

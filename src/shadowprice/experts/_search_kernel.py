@@ -2,12 +2,12 @@
 """Local search over one layer's placement for the exact dispatched maximum, screened by remembered cuts."""
 
 import numpy as np
-from numba import njit
 
 from shadowprice.experts._cuts_kernel import CUTS, commit, floors_after_replacement, floors_after_swap, remember
 from shadowprice.experts._dispatch_kernel import even_start, replica_graph
 from shadowprice.experts._flow_kernel import min_max_flow
 from shadowprice.experts._moves_kernel import carry_out, copies_needed, objective, occupancy, propose, uniform
+from shadowprice.kernels import njit
 
 TINY = 1e-9
 GUIDED = 0.5  # share of moves that a violated cut suggests

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from shadowprice.fleet.derive import fleet_memory
+from shadowprice.fleet.engine_limits import origin_of_limits
 from shadowprice.fleet.fleet import Fleet
 
 BATCHES = (1, 8, 32, 64, 128, 256, 512)
@@ -26,6 +27,7 @@ def describe(fleet: Fleet) -> dict[str, Any]:
         "gpu": None if fleet.gpu is None else asdict(fleet.gpu),
         "model": None if fleet.model is None else _model(fleet),
         "worker": {k: v for k, v in asdict(fleet.worker).items() if k != "step_time"},
+        "limits_from": origin_of_limits(fleet.gpu, fleet.worker),
         "gpu_memory_utilization": fleet.gpu_memory_utilization,
         "kv_cache_dtype": fleet.kv_cache_dtype,
         "memory": None if fleet.gpu is None or fleet.model is None else asdict(fleet_memory(fleet)),

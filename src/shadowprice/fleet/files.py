@@ -8,6 +8,7 @@ from typing import Any
 
 from shadowprice.errors import FleetError
 from shadowprice.fleet.derive import STEP_TIME_SOURCES, kv_tokens_that_fit, step_time_from
+from shadowprice.fleet.engine_limits import default_limits
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.fleet.gpus import GPUS, Gpu, gpu_by_name
 from shadowprice.fleet.model_config import read_model
@@ -95,12 +96,13 @@ def fleet_from(document: Mapping[str, Any], folder: Path, name: str) -> Fleet:
     worker, power = sections["worker"], sections["power"]
     power.only("idle_power_w", "peak_power_w")
     worker.only("tensor_parallel_size", "gpu_memory_utilization", "kv_cache_dtype", "context_tokens", *_LIMITS)
+    gpu = _gpu(sections["gpu"])
     draft = Fleet(
         name=top.text("name", name),
         # The step time and the KV tokens may follow from the rest, so they come last.
-        worker=Worker(StepTime(1.0, 0.0, 0.0, 0.0), **_given(worker, _LIMITS)),
+        worker=Worker(StepTime(1.0, 0.0, 0.0, 0.0), **_limits(worker, gpu)),
         workers=top.whole("workers", 1),
-        gpu=_gpu(sections["gpu"]),
+        gpu=gpu,
         model=_model(sections["model"], folder),
         tensor_parallel_size=worker.whole("tensor_parallel_size", 1),
         gpu_memory_utilization=worker.number("gpu_memory_utilization", 0.9),
@@ -113,6 +115,13 @@ def fleet_from(document: Mapping[str, Any], folder: Path, name: str) -> Fleet:
     if kv_tokens is None:
         kv_tokens = kv_tokens_that_fit(draft, worker.whole("context_tokens", None))
     return replace(draft, worker=replace(draft.worker, step_time=step_time, kv_tokens=kv_tokens), step_time_note=note)
+
+
+def _limits(worker: Section, gpu: Gpu | None) -> dict[str, Any]:
+    """The limits in the file, and vLLM's own on this GPU for those that it leaves out."""
+    given = _given(worker, _LIMITS)
+    usual = default_limits(gpu, given.get("max_num_batched_tokens"))
+    return {"max_num_seqs": usual.max_num_seqs, "max_num_batched_tokens": usual.max_num_batched_tokens} | given
 
 
 def _gpu(section: Section) -> Gpu | None:

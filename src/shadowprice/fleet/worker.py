@@ -12,14 +12,15 @@ class Worker:
 
     max_num_seqs: most sequences running at once. max_num_batched_tokens: most tokens computed in one step (decode
     and prefill together; prompts are chunked to fit). kv_tokens: KV cache size, used in whole blocks of block_size.
-    async_scheduling: each step is decided while the one before it runs (vLLM's default), not after.
+    async_scheduling: each step is decided while the one before it runs (vLLM's default), not after. The defaults are
+    vLLM's on a GPU that it does not know; what it takes on others is in `engine_limits.py`.
 
     Raises FleetError when a limit is not a positive integer or kv_tokens is less than one block.
     """
 
     step_time: StepTime
     max_num_seqs: int = 256
-    max_num_batched_tokens: int = 8192
+    max_num_batched_tokens: int = 2048
     kv_tokens: int = 262_144
     block_size: int = 16
     async_scheduling: bool = True

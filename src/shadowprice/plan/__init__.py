@@ -3,10 +3,12 @@
 from shadowprice.plan.autoscale import Autoscaled, autoscale
 from shadowprice.plan.measure import Rules
 from shadowprice.plan.mixture import Mixture, plan_mixture
-from shadowprice.plan.pools import PoolsPlan, plan_pools
-from shadowprice.plan.sizing import Plan, plan, with_price
+from shadowprice.plan.pools.plan import plan_pools
+from shadowprice.plan.results import Plan, PoolsPlan
+from shadowprice.plan.sizing.plan import plan, with_price
 from shadowprice.plan.sweep import sweep
 from shadowprice.plan.targets import Targets
+from shadowprice.verb import make_verb
 
 __all__ = [
     "Autoscaled",
@@ -22,3 +24,5 @@ __all__ = [
     "sweep",
     "with_price",
 ]
+
+make_verb(__name__)

@@ -16,6 +16,7 @@ from shadowprice.errors import TraceError
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.plan._deal_kernel import deal
 from shadowprice.plan.targets import Targets
+from shadowprice.printed import Printed
 from shadowprice.scheduling.surface import SchedulingPolicy
 from shadowprice.simulate.engine import simulate
 from shadowprice.workload.trace import Trace
@@ -57,7 +58,7 @@ class Scaled:
 
 
 @dataclass(frozen=True)
-class Autoscaled:
+class Autoscaled(Printed):
     """The cheapest within the targets of a fixed fleet, of reactive thresholds and of a plan by the period.
 
     bound_worker_hours: no way to size the fleet is stable with less, since a worker serves one second of charged work

@@ -14,7 +14,7 @@ from shadowprice.fleet.fleet import Fleet
 from shadowprice.fleet.names import did_you_mean
 from shadowprice.plan.targets import Targets, tpot_of
 from shadowprice.routing.policies import POLICIES
-from shadowprice.scheduling.policies import Ranked
+from shadowprice.scheduling.ranked import Ranked
 from shadowprice.workload.trace import Trace
 
 MILLION = 1e6

@@ -14,9 +14,11 @@ from shadowprice.capacity.mix import Mix, cheapest_mix, classes
 from shadowprice.capacity.stability import charges_s
 from shadowprice.errors import FleetError, TraceError
 from shadowprice.fleet.fleet import Fleet
+from shadowprice.fleet.oversized import oversized
 from shadowprice.plan._deal_kernel import deal
 from shadowprice.plan.search import least
 from shadowprice.plan.targets import Targets
+from shadowprice.printed import Printed
 from shadowprice.scheduling.surface import SchedulingPolicy
 from shadowprice.simulate.engine import simulate
 from shadowprice.workload.operations import shift
@@ -61,7 +63,7 @@ class Fleeted:
 
 
 @dataclass(frozen=True)
-class Mixture:
+class Mixture(Printed):
     """The cheapest mix within the targets, the cheapest of each kind alone (None where it cannot hold the requests).
 
     bound_usd_per_hour: no fleet of these kinds is stable for less (requests of one class treated alike).
@@ -131,7 +133,7 @@ def _alone(
     trace: Trace, fleet: Fleet, price: float, targets: Targets, policy: SchedulingPolicy, tell: Tell
 ) -> Fleeted | None:
     """The fewest workers of one kind within the targets; the most tried where none are; None if it cannot hold all."""
-    if (trace.prompt_tokens + trace.output_tokens).max() - 1 > fleet.worker.kv_blocks * fleet.worker.block_size:
+    if oversized(trace, fleet.worker).any():
         return None
     busy = float(charges_s(trace, fleet.worker).sum()) / trace.span_s
     seen: dict[int, Fleeted] = {}

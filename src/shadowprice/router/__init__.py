@@ -1,8 +1,8 @@
 """The live router: an OpenAI-compatible reverse proxy before vLLM or SGLang workers, with the policies of `routing/`.
 
-`settings.py` is what can be set; `server.py` starts, drains and stops. A request's way: `client.py` and `incoming.py`
-read it, `dispatch.py` decides with a policy over the loads in `flight.py`, `exchange.py` carries it to a worker over
-`upstream.py` and back, `router.py` settles how it ended. `health.py`, `scrape.py` and `watch.py` look after the
-workers and the clock. `record.py` keeps the live trace, `shadow.py` scores every policy on it; `admin.py` serves the
-dashboard, the metrics and changes at run time, through `control.py`.
+`settings.py` is what can be set; `server.py` starts, drains and stops; `process.py` runs it until a signal ends it. A
+request's way: `http/` reads it, `openai/` says what it means, `decide/` gives it to a worker of the `fleet/`,
+`exchange.py` carries it there and back, `router.py` settles how it ended, `deadlines.py` minds the clock. `record/`
+keeps what is over, `shadow/` scores every policy on it, `admin/` shows and changes all this at run time, and
+`processes/` keeps several routers on one port together.
 """

@@ -2,8 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from shadowprice.router.body import NOTHING, Asked, usage_of_whole
-from shadowprice.router.events import (
+from shadowprice.router.fleet.worker import LiveWorker
+from shadowprice.router.http.head import named_by, request_head, response_head, without
+from shadowprice.router.http.upstream import BODILESS, Upstream
+from shadowprice.router.openai.body import NOTHING, Asked, usage_of_whole
+from shadowprice.router.openai.events import (
     DONE,
     EVENT,
     ROLE,
@@ -15,13 +18,10 @@ from shadowprice.router.events import (
     tokens_in,
     tokens_of_whole,
 )
-from shadowprice.router.head import named_by, request_head, response_head, without
-from shadowprice.router.live_worker import LiveWorker
-from shadowprice.router.upstream import BODILESS, Upstream
 
 if TYPE_CHECKING:
-    from shadowprice.router.client import Client
-    from shadowprice.router.request import Request
+    from shadowprice.router.http.client import Client
+    from shadowprice.router.http.request import Request
     from shadowprice.router.router import Router
 
 STALE_S = 1.0  # an idle connection that turns out to be closed does so at once; later, the worker broke it

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shadowprice.router.flight import Flights
-from shadowprice.router.member import First
+from shadowprice.router.fleet.in_flight import Flights
+from shadowprice.router.processes.further import First
 from shadowprice.router.server import Server
 from shadowprice.router.settings import Settings
 from shadowprice.router.terminal import greet
@@ -39,7 +39,7 @@ def run(settings: Settings) -> None:
 
 
 def run_member(settings: Settings, blocks: npt.NDArray[np.int64], own: int, first: First) -> None:
-    """Run a further process of a router; see `family.py`."""
+    """Run a further process of a router; see `processes/first.py`."""
     _run_loop(serve(settings, Flights(blocks, own), first))
 
 

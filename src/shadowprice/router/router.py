@@ -13,19 +13,19 @@ from shadowprice.arrays import FloatArray
 from shadowprice.errors import RouterError
 from shadowprice.fleet.step_time import StepTime
 from shadowprice.fleet.worker import Worker
-from shadowprice.router.body import SIZED, WITHOUT_OUTPUT, key_of, prefix_blocks, read_body
-from shadowprice.router.client import Client
-from shadowprice.router.dispatch import Dispatcher
+from shadowprice.router.decide.dispatch import Dispatcher
 from shadowprice.router.exchange import BUSY, Exchange
-from shadowprice.router.flight import Flights
-from shadowprice.router.head import Fields, error_response, whole_response
-from shadowprice.router.live_worker import DRAINING, NOT_PROBED, PROBING, UP, LiveWorker
-from shadowprice.router.outbox import Outbox
-from shadowprice.router.prompt_size import PromptSize
-from shadowprice.router.request import Request, one_hop_less
+from shadowprice.router.fleet.in_flight import Flights
+from shadowprice.router.fleet.worker import DRAINING, NOT_PROBED, PROBING, UP, LiveWorker
+from shadowprice.router.http.client import Client
+from shadowprice.router.http.head import Fields, error_response, whole_response
+from shadowprice.router.http.outbox import Outbox
+from shadowprice.router.http.request import Request, one_hop_less
+from shadowprice.router.http.upstream import Upstream
+from shadowprice.router.openai.body import SIZED, WITHOUT_OUTPUT, key_of, prefix_blocks, read_body
+from shadowprice.router.openai.prompt_size import PromptSize
+from shadowprice.router.record.statistics import Statistics
 from shadowprice.router.settings import Settings
-from shadowprice.router.statistics import Statistics
-from shadowprice.router.upstream import Upstream
 from shadowprice.routing.surface import Active
 
 BUSY_S = 0.5  # a worker that answered 429 or 503 is left alone for so long

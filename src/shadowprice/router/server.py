@@ -13,28 +13,28 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from shadowprice.router import metrics
-from shadowprice.router.account import AccessLog, finished_request
-from shadowprice.router.admin import admin_app, require_key
-from shadowprice.router.client import Client
+from shadowprice.router.admin import metrics
+from shadowprice.router.admin.app import admin_app, require_key
+from shadowprice.router.admin.state import LiveControl
+from shadowprice.router.deadlines import TICK_S, tick
 from shadowprice.router.exchange import Exchange
-from shadowprice.router.family import Family, followed_of, shared_blocks
-from shadowprice.router.flight import Flights, block_numbers
-from shadowprice.router.health import watch_endpoint
-from shadowprice.router.listen import bound, tls
-from shadowprice.router.live_control import LiveControl
-from shadowprice.router.live_worker import DRAINING, LiveWorker, ranks_of
-from shadowprice.router.member import First, Followed, Member
-from shadowprice.router.model import learn, shadow_setting
-from shadowprice.router.record import Recorder
+from shadowprice.router.fleet.health import watch_endpoint
+from shadowprice.router.fleet.in_flight import Flights, block_numbers
+from shadowprice.router.fleet.model import learn, shadow_setting
+from shadowprice.router.fleet.scrape import watch_metrics
+from shadowprice.router.fleet.worker import DRAINING, LiveWorker, ranks_of
+from shadowprice.router.fleet.worker_file import WorkerFile
+from shadowprice.router.http.client import Client
+from shadowprice.router.http.listen import bound, tls
+from shadowprice.router.processes.first import Family, followed_of, shared_blocks
+from shadowprice.router.processes.further import First, Followed, Member
+from shadowprice.router.record.access_log import AccessLog, finished_request
+from shadowprice.router.record.recorder import Recorder
+from shadowprice.router.record.tracing import Tracer
 from shadowprice.router.router import Router
-from shadowprice.router.scrape import watch_metrics
 from shadowprice.router.settings import Settings, make_policy
-from shadowprice.router.shadow_runner import ShadowRunner
+from shadowprice.router.shadow.runner import ShadowRunner
 from shadowprice.router.terminal import States
-from shadowprice.router.tracing import Tracer
-from shadowprice.router.watch import TICK_S, tick
-from shadowprice.router.worker_file import WorkerFile
 
 BACKLOG = 4096
 Watch = Callable[[Router, aiohttp.ClientSession, str], Coroutine[Any, Any, None]]

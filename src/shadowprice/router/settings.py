@@ -7,11 +7,10 @@ from urllib.parse import urlsplit
 
 from shadowprice.errors import PolicyError, RouterError
 from shadowprice.fleet.names import did_you_mean
-from shadowprice.routing.policies import MOST_PASSES, POLICIES, BuiltIn
+from shadowprice.routing.policies import MOST_PASSES, POLICIES, BuiltIn, having, make
 
 MEBIBYTE = 1 << 20
 PATH = re.compile(r"/[!-~]*")
-WEIGHS_PREFIXES = ("bf_io", "priced_holes")
 
 
 @dataclass(frozen=True)
@@ -23,9 +22,9 @@ class Settings:
     beyond them waits in the router's queue. max_kv_tokens None takes the size that the worker's metrics tell, 0 is no
     cap. max_concurrent_requests: cap on all requests in flight. queue_size: most requests that wait; queue_timeout_s:
     longest wait. max_buffered_size: most bytes of all bodies together whose answers have not begun. processes: on one
-    port, see `family.py`. prefill_kv_tokens: of bf_io and priced_holes, what recomputing a prompt token costs, in KV
-    tokens read by a step; above 0 they weigh cached prefixes against balance. most_passes: of the same two, how many
-    younger requests may leave the router's queue before one.
+    port, see `processes/first.py`. prefill_kv_tokens: of bf_io and priced_holes, what recomputing a prompt token
+    costs, in KV tokens read by a step; above 0 they weigh cached prefixes against balance. most_passes: of the same
+    two, how many younger requests may leave the router's queue before one.
     progress_timeout_s: longest silence of a worker towards a request. All times in seconds.
     Raises RouterError when a value is impossible.
     """
@@ -87,8 +86,8 @@ class Settings:
             raise RouterError("--ssl-keyfile is given without --ssl-certfile; expected both")
         if self.policy not in POLICIES:
             raise PolicyError(f"--policy is {self.policy!r}; {did_you_mean(self.policy, POLICIES)}")
-        if self.prefill_kv_tokens and self.policy not in WEIGHS_PREFIXES:
-            expected = " or ".join(WEIGHS_PREFIXES)
+        if self.prefill_kv_tokens and self.policy not in having("prefill_kv_tokens"):
+            expected = " or ".join(having("prefill_kv_tokens"))
             raise PolicyError(f"--prefill-kv-tokens with --policy {self.policy}; expected {expected}")
         if not PATH.fullmatch(self.health_check_endpoint):
             raise RouterError(
@@ -142,14 +141,7 @@ def _variable(flag: str) -> str:
 
 def make_policy(name: str, settings: Settings) -> BuiltIn:
     """The routing policy of that name, with the parameters that are set."""
-    return tuned(name, settings.prefill_kv_tokens, settings.most_passes)
-
-
-def tuned(name: str, prefill_kv_tokens: float, most_passes: int) -> BuiltIn:
-    """The routing policy of that name, with these parameters where it has them."""
-    if name in WEIGHS_PREFIXES:
-        return POLICIES[name](prefill_kv_tokens=prefill_kv_tokens, most_passes=most_passes)
-    return POLICIES[name]()
+    return make(name, prefill_kv_tokens=settings.prefill_kv_tokens, most_passes=settings.most_passes)
 
 
 _LEAST: dict[str, float] = {

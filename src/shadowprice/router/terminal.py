@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from shadowprice.router.live_worker import DRAINING, NOT_PROBED, PROBING, UP, LiveWorker
+from shadowprice.router.fleet.worker import DRAINING, NOT_PROBED, PROBING, UP, LiveWorker
 
 if TYPE_CHECKING:
     from shadowprice.router.server import Server

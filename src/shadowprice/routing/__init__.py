@@ -16,12 +16,13 @@ from shadowprice.routing.optimum import (
 )
 from shadowprice.routing.policies import POLICIES, BuiltIn, bf_io, br_0, priced_holes
 from shadowprice.routing.problem import StepProblem
-from shadowprice.routing.surface import Active, Pending, RoutingPolicy, Workers
+from shadowprice.routing.surface import Active, Needs, Pending, RoutingPolicy, Workers
 
 __all__ = [
     "POLICIES",
     "Active",
     "BuiltIn",
+    "Needs",
     "Pending",
     "RoutingPolicy",
     "StepOptimum",

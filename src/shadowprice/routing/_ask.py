@@ -45,7 +45,7 @@ class Asked:
         if len(self.keys) != workers:
             raise PolicyError(f"Workers.keys: {len(self.keys)} keys of {workers} workers; expected one of each")
         # numba looks into a generator for longer than a decision takes: who draws nothing gets none
-        self.rng = rng if rules.code in tables.DRAWING else None
+        self.rng = rng if rules.code in tables.DRAWS else None
         self.memory = tables.new_memory(self.rules, workers, NO_INTS, 0, self.keys)
         self.block_ids: dict[int, int] = {}
         self.worker_rows = np.zeros(workers, tables.WORKER)

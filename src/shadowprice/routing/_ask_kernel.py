@@ -2,8 +2,8 @@
 """A policy asked once through plain arrays, compiled: fills the tables of `decide`, learns, decides."""
 
 import numpy as np
-from numba import njit
 
+from shadowprice.kernels import njit
 from shadowprice.routing._decide_kernel import decide
 from shadowprice.routing._learn_kernel import note_end
 

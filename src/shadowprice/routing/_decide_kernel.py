@@ -1,8 +1,7 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 """One decision of a built-in policy, compiled; the same in the simulator and in the policy's `assign`."""
 
-from numba import njit
-
+from shadowprice.kernels import njit
 from shadowprice.routing._joint_kernel import decide_jointly
 from shadowprice.routing._pick_kernel import give, pick, remember_prefix
 from shadowprice.routing._tables import BR_0, CACHE_AWARE, JOINT

@@ -2,7 +2,8 @@
 """The fast solver of one step's program: greedy, then moves, swaps and exchanges while they lower the imbalance."""
 
 import numpy as np
-from numba import njit
+
+from shadowprice.kernels import njit
 
 EPSILON = 1e-9  # tokens: changes below it are rounding
 

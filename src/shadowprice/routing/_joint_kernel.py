@@ -2,8 +2,8 @@
 """Decisions that look at all waiting requests, and at what a hole in a worker's load is worth."""
 
 import numpy as np
-from numba import njit
 
+from shadowprice.kernels import njit
 from shadowprice.routing._improve_kernel import improve
 from shadowprice.routing._learn_kernel import excess, growth_ratio, mean_output, note_prompt, refresh_law
 from shadowprice.routing._pick_kernel import cached_tokens, give, highest, least_loaded, margin_score, remember_prefix

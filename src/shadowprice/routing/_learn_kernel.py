@@ -4,8 +4,8 @@
 import math
 
 import numpy as np
-from numba import njit
 
+from shadowprice.kernels import njit
 from shadowprice.routing._tables import AGES, LAW_POINTS, LONGEST_AGE, RECENT
 
 FEW_PROMPTS = 64  # up to so many the law is renewed at every prompt, then at every 16th

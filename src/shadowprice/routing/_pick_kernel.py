@@ -2,9 +2,10 @@
 """The heuristics of production routers, compiled: one request at a time, in order of arrival."""
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 
+from shadowprice.kernels import njit
 from shadowprice.routing._tables import (
     BR_0,
     CACHE_AWARE,

@@ -24,7 +24,7 @@ Table = npt.NDArray[np.void]
     BR_0,
     JOINT,
 ) = range(10)
-DRAWING = frozenset((RANDOM, POWER_OF_TWO, JOIN_SHORTEST_QUEUE))  # that need random numbers
+DRAWS = {RANDOM: 1, POWER_OF_TWO: 2, JOIN_SHORTEST_QUEUE: 1}  # random numbers that a request needs at most
 NO_FORECAST, LEARNED, PREDICTED = 0, 1, 2  # where a window of expected loads comes from
 
 RECENT = 1024  # prompts whose law prices the holes

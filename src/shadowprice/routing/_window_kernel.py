@@ -1,8 +1,7 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 """Expected loads of the workers over a window of coming steps."""
 
-from numba import njit
-
+from shadowprice.kernels import njit
 from shadowprice.routing._learn_kernel import refresh_stride, refresh_survival
 from shadowprice.routing._tables import AGES, LEARNED, LONGEST_AGE, PREDICTED
 

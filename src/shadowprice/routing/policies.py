@@ -14,11 +14,13 @@ import numpy as np
 
 from shadowprice.arrays import IntArray
 from shadowprice.errors import PolicyError
+from shadowprice.fleet.names import did_you_mean
 from shadowprice.routing._ask import Asked
 from shadowprice.routing._tables import (
     BR_0,
     CACHE_AWARE,
     CONSISTENT_HASH,
+    DRAWS,
     JOIN_SHORTEST_QUEUE,
     JOINT,
     LEARNED,
@@ -31,7 +33,7 @@ from shadowprice.routing._tables import (
     VLLM_INTERNAL,
     Rules,
 )
-from shadowprice.routing.surface import Pending, Workers
+from shadowprice.routing.surface import Needs, Pending, Workers
 
 MOST_PASSES = 300
 FORECASTS = {"none": NO_FORECAST, "learned": LEARNED, "predicted": PREDICTED}
@@ -57,6 +59,29 @@ class BuiltIn:
         elif not self._asked.is_of(workers, keys):
             self._asked = self._asked.moved(workers, keys)
         return self._asked
+
+    @property
+    def needs(self) -> Needs:
+        """What it looks at beside the loads."""
+        rules = self.rules
+        keys = rules.code == CONSISTENT_HASH
+        return Needs(
+            prefixes=keys or rules.code == CACHE_AWARE or rules.prefill_kv_tokens > 0,
+            keys=keys,
+            forecasts=rules.forecast == PREDICTED,
+            running=rules.code == JOINT and rules.forecast != NO_FORECAST,
+            draws=DRAWS.get(rules.code, 0),
+        )
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        """Which of the parameters that a fleet's router sets it has."""
+        return frozenset(("prefill_kv_tokens", "most_passes")) if self.rules.code == JOINT else frozenset()
+
+    @property
+    def hole_price(self) -> float | None:
+        """The price of a hole per KV token; None where holes have none."""
+        return self.rules.price if self.rules.code == JOINT else None
 
     @property
     def chooses(self) -> bool:
@@ -221,6 +246,22 @@ def _at_least(least: int, value: int, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise PolicyError(f"{name} is {value!r}; expected a whole number >= {least}")
     return value
+
+
+def make(name: str, **parameters: Any) -> BuiltIn:
+    """The policy of that name, with those of the parameters that it has.
+
+    Raises PolicyError for an unknown name and for a parameter that is impossible.
+    """
+    if name not in POLICIES:
+        raise PolicyError(f"unknown routing policy {name!r}; {did_you_mean(name, POLICIES)}")
+    has = POLICIES[name]().parameters
+    return POLICIES[name](**{key: value for key, value in parameters.items() if key in has})
+
+
+def having(parameter: str) -> list[str]:
+    """Names of the policies that have this parameter."""
+    return [name for name, policy in POLICIES.items() if parameter in policy().parameters]
 
 
 POLICIES: dict[str, Callable[..., BuiltIn]] = {

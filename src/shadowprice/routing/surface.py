@@ -3,7 +3,7 @@
 msgspec's structs, since a live router makes some for each decision: a frozen dataclass takes five times as long.
 """
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -68,6 +68,20 @@ class Workers(msgspec.Struct, frozen=True, gc=False):
 
     def __len__(self) -> int:
         return len(self.kv_tokens)
+
+
+class Needs(NamedTuple):
+    """What a policy looks at beside the loads: who asks it may leave out the rest.
+
+    prefixes: the prompts' blocks; keys: what requests are hashed by; forecasts: `predicted_output`; running: `active`,
+    and the outputs that ended; draws: random numbers per request at most.
+    """
+
+    prefixes: bool = False
+    keys: bool = False
+    forecasts: bool = False
+    running: bool = False
+    draws: int = 0
 
 
 class RoutingPolicy(Protocol):

@@ -1,16 +1,18 @@
 """Scheduling inside a worker: which waiting requests join the batch, under growing KV memory."""
 
 from shadowprice.scheduling.fairness import VirtualTokenCounter, vtc
-from shadowprice.scheduling.policies import POLICIES, Gate, Ranked, Victim
-from shadowprice.scheduling.surface import Requests, SchedulingPolicy, Served, WorkerState
+from shadowprice.scheduling.policies import POLICIES
+from shadowprice.scheduling.ranked import Gate, Ranked, Victim
+from shadowprice.scheduling.surface import Needs, Requests, SchedulingPolicy, TenantService, WorkerState
 
 __all__ = [
     "POLICIES",
     "Gate",
+    "Needs",
     "Ranked",
     "Requests",
     "SchedulingPolicy",
-    "Served",
+    "TenantService",
     "Victim",
     "VirtualTokenCounter",
     "WorkerState",

@@ -2,7 +2,8 @@
 """The counters of `fairness.py`, compiled: one pass over the tenants and two over the waiting."""
 
 import numpy as np
-from numba import njit
+
+from shadowprice.kernels import njit
 
 # One row per tenant, by code. lift: of its counter above what it was served. The rest is of the last decision, for
 # those that waited then: counter, prompt tokens served and waiting to be, whether some of the waiting were preempted.

@@ -2,7 +2,8 @@
 """Kernels of the latency bound: one machine that may switch between requests at any moment, in O(n log n)."""
 
 import numpy as np
-from numba import njit
+
+from shadowprice.kernels import njit
 
 
 @njit(cache=True)

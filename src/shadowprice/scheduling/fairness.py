@@ -27,6 +27,7 @@ U <= w_out * (M + 1): up to one token the max(w_in*L, w_out*M) of the paper.
 
 from dataclasses import dataclass, field, replace
 from math import inf
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -34,11 +35,11 @@ import numpy.typing as npt
 from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.errors import PolicyError
 from shadowprice.scheduling._fairness_kernel import TENANT, starts
-from shadowprice.scheduling.surface import Requests, Served, WorkerState
+from shadowprice.scheduling.surface import Needs, Requests, TenantService, WorkerState
 
 
 @dataclass
-class _Memory:
+class _Remembered:
     """What is remembered of the tenants with these codes (rows of TENANT), the floor, and the last largest start."""
 
     codes: IntArray
@@ -47,8 +48,8 @@ class _Memory:
     last: float = 0.0
 
 
-def _nothing() -> _Memory:
-    return _Memory(np.zeros(0, np.int64), np.zeros(0, TENANT))
+def _nothing() -> _Remembered:
+    return _Remembered(np.zeros(0, np.int64), np.zeros(0, TENANT))
 
 
 @dataclass
@@ -65,7 +66,9 @@ class VirtualTokenCounter:
     w_in: float = 1.0
     w_out: float = 2.0
     max_wait_s: float = inf
-    _memory: _Memory = field(default_factory=_nothing, repr=False, compare=False)
+    needs: ClassVar[Needs] = Needs(tenants=True, progress=True, every_decision=True)
+    words: ClassVar[str] = ""
+    _memory: _Remembered = field(default_factory=_nothing, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name, least_unbounded in (("w_in", inf), ("w_out", inf), ("max_wait_s", None)):
@@ -77,18 +80,24 @@ class VirtualTokenCounter:
         """The same policy, with nothing seen."""
         return replace(self, _memory=_nothing())
 
+    def at_the_door(self, max_wait_s: float) -> "VirtualTokenCounter":
+        """The same for a queue before several workers."""
+        return replace(self, max_wait_s=max_wait_s, _memory=_nothing())
+
     def order(self, waiting: Requests, running: Requests, state: WorkerState) -> IntArray:
         """Indices into `waiting`, best first. Requests without tenants are served in order of arrival."""
         if waiting.tenant is None or len(waiting) == 0:
             return np.arange(len(waiting))
         if state.served is None:
-            raise PolicyError(f"policy {self.name}: requests have tenants, but state.served is None; expected a Served")
+            raise PolicyError(
+                f"policy {self.name}: requests have tenants, but state.served is None; expected a TenantService"
+            )
         start = self._starts(waiting, waiting.tenant, state.served)
         late = state.now_s - waiting.arrival_s > self.max_wait_s
         start[late] = -inf  # the late first, and these as all equals in order of arrival
         return np.argsort(start, kind="stable")
 
-    def forget(self, served: Served, present: IntArray, most: int) -> Served:
+    def forget(self, served: TenantService, present: IntArray, most: int) -> TenantService:
         """Forget the tenants that make no difference any more; what is left of `served` is to be given from now on.
 
         present: codes of the tenants that wait or run. Forgotten is who is neither, did not wait at the last decision,
@@ -105,9 +114,9 @@ class VirtualTokenCounter:
         over = max(int(kept.sum()) - most, 0)
         kept[absent[np.argsort(counters[absent], kind="stable")[:over]]] = False
         memory.codes, memory.tenants = memory.codes[kept], memory.tenants[kept]
-        return Served(memory.codes, prompts[kept], outputs[kept])
+        return TenantService(memory.codes, prompts[kept], outputs[kept])
 
-    def _starts(self, waiting: Requests, tenant: IntArray, served: Served) -> FloatArray:
+    def _starts(self, waiting: Requests, tenant: IntArray, served: TenantService) -> FloatArray:
         """The counter of each request's tenant when its turn comes, those of its tenant before it admitted."""
         memory = self._memory
         prompts, outputs = _of_known(memory, served)
@@ -124,7 +133,7 @@ class VirtualTokenCounter:
 
 
 def _run(
-    memory: _Memory,
+    memory: _Remembered,
     columns: list[IntArray],
     prompts: IntArray,
     outputs: IntArray,
@@ -139,7 +148,7 @@ def _run(
     return found
 
 
-def _of_known(memory: _Memory, served: Served) -> tuple[IntArray, IntArray]:
+def _of_known(memory: _Remembered, served: TenantService) -> tuple[IntArray, IntArray]:
     """Prompt and output tokens served of each tenant in memory, which has room for all of those served."""
     if not np.array_equal(memory.codes, served.tenant):
         if np.any(np.diff(served.tenant) <= 0):
@@ -152,7 +161,7 @@ def _of_known(memory: _Memory, served: Served) -> tuple[IntArray, IntArray]:
     return np.ascontiguousarray(served.prompt_tokens), np.ascontiguousarray(served.output_tokens)
 
 
-def _make_room(memory: _Memory, codes: IntArray) -> None:
+def _make_room(memory: _Remembered, codes: IntArray) -> None:
     """Take these tenants into memory, beside those that are."""
     together = np.union1d(memory.codes, codes)
     tenants = np.zeros(len(together), TENANT)

@@ -1,9 +1,12 @@
 """What a scheduling policy sees and what it answers; the same in the simulators, the router and the engine."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+import numpy as np
 
 from shadowprice.arrays import FloatArray, IntArray
+from shadowprice.errors import PolicyError
 from shadowprice.fleet.worker import Worker
 
 
@@ -12,24 +15,31 @@ class Requests:
     """Arrays of one length: the waiting in order of arrival, or the running in order of admission.
 
     arrival_s: seconds (rounds in the round model). prompt_tokens; predicted_output: forecast of all tokens it will
-    make (exact when lengths are known); generated_tokens: made so far; kv_tokens: held now; priority: smaller first.
-    tenant: code of the client, None where all are of one.
+    make (exact when lengths are known); generated_tokens: made so far; computed_tokens: those whose KV is there now;
+    priority: smaller first. tenant: code of the client, None where all are of one. deadline_s: from the arrival [s],
+    infinite for who has none; None where nobody has one.
     """
 
     arrival_s: FloatArray
     prompt_tokens: IntArray
     predicted_output: IntArray
     generated_tokens: IntArray
-    kv_tokens: IntArray
+    computed_tokens: IntArray
     priority: IntArray
     tenant: IntArray | None = None
+    deadline_s: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.arrival_s)
 
+    @property
+    def due_s(self) -> FloatArray:
+        """The moment by which the last token is asked for [s]; infinite for who has no deadline."""
+        return np.full(len(self), np.inf) if self.deadline_s is None else self.arrival_s + self.deadline_s
+
 
 @dataclass(frozen=True)
-class Served:
+class TenantService:
     """What each tenant was given since the start; a tenant that is not listed was given nothing.
 
     tenant: codes, ascending and distinct. prompt_tokens: of its requests when they were first admitted;
@@ -51,12 +61,44 @@ class WorkerState:
     worker: Worker
     now_s: float
     free_kv_tokens: int
-    served: Served | None = None
+    served: TenantService | None = None
+
+
+class Needs(NamedTuple):
+    """What a policy's order depends on beside arrivals and prompts: who asks it may leave out the rest.
+
+    lengths: `predicted_output`. priorities, deadlines, tenants: these columns, and with tenants what each was served.
+    progress: tokens that a request has made or holds. every_decision: it must be asked at each, also when one request
+    waits alone.
+    """
+
+    lengths: bool = False
+    priorities: bool = False
+    deadlines: bool = False
+    tenants: bool = False
+    progress: bool = False
+    every_decision: bool = False
 
 
 class SchedulingPolicy(Protocol):
-    """A policy: which waiting requests join the batch. Any object with this one method is one."""
+    """A policy: which waiting requests join the batch. Any object with this one method is one.
+
+    It may say more of itself: `needs` (Needs), `words` (how an audit's advice puts it: "serve WORDS"), `fresh()` (the
+    same policy with nothing remembered) and `at_the_door(max_wait_s)` (the same for a queue before several workers,
+    whose memory it does not see).
+    """
 
     def order(self, waiting: Requests, running: Requests, state: WorkerState) -> IntArray:
         """Indices into `waiting`, best first; those left out wait. The engine admits along it while limits last."""
         ...
+
+
+def needs_of(policy: SchedulingPolicy) -> Needs:
+    """What the policy says it needs; of one that says nothing: no more than arrivals and prompts.
+
+    Raises PolicyError where its `needs` are no Needs.
+    """
+    needs = getattr(policy, "needs", Needs())
+    if not isinstance(needs, Needs):
+        raise PolicyError(f"{policy}: its needs are {needs!r}; expected a shadowprice.scheduling.Needs")
+    return needs

@@ -6,8 +6,8 @@ of steps, each with the chain of requests that make their last token in it. `_ba
 """
 
 import numpy as np
-from numba import njit
 
+from shadowprice.kernels import njit
 from shadowprice.routing._decide_kernel import decide
 from shadowprice.routing._pick_kernel import cached_tokens
 from shadowprice.simulate._barrier_state import ASK, DONE, STUCK

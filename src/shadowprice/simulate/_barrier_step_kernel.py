@@ -1,8 +1,7 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 """A step of the barrier kernel: all workers wait for the slowest; what it took, and who made the last token in it."""
 
-from numba import njit
-
+from shadowprice.kernels import njit
 from shadowprice.routing._learn_kernel import note_end
 
 

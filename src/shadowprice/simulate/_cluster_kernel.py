@@ -2,8 +2,8 @@
 """The compiled heart of the cluster simulator: many engines over one table of requests, apart or in lockstep."""
 
 import numpy as np
-from numba import njit
 
+from shadowprice.kernels import njit
 from shadowprice.routing._decide_kernel import decide
 from shadowprice.routing._learn_kernel import note_end
 from shadowprice.routing._tables import JOINT

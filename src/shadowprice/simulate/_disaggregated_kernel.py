@@ -2,8 +2,8 @@
 """Compiled parts of the pool simulator: a pool that serves one table of requests, and the link out of a worker."""
 
 import numpy as np
-from numba import njit
 
+from shadowprice.kernels import njit
 from shadowprice.simulate._cluster_kernel import hand_over
 from shadowprice.simulate._engine_kernel import advance
 

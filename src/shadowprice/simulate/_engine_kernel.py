@@ -8,8 +8,7 @@ The tables are described in `_engine_state.py`. The parts are one file each: `_e
 course).
 """
 
-from numba import njit
-
+from shadowprice.kernels import njit
 from shadowprice.simulate._engine_queue_kernel import pull_arrivals
 from shadowprice.simulate._engine_schedule_kernel import admit, schedule_running
 from shadowprice.simulate._engine_state import ASK, DONE, LATER, NO_MEMORY, RETRY, STUCK

@@ -1,8 +1,7 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 """KV memory in the engine kernel: what a request holds, will hold by its forecast, and whether the gate lets it in."""
 
-from numba import njit
-
+from shadowprice.kernels import njit
 from shadowprice.simulate._engine_state import LOOK_AHEAD, OPTIMISTIC, RESERVE_PEAK, RUNNING
 
 

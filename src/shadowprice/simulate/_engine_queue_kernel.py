@@ -1,8 +1,7 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 """The waiting in the engine kernel: a pairing heap with the smallest key on top, fed as requests arrive."""
 
-from numba import njit
-
+from shadowprice.kernels import njit
 from shadowprice.simulate._engine_memory_kernel import context
 from shadowprice.simulate._engine_state import WAITING
 

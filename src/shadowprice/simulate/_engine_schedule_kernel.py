@@ -2,8 +2,8 @@
 """What the engine kernel decides for a step, as vLLM's V1 scheduler does: the running first, then who joins them."""
 
 import numpy as np
-from numba import njit
 
+from shadowprice.kernels import njit
 from shadowprice.simulate._engine_memory_kernel import blocks, context, insert_by_finish, passes_gate, sort_by_finish
 from shadowprice.simulate._engine_queue_kernel import before, head_of_queue, wait
 from shadowprice.simulate._engine_state import (

@@ -2,8 +2,8 @@
 """A step of the engine kernel once it is decided: its time, its tokens and who leaves; and quiet steps in a row."""
 
 import numpy as np
-from numba import njit
 
+from shadowprice.kernels import njit
 from shadowprice.simulate._engine_memory_kernel import blocks
 from shadowprice.simulate._engine_queue_kernel import oldest_waiting, pull_arrivals
 from shadowprice.simulate._engine_state import FINISHED, LEAVING, NO_MEMORY, NOBODY

@@ -5,9 +5,9 @@ import heapq
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from shadowprice.arrays import IntArray
+from shadowprice.kernels import njit
 
 RESERVE_PEAK, PROTECT = 1, 3  # the values of scheduling.policies.Gate; the other gate here is 0, OPTIMISTIC
 WORST_KEY, CLEAR = 1, 2  # of scheduling.policies.Victim; the other is 0, LAST_ADMITTED

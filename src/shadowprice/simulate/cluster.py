@@ -13,12 +13,13 @@ from numpy.random import Generator
 
 from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.errors import PolicyError
+from shadowprice.fleet.oversized import require_fit
 from shadowprice.fleet.worker import Worker
 from shadowprice.routing._tables import WORKER, new_memory
 from shadowprice.routing._trace_table import trace_table
 from shadowprice.routing.policies import BuiltIn
 from shadowprice.routing.surface import Active, Pending, RoutingPolicy, Workers
-from shadowprice.scheduling.policies import Ranked
+from shadowprice.scheduling.ranked import Ranked
 from shadowprice.simulate import _engine_state as kernel
 from shadowprice.simulate._cluster_kernel import (
     advance_apart,
@@ -28,7 +29,7 @@ from shadowprice.simulate._cluster_kernel import (
     route_on_arrival,
     wake,
 )
-from shadowprice.simulate.engine import SAMPLES, EngineRun, engine_run, request_table, require_fit, rules_of
+from shadowprice.simulate.engine import SAMPLES, EngineRun, engine_run, request_table, rules_of
 from shadowprice.workload.trace import Trace
 
 SEEN = np.dtype([(name, np.int64) for name in ("kv_tokens", "running", "waiting", "waiting_tokens")])

@@ -21,12 +21,13 @@ import numpy as np
 from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.disaggregation.problem import Link
 from shadowprice.errors import PolicyError
+from shadowprice.fleet.oversized import require_fit
 from shadowprice.fleet.work import work
 from shadowprice.fleet.worker import Worker
-from shadowprice.scheduling.policies import Ranked
+from shadowprice.scheduling.ranked import Ranked
 from shadowprice.simulate import _engine_state as kernel
 from shadowprice.simulate._disaggregated_kernel import send, serve_pool
-from shadowprice.simulate.engine import Latencies, request_table, require_fit, rules_of
+from shadowprice.simulate.engine import Latencies, request_table, rules_of
 from shadowprice.workload.trace import Trace
 
 FirstToken = Literal["prefill", "decode"]

@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from shadowprice.arrays import FloatArray, IntArray
-from shadowprice.errors import InfeasibleError, PolicyError
+from shadowprice.errors import PolicyError
+from shadowprice.fleet.oversized import require_fit
 from shadowprice.fleet.worker import Worker
-from shadowprice.scheduling.fairness import VirtualTokenCounter
-from shadowprice.scheduling.policies import Gate, Ranked, Victim
-from shadowprice.scheduling.surface import Requests, SchedulingPolicy, Served, WorkerState
+from shadowprice.scheduling.ranked import Gate, Ranked, Victim
+from shadowprice.scheduling.surface import Requests, SchedulingPolicy, TenantService, WorkerState
 from shadowprice.simulate import _engine_state as kernel
 from shadowprice.simulate._engine_kernel import advance
 from shadowprice.workload.trace import Trace
@@ -98,7 +98,7 @@ def simulate(
     """Serve the trace on one worker under the policy.
 
     A `Ranked` policy runs compiled; any other object is asked through `order` before each step in which somebody
-    waits and a slot is free (a `VirtualTokenCounter` from a fresh memory). Forecasts are `trace.predicted_output`, or
+    waits and a slot is free (one that remembers, from a fresh memory). Forecasts are `trace.predicted_output`, or
     the true lengths where the trace has none.
     rng: for policies that draw (seed 0 by default). every_step: do not jump over steps in which nothing changes;
     interpreted: ask a `Ranked` policy through `order` too (the same results, slower; for tests).
@@ -113,7 +113,7 @@ def simulate(
     generator = rng if rng is not None else np.random.default_rng(0)
     ranking = np.zeros(0, np.int64)
     ranked = -1
-    asked = policy.fresh() if isinstance(policy, VirtualTokenCounter) else policy
+    asked: SchedulingPolicy = policy.fresh() if hasattr(policy, "fresh") else policy
     tenants = None if trace.tenant is None else np.unique(trace.tenant, return_inverse=True)
     while (status := advance(*state, ranking, ranked, generator, np.inf)) != kernel.DONE:
         if status == kernel.STUCK:
@@ -123,18 +123,6 @@ def simulate(
     return engine_run(trace, state.requests, state.run[0], state.samples)
 
 
-def require_fit(trace: Trace, worker: Worker) -> None:
-    """Raise InfeasibleError if a request needs more KV memory than the worker has."""
-    peak = trace.prompt_tokens + trace.output_tokens - 1
-    capacity = worker.kv_blocks * worker.block_size
-    if len(trace) and peak.max() > capacity:
-        i = int(np.argmax(peak))
-        raise InfeasibleError(
-            f"{trace.name}: request {i} needs {peak[i]} KV tokens ({trace.prompt_tokens[i]} prompt and "
-            f"{trace.output_tokens[i]} output); expected at most the worker's {capacity}"
-        )
-
-
 def _view(rows: kernel.Table, tenant: IntArray | None = None) -> Requests:
     """What a policy may see of these requests."""
     return Requests(
@@ -142,13 +130,13 @@ def _view(rows: kernel.Table, tenant: IntArray | None = None) -> Requests:
         prompt_tokens=rows["prompt"],
         predicted_output=rows["predicted"],
         generated_tokens=rows["generated"],
-        kv_tokens=rows["computed"],
+        computed_tokens=rows["computed"],
         priority=rows["priority"],
         tenant=tenant,
     )
 
 
-def _served(requests: kernel.Table, tenants: tuple[IntArray, IntArray]) -> Served:
+def _served(requests: kernel.Table, tenants: tuple[IntArray, IntArray]) -> TenantService:
     """What each tenant was given so far; tenants: the distinct codes, and the place of each request's among them."""
     codes, of_request = tenants
     admitted = ~np.isnan(requests["scheduled_s"])
@@ -156,7 +144,7 @@ def _served(requests: kernel.Table, tenants: tuple[IntArray, IntArray]) -> Serve
         np.bincount(of_request[admitted], requests[column][admitted], len(codes)).astype(np.int64)
         for column in ("prompt", "generated")
     )
-    return Served(codes, prompts, outputs)
+    return TenantService(codes, prompts, outputs)
 
 
 def request_table(trace: Trace, worker: Worker, policy: SchedulingPolicy) -> kernel.Table:

@@ -8,13 +8,14 @@ import numpy as np
 from shadowprice.arrays import FloatArray
 from shadowprice.disaggregation import Link, PoolsProblem, Slo, goodput_bound, split_bound_per_s
 from shadowprice.fleet.worker import Worker
-from shadowprice.scheduling.policies import Ranked
+from shadowprice.scheduling.ranked import Ranked
 from shadowprice.simulate.disaggregated import FirstToken, PoolsRun, simulate_apart, simulate_together
 from shadowprice.workload.operations import scale_rate
 from shadowprice.workload.trace import Trace
 
 HALVINGS = 8  # of the search for a rate: to 0.4 % of what is possible at most
 PARTS_OF_CHUNK = (1, 2 / 3, 1 / 2, 1 / 3, 1 / 4, 1 / 6, 1 / 8, 1 / 12, 1 / 16, 1 / 24, 1 / 32)
+SMALLEST_CHUNK = 256  # tokens; with fewer a step hardly pays for itself
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,14 @@ class Outcome:
 
 
 def with_chunk(worker: Worker, chunk_tokens: int) -> Worker:
-    """The worker with this max_num_batched_tokens."""
-    return replace(worker, max_num_batched_tokens=chunk_tokens)
+    """The worker with this max_num_batched_tokens, and with no more sequences than that, as vLLM asks."""
+    return replace(worker, max_num_batched_tokens=chunk_tokens, max_num_seqs=min(worker.max_num_seqs, chunk_tokens))
 
 
 def chunks(worker: Worker, parts: Sequence[float] = PARTS_OF_CHUNK) -> list[int]:
-    """Chunk sizes to try, largest first: parts of the worker's own, no smaller than its max_num_seqs, as vLLM asks."""
+    """Chunk sizes to try, largest first: parts of the worker's own, no smaller than 256 or its fewer max_num_seqs."""
     most = worker.max_num_batched_tokens
-    least = min(worker.max_num_seqs, most)
+    least = min(worker.max_num_seqs, SMALLEST_CHUNK, most)
     return sorted({max(round(most * part), least) for part in parts}, reverse=True)
 
 

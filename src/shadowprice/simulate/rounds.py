@@ -9,8 +9,8 @@ from shadowprice.errors import PolicyError
 from shadowprice.fleet.step_time import StepTime
 from shadowprice.fleet.worker import Worker
 from shadowprice.scheduling.optimum.local_search import ranked_starts
-from shadowprice.scheduling.policies import Gate, Ranked
 from shadowprice.scheduling.problem import RoundInstance
+from shadowprice.scheduling.ranked import Gate, Ranked
 from shadowprice.scheduling.surface import Requests, SchedulingPolicy, WorkerState
 from shadowprice.simulate._rounds_kernel import gated_starts
 
@@ -38,8 +38,8 @@ def simulate(instance: RoundInstance, policy: SchedulingPolicy, rng: np.random.G
 
     In each round: the finished leave; if the coming round would overflow, victims are cleared until it fits (the last
     admitted first, or as the policy's `victim` says) and nobody joins, unless nobody is left; else the policy orders
-    the waiting, with prompt_tokens = s, generated_tokens = j, kv_tokens = s + j and arrival and time in rounds, and
-    they join along that order while the coming round fits. rng: needed by policies that clear at random.
+    the waiting, with prompt_tokens = s, generated_tokens = j, computed_tokens = s + j and arrival and time in rounds,
+    and they join along that order while the coming round fits. rng: needed by policies that clear at random.
 
     Raises PolicyError when a decision is impossible, rng is missing, or the policy has not finished all requests by a
     round that any policy without livelock reaches: clearing everyone at each overflow can repeat itself forever.
@@ -85,7 +85,7 @@ def _requests(instance: RoundInstance, index: IntArray, generated: IntArray) -> 
         prompt_tokens=prompt,
         predicted_output=instance.output_tokens[index],
         generated_tokens=generated,
-        kv_tokens=np.where(generated > 0, prompt + generated, 0),
+        computed_tokens=np.where(generated > 0, prompt + generated, 0),
         priority=np.zeros(len(index), dtype=np.int64),
     )
 
@@ -164,7 +164,7 @@ def _ordered(
     """The requests that the policy wants, best first; raises PolicyError when it does not name each at most once."""
     active, queue = np.array(running, dtype=np.int64), np.array(waiting, dtype=np.int64)
     run = _requests(instance, active, now - starts[active])
-    state = WorkerState(worker, float(now), int(instance.memory_tokens - run.kv_tokens.sum()))
+    state = WorkerState(worker, float(now), int(instance.memory_tokens - run.computed_tokens.sum()))
     wanted = np.asarray(policy.order(_requests(instance, queue, np.zeros(len(queue), dtype=np.int64)), run, state))
     if len(wanted) == 0:
         return []

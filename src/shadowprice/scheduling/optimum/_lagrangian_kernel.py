@@ -1,9 +1,9 @@
 """The relaxed hindsight program under given prices: every request picks its cheapest start alone."""
 
 import numpy as np
-from numba import njit
 
 from shadowprice.arrays import FloatArray, IntArray
+from shadowprice.kernels import njit
 
 
 @njit(cache=True)

@@ -3,9 +3,9 @@
 import heapq
 
 import numpy as np
-from numba import njit
 
 from shadowprice.arrays import IntArray
+from shadowprice.kernels import njit
 
 
 @njit(cache=True)

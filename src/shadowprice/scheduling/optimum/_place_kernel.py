@@ -1,9 +1,9 @@
 """Schedules of the round model built one request at a time; and a search over the orders they are built in."""
 
 import numpy as np
-from numba import njit
 
 from shadowprice.arrays import FloatArray, IntArray
+from shadowprice.kernels import njit
 
 
 @njit(cache=True)

@@ -1,0 +1,1 @@
+"""The admin port: dashboard, metrics, and changes at run time."""

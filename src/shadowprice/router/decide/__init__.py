@@ -1,0 +1,1 @@
+"""Which waiting request goes to which worker, and when."""

@@ -1,0 +1,318 @@
+"""Who goes where, and when: the queue, the scheduling policy that orders it, the routing policy that empties it.
+
+Without caps every request is given a worker at once; those that arrive in one turn of the event loop are assigned
+together. With caps (requests or KV tokens per worker, requests in all) what does not fit waits here, in the order of
+the scheduling policy, and whenever there is room the first `pool` of that order are offered to the routing policy.
+Refusal is decided here alone.
+"""
+
+import asyncio
+import math
+import sys
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from shadowprice.arrays import IntArray
+from shadowprice.router.deadlines import give_up
+from shadowprice.router.decide.queue_order import QueueOrder
+from shadowprice.router.exchange import Exchange
+from shadowprice.router.fleet.worker import PROBING
+from shadowprice.router.openai.body import key_of
+from shadowprice.router.processes.decision_lock import Pressing, Turns
+from shadowprice.router.settings import make_policy
+from shadowprice.routing.surface import Pending, Workers
+from shadowprice.workload.trace import Ragged
+
+if TYPE_CHECKING:
+    from shadowprice.router.router import Router
+
+UNBOUNDED = 1 << 40
+NO_WORKER_WAIT_S = 5.0
+LOOK_AGAIN_S = 0.002
+MOST_URGENT = -(1 << 62)  # as a priority: what has waited for so long that it goes first
+COMPILING_S = 3.0  # loading takes less
+COMPILING = "compiling the decision kernels, once after each installation: half a minute to a minute"
+
+
+class Dispatcher:
+    """The queue and its two policies."""
+
+    def __init__(self, router: "Router") -> None:
+        self.router = router
+        self.settings = router.settings
+        self.waiting: dict[Exchange, None] = {}  # in order of arrival
+        self.policy = make_policy(self.settings.policy, self.settings)
+        self.order = QueueOrder(self.settings.scheduling_policy, self.settings.max_wait_s)
+        self.finished: list[int] = []  # output tokens of what ended since the policy was last asked
+        self.worker_keys = np.zeros(0, np.int64)
+        self.scheduled = False
+        self._again: asyncio.TimerHandle | None = None
+        self.turns: Turns | None = None  # among several processes
+        share, rest = divmod(self.settings.queue_size, self.settings.processes)
+        self.queue_size = share + (self.router.flights.own < rest)
+
+    def warm_up(self) -> None:
+        """Decide once before there is traffic: the first decision loads the kernels, or compiles them and says so."""
+        notice = threading.Timer(COMPILING_S, print, [COMPILING], {"file": sys.stderr, "flush": True})
+        notice.daemon = True
+        notice.start()
+        workers = max(len(self.router.workers), 1)
+        self.router.flights.survey()
+        none = np.zeros(workers, np.int64)
+        view = Workers(none, none, none, none, none + 1)
+        request = Pending(np.zeros(1), np.ones(1, np.int64), np.full(1, -1, np.int64))
+        for name in {self.policy.name, "random"}:  # who draws is compiled apart
+            make_policy(name, self.settings).assign(request, view, 0.0)
+        notice.cancel()
+
+    def set_workers(self, names: Sequence[str]) -> None:
+        """What tells the workers from now on: by their names every process and every router tells them alike."""
+        self.worker_keys = np.array([key_of(name.encode()) for name in names], np.int64)
+        self.worker_keys.setflags(write=False)
+
+    def submit(self, exchange: Exchange) -> None:
+        """Give it a worker, in this turn of the event loop if there is room."""
+        self.waiting[exchange] = None
+        self.schedule()
+
+    def schedule(self) -> None:
+        """Decide once this turn's requests are all here."""
+        if not self.scheduled and self.waiting:
+            self.scheduled = True
+            self.router.loop.call_soon(self._decide)
+
+    def ended(self, exchange: Exchange) -> None:
+        """A request is finished."""
+        if exchange.generated > 0:
+            self.finished.append(exchange.generated)
+            self.order.note_end(exchange, exchange.generated)
+
+    @property
+    def uses_prefixes(self) -> bool:
+        """Does the policy look at prompts' blocks."""
+        return self.policy.needs.prefixes
+
+    @property
+    def hashes(self) -> bool:
+        """Does the policy place requests by what they are hashed by."""
+        return self.policy.needs.keys
+
+    def _decide(self) -> None:
+        if self.turns is not None and not self.turns.take():
+            self.router.loop.call_soon(self._decide)
+            return
+        self.scheduled = False
+        try:
+            self._give_away()
+        finally:
+            if self.turns is not None:
+                self.turns.end(self._pressing(self.router.clock()))
+
+    def _give_away(self) -> None:
+        now_s = self.router.clock()
+        opened = [worker.open_at(now_s) for worker in self.router.workers]
+        if any(opened):
+            for exchange in [exchange for exchange in self.waiting if exchange.tried or not exchange.counts]:
+                if exchange.counts:
+                    self._place([exchange], self._untried(exchange, opened), now_s)
+                else:
+                    self._place_uncounted(exchange, opened, now_s)
+            while self.waiting and self._is_first(now_s) and self._place(self._offered(now_s), opened, now_s):
+                pass  # a pool at a time
+        if len(self.waiting) > self.queue_size:
+            self._refuse_overflow(now_s)
+        if self.waiting and self.turns is not None and self._again is None:
+            self._again = self.router.loop.call_later(LOOK_AGAIN_S, self._look_again)
+
+    def _is_first(self, now_s: float) -> bool:
+        """No other process has what presses more."""
+        if self.turns is None:
+            return True
+        pressing = self._pressing(now_s)
+        return pressing is None or self.turns.is_first(pressing)
+
+    def _pressing(self, now_s: float) -> Pressing | None:
+        """What presses most of what waits, between processes: finer orders are for each to keep."""
+        if not self.waiting:
+            return None
+        if not self.order.by_priority:
+            return 0, next(iter(self.waiting)).arrival_s
+        aged_s = now_s - self.settings.max_wait_s
+        return min((MOST_URGENT if e.arrival_s < aged_s else e.priority, e.arrival_s) for e in self.waiting)
+
+    def _look_again(self) -> None:
+        """Room that another process made is told by nobody."""
+        self._again = None
+        self.schedule()
+
+    def _untried(self, exchange: Exchange, opened: list[bool]) -> list[bool]:
+        """The open workers without those that failed it already, if that leaves any."""
+        workers = self.router.workers
+        fresh = [is_open and worker not in exchange.tried for worker, is_open in zip(workers, opened, strict=True)]
+        return fresh if any(fresh) else opened
+
+    def _offered(self, now_s: float) -> list[Exchange]:
+        """The head of the queue, in the scheduling policy's order."""
+        waiting = list(self.waiting)
+        if self.order.every_decision or (len(waiting) > 1 and not self.order.in_order_of_arrival):
+            waiting = self.order.ordered(waiting, self.router.model, now_s)
+        return waiting[: self.settings.pool]
+
+    def _place_uncounted(self, exchange: Exchange, opened: list[bool], now_s: float) -> None:
+        """A request that computes nothing goes to the worker with the fewest of all."""
+        untried = self._untried(exchange, opened)
+        able = [worker for worker, is_open in zip(self.router.workers, untried, strict=True) if is_open]
+        del self.waiting[exchange]
+        self.router.start(exchange, min(able, key=lambda worker: worker.in_flight), now_s)
+
+    def _place(self, offered: list[Exchange], opened: list[bool], now_s: float) -> int:
+        """Ask the policy where these go; returns how many were sent off."""
+        budget = self._budget()
+        if budget <= 0:
+            return 0
+        active, (running, kv_tokens, waiting, waiting_tokens) = self.router.survey()
+        count = [a + b for a, b in zip(running, waiting, strict=True)]
+        free = self._free_kv(kv_tokens, waiting_tokens)
+        smallest = min([exchange.prompt_tokens for exchange in offered]) or 1
+        rooms = [self._rooms(g, count[g], free[g] // smallest) if opened[g] else 0 for g in range(len(opened))]
+        offered = self._not_starving(offered, rooms, count, free)
+        if not any(rooms):
+            return 0
+        least = min([room for room, is_open in zip(rooms, opened, strict=True) if is_open])
+        may_wait = len(offered) > min(budget, least)
+        slots = [a + b for a, b in zip(count, rooms, strict=True)] if may_wait else count
+        running_now, kv_now, waiting_now, waiting_tokens_now = self.router.flights.sums
+        view = Workers(
+            kv_now,
+            running_now,
+            waiting_now,
+            waiting_tokens_now,
+            np.array(slots, np.int64),
+            active=active,
+            speed=self.router.speeds(),
+            finished_tokens=self._finished(),
+            open=None if all(opened) else np.array(opened, np.bool_),
+            keys=self.worker_keys,
+        )
+        answer = self.policy.assign(self._pending(offered, may_wait=may_wait), view, now_s).tolist()
+        sent, left = 0, []
+        for exchange, g in zip(offered, answer, strict=True):
+            if g < 0 or sent >= budget or (exchange.prompt_tokens > free[g] and count[g] > 0):
+                exchange.passes -= sent  # what is too large for the rest of a worker may still go to an empty one
+                left.append(exchange)
+                continue
+            free[g] -= exchange.prompt_tokens
+            count[g] += 1
+            sent += 1
+            del self.waiting[exchange]
+            if not exchange.sent_s:  # else it was counted when it was sent before
+                self.order.note_start(exchange)
+            self.router.start(exchange, self.router.workers[g], now_s)
+        for exchange in left:
+            exchange.passes += sent  # in all: by those behind it
+        return sent
+
+    def _not_starving(
+        self, offered: list[Exchange], rooms: list[int], count: list[int], free: list[int]
+    ) -> list[Exchange]:
+        """What is to be placed now: all, or only the one that small ones would keep from ever finding enough KV memory.
+
+        Once it was passed over most_passes times it goes where it fits; while that is nowhere, the worker with the most
+        free memory takes nobody else (its place in `rooms` becomes 0).
+        """
+        for exchange in offered:
+            if exchange.passes >= self.settings.most_passes:
+                able = [g for g, room in enumerate(rooms) if room > 0]
+                fits = [g for g in able if exchange.prompt_tokens <= free[g] or count[g] == 0]
+                if fits and len(fits) < len(able):
+                    rooms[:] = [room if g in fits else 0 for g, room in enumerate(rooms)]
+                    return [exchange]
+                if able and not fits:
+                    rooms[max(able, key=free.__getitem__)] = 0
+                    return offered
+        return offered
+
+    def _pending(self, offered: list[Exchange], *, may_wait: bool) -> Pending:
+        prefix, hashes = None, self.hashes
+        if self.uses_prefixes:
+            blocks = [block for exchange in offered for block in exchange.prefix]
+            prefix = Ragged.from_lengths(np.array(blocks, np.int64), [len(exchange.prefix) for exchange in offered])
+        return Pending(
+            arrival_s=np.array([exchange.arrival_s for exchange in offered]),
+            prompt_tokens=np.array([exchange.prompt_tokens for exchange in offered], np.int64),
+            session=np.array([exchange.hashed_by if hashes else -1 for exchange in offered], np.int64),
+            passes=np.array([exchange.passes for exchange in offered], np.int64) if may_wait else None,
+            prefix=prefix,
+            prefix_block_tokens=self.router.block_tokens if prefix is not None else 0,
+            may_wait=may_wait,
+        )
+
+    def _finished(self) -> IntArray | None:
+        if not self.finished:
+            return None
+        finished, self.finished = np.array(self.finished, np.int64), []
+        return finished
+
+    def _budget(self) -> int:
+        """How many more may be in flight in all, of all processes; and what the table of them holds."""
+        flights, most = self.router.flights, self.settings.max_concurrent_requests
+        room = flights.capacity - flights.of_this_process
+        if most is None:
+            return room
+        here = self.router.in_flight if self.settings.processes == 1 else flights.of_all_processes
+        return min(room, most - here)
+
+    def _rooms(self, g: int, count: int, fit_in_kv: int) -> int:
+        """How many more worker g may be given; of KV an empty one always has enough: it refuses what it cannot hold."""
+        room = (self.settings.max_num_seqs or UNBOUNDED) - count
+        if fit_in_kv < room:
+            room = fit_in_kv if count else max(fit_in_kv, 1)
+        if self.router.workers[g].state == PROBING:
+            room = min(room, 1 - self.router.workers[g].in_flight)
+        return room if room > 0 else 0
+
+    def _free_kv(self, kv_tokens: list[int], waiting_tokens: list[int]) -> list[int]:
+        """KV tokens that each worker may still be given."""
+        cap = self.settings.max_kv_tokens
+        caps = [cap or UNBOUNDED if cap is not None else w.kv_capacity_tokens or UNBOUNDED for w in self.router.workers]
+        return [most - held - to_come for most, held, to_come in zip(caps, kv_tokens, waiting_tokens, strict=True)]
+
+    # refusal: the only place where a request that could be served is turned away
+
+    def expire(self, now_s: float) -> None:
+        """Refuse what has waited too long; forget tenants that are no more."""
+        if self.order.crowded:
+            self.order.forget({exchange.tenant for exchange in [*self.router.active, *self.waiting]})
+        opened = any(worker.open_at(now_s) for worker in self.router.workers)
+        for exchange in list(self.waiting):
+            waited_s = now_s - exchange.arrival_s
+            if waited_s > self.settings.request_timeout_s:
+                give_up(self.router, exchange, now_s)
+            elif waited_s > self.settings.queue_timeout_s:
+                self._refuse(exchange, 429, "queue_timeout", f"waited {waited_s:.0f} s in the router's queue", now_s)
+            elif not opened and waited_s > NO_WORKER_WAIT_S:
+                self._refuse(exchange, 503, "no_worker", "no worker is up", now_s)
+
+    def _refuse_overflow(self, now_s: float) -> None:
+        """What the queue cannot hold, from the end of its order."""
+        over = len(self.waiting) - self.queue_size
+        if over <= 0:
+            return
+        waiting = list(self.waiting)
+        if not self.order.in_order_of_arrival:
+            waiting = self.order.ordered(waiting, self.router.model, now_s)
+        for exchange in waiting[-over:]:
+            message = f"{len(self.waiting)} requests wait; the queue holds {self.queue_size} (--queue-size)"
+            self._refuse(exchange, 429, "queue_full", message, now_s)
+
+    def _refuse(self, exchange: Exchange, status: int, reason: str, message: str, now_s: float) -> None:
+        self.waiting.pop(exchange, None)
+        self.router.refuse(exchange, status, reason, message, self.retry_after_s(now_s))
+
+    def retry_after_s(self, now_s: float) -> int:
+        """Seconds until what waits now will have been taken up, at the rate at which requests end; 1 to 60."""
+        per_s = self.router.statistics.ends_per_s(now_s)
+        return min(max(math.ceil(len(self.waiting) / per_s), 1), 60) if per_s > 0 else 5

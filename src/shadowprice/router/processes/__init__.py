@@ -1,0 +1,1 @@
+"""Several processes of one router on one port."""

@@ -1,0 +1,1 @@
+"""What is kept of requests that are over: the record, the access log, counters, spans."""

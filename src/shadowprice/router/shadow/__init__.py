@@ -1,0 +1,1 @@
+"""Every routing policy scored on the requests just served, in another process."""

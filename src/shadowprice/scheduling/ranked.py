@@ -1,0 +1,129 @@
+"""Policies that a kernel can run: a key by which requests wait, a gate before memory, a bound on waiting.
+
+The same object decides in Python through `order` and runs compiled in the simulators, to the last bit alike.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from math import inf
+
+import numpy as np
+
+from shadowprice.arrays import FloatArray, IntArray
+from shadowprice.errors import PolicyError
+from shadowprice.fleet.worker import Worker
+from shadowprice.scheduling.surface import Needs, Requests, WorkerState
+
+NOTHING = Needs()
+
+Key = Callable[[Requests, Worker], FloatArray]
+
+
+class Gate(IntEnum):
+    """The memory rule for the next request in the queue; whatever it says, its present blocks must be free.
+
+    OPTIMISTIC: nothing more, as vLLM does; preemption repairs what was too much. RESERVE_PEAK: the forecast peaks of
+    all must fit together. LOOK_AHEAD: at every forecast completion the blocks of those still alive must fit (exact for
+    the forecast, since usage only rises between completions). PROTECT: a share alpha of the memory stays free.
+    """
+
+    OPTIMISTIC = 0
+    RESERVE_PEAK = 1
+    LOOK_AHEAD = 2
+    PROTECT = 3
+
+
+class Victim(IntEnum):
+    """Who is preempted when blocks run out: the last admitted, the worst key, or everyone with probability beta."""
+
+    LAST_ADMITTED = 0
+    WORST_KEY = 1
+    CLEAR = 2
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A policy: wait by ascending `key` (ties by arrival), join while `gate` allows; stop at the first that may not.
+
+    max_wait_s: once the oldest waiting request has waited longer it is the head of the queue whatever its key, and
+    nobody passes it; so a request is passed over only during its first max_wait_s.
+    alpha: share of memory kept free (PROTECT). beta: probability with which each running request is cleared (CLEAR).
+    needs: what the order depends on. words: how an audit's advice names the order; empty: audits leave it out.
+
+    Raises PolicyError outside max_wait_s >= 0, 0 <= alpha < 1, 0 < beta <= 1.
+    """
+
+    name: str
+    key: Key
+    gate: Gate = Gate.OPTIMISTIC
+    victim: Victim = Victim.LAST_ADMITTED
+    max_wait_s: float = inf
+    alpha: float = 0.0
+    beta: float = 1.0
+    needs: Needs = NOTHING
+    words: str = ""
+
+    def __post_init__(self) -> None:
+        for name, value, fits, accepted in (
+            ("max_wait_s", self.max_wait_s, self.max_wait_s >= 0, "a number >= 0"),
+            ("alpha", self.alpha, 0 <= self.alpha < 1, "0 <= alpha < 1"),
+            ("beta", self.beta, 0 < self.beta <= 1, "0 < beta <= 1"),
+        ):
+            if not fits:
+                raise PolicyError(f"policy {self.name}: {name} is {value}; expected {accepted}")
+
+    @property
+    def in_arrival_order(self) -> bool:
+        """Whether the key is the arrival itself, so that a queue in order of arrival is in order."""
+        return self.key is arrival
+
+    def at_the_door(self, max_wait_s: float) -> "Ranked":
+        """The same order for a queue before several workers: their memory is theirs to look after."""
+        return replace(self, gate=Gate.OPTIMISTIC, max_wait_s=max_wait_s)
+
+    def keys(self, requests: Requests, worker: Worker) -> FloatArray:
+        """The key of each request as it stands now, float64 [n]; PolicyError unless it is one number each, not NaN."""
+        found = np.asarray(self.key(requests, worker), dtype=np.float64)
+        if found.shape != (len(requests),) or np.isnan(found).any():
+            raise PolicyError(f"policy {self.name}: its key must give one number per request, and no NaN")
+        return found
+
+    def order(self, waiting: Requests, running: Requests, state: WorkerState) -> IntArray:
+        """Indices into `waiting`, best first, up to the first that the gate refuses."""
+        queue = np.argsort(self.keys(waiting, state.worker), kind="stable")
+        late = state.now_s - waiting.arrival_s > self.max_wait_s
+        late_first = np.concatenate([np.flatnonzero(late), queue[~late[queue]]])
+        return _gated(self, late_first, waiting, running, state.worker)
+
+
+def arrival(requests: Requests, worker: Worker) -> FloatArray:
+    """The key of first come first served."""
+    return requests.arrival_s
+
+
+def _gated(policy: Ranked, queue: IntArray, waiting: Requests, running: Requests, worker: Worker) -> IntArray:
+    """The longest head of the queue that passes the gate one after another."""
+    if policy.gate is Gate.OPTIMISTIC:
+        return queue
+    context = list(running.prompt_tokens + running.generated_tokens)
+    left = list(np.maximum(running.predicted_output - running.generated_tokens, 1))
+    taken = 0
+    for i in queue:
+        context.append(waiting.prompt_tokens[i] + waiting.generated_tokens[i])
+        left.append(max(waiting.predicted_output[i] - waiting.generated_tokens[i], 1))
+        if len(context) > 1 and not _fits(policy, np.array(context), np.array(left), worker):
+            break
+        taken += 1
+    return queue[:taken]
+
+
+def _fits(policy: Ranked, context: IntArray, left: IntArray, worker: Worker) -> bool:
+    """Whether requests with so many KV tokens and steps left may run together under the policy's gate."""
+    size = worker.block_size
+    if policy.gate is Gate.PROTECT:
+        return bool(np.sum(-(-context // size)) <= (1 - policy.alpha) * worker.kv_blocks)
+    if policy.gate is Gate.RESERVE_PEAK:
+        return bool(np.sum(-(-(context + left - 1) // size)) <= worker.kv_blocks)
+    held = left + worker.async_scheduling  # steps decided a step ahead: the finished hold their blocks once more
+    return all(np.sum(-(-(context[held >= d] + d - 1) // size)) <= worker.kv_blocks for d in np.unique(held))
