@@ -10,8 +10,9 @@ FIRST_WEIGHT = 0.5
 
 @njit(cache=True)
 def follow(offsets, chain, parent, size, cost_s, capacity, saved, evicted, ends, rng, kept_s, gone_items, gone_ends):
-    """Run the requests, following one of the experts at a time; fills kept_s, gone_items, gone_ends as the experts' own.
+    """Run the requests, following one of the experts at a time.
 
+    kept_s, gone_items, gone_ends: filled as saved_s, evicted, ends of `evict_least_leaf`.
     saved: [experts, n] seconds that each expert's cache saves; evicted: [experts, len(chain)], ends: [experts, n] what
     each evicts. The last expert is the guard. Returns how often it changed, and for how many requests it was guarded.
 
@@ -94,7 +95,7 @@ def follow(offsets, chain, parent, size, cost_s, capacity, saved, evicted, ends,
 
 @njit(cache=True)
 def _draw(weight, chosen, saved, rate, rng):
-    """Weights after a request, and the expert chosen: the same as before, unless it has lost weight and the draw so falls."""
+    """Weights after a request, and the expert chosen: as before, unless it has lost weight and the draw falls so."""
     after = weight * np.exp(rate * (saved - saved.max()))
     after = np.maximum(after / after.sum(), 1e-12)
     if rng.random() * weight[chosen] <= after[chosen]:

@@ -59,4 +59,3 @@ def evict_unmarked(offsets, chain, parent, size, cost_s, capacity, rng, saved_s,
                 if children[up] == 0 and marked[up] < phase:
                     count = add(leaves, place, count, up)
         ends[i] = gone
-

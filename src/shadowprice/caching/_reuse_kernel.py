@@ -31,13 +31,18 @@ def bin_of(age_s):
 
 
 @njit(cache=True)
+def gap_of(gap_s):
+    """The class of the time between two uses, 0 for a first use (negative)."""
+    if gap_s < 0:
+        return 0
+    return 1 if gap_s < 10 else 2 if gap_s < 60 else 3 if gap_s < 300 else 4 if gap_s < 1800 else 5
+
+
+@njit(cache=True)
 def class_of(label, uses, ends, has_children, gap_s):
     """The class of a use; gap_s: since the use before, negative for the first."""
     often = min(uses, 3) - 1 if uses <= 3 else (3 if uses <= 7 else 4)
-    gap = 0
-    if gap_s >= 0:
-        gap = 1 if gap_s < 10 else 2 if gap_s < 60 else 3 if gap_s < 300 else 4 if gap_s < 1800 else 5
-    return (((label * USES + often) * 2 + ends) * 2 + has_children) * GAPS + gap
+    return (((label * USES + often) * 2 + ends) * 2 + has_children) * GAPS + gap_of(gap_s)
 
 
 @njit(cache=True)
@@ -86,3 +91,34 @@ def index_of_hazards(hazard, index):
                 survive *= 1.0 - h
                 best = max(best, (1.0 - survive) / spent)
             index[c, a] = best
+
+
+@njit(cache=True)
+def exponential_law(reused, at_risk, ages_s, life_s, index):
+    """P(reuse within life_s | age) where each class is reused with a chance of its own, after an exponential time.
+
+    The law of reuse that was found in production by kind of request (2506.02634). ages_s: sums [classes] of the ages
+    at which uses were reused. Fills index [classes, BINS].
+    """
+    for c in range(len(index)):
+        count, uses = reused[c].sum() + 1.0, at_risk[c, 0] + 2.0
+        chance, rate = min(count / uses, 1.0), count / (ages_s[c] + 60.0)
+        soon = 1.0 - math.exp(-rate * life_s)
+        for b in range(BINS):
+            waits = chance * math.exp(-rate * 0.5 * (STARTS[b] + STARTS[b + 1]))
+            index[c, b] = waits * soon / (waits + 1.0 - chance) if waits > 0 else 0.0
+
+
+@njit(cache=True)
+def hit_density(hits, evictions, index):
+    """Hits to come over the time until hit or eviction, of items that have reached an age in the cache (LHD).
+
+    Beckmann, Chen, Cidon, NSDI 2018. hits, evictions: counts [classes, BINS] of ages at the end of stays; fills index.
+    """
+    for c in range(len(index)):
+        ended, hit, time_s = 0.0, 0.0, 0.0
+        for b in range(BINS - 1, -1, -1):
+            time_s += ended * WIDTHS[b] + 0.5 * (hits[c, b] + evictions[c, b]) * WIDTHS[b]
+            ended += hits[c, b] + evictions[c, b]
+            hit += hits[c, b]
+            index[c, b] = (hit + 1e-3) / (time_s + 1.0)

@@ -1,1 +1,1 @@
-"""Policies made of queues: SIEVE, S3-FIFO, ARC and W-TinyLFU, compiled, access for access as their public simulators."""
+"""Policies made of queues: SIEVE, S3-FIFO, ARC and W-TinyLFU, access for access as the public libcachesim."""

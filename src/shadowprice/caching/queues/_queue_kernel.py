@@ -6,7 +6,7 @@ from shadowprice.caching.queues import _arc_kernel as arc
 from shadowprice.caching.queues import _s3fifo_kernel as s3fifo
 from shadowprice.caching.queues import _sieve_kernel as sieve
 from shadowprice.caching.queues import _tinylfu_kernel as tinylfu
-from shadowprice.caching.queues._lists_kernel import leave
+from shadowprice.caching.queues._lists_kernel import keep, leave
 
 SIEVE, S3FIFO, ARC, TINYLFU = range(4)
 
@@ -18,7 +18,7 @@ def evict_from_queues(code, q, sketch, offsets, chain, cost_s, capacity, saved_s
     q: new lists; sketch: of W-TinyLFU. A chain is used from its last item to its first, so that what hangs below
     another is the older; where it does not fit as a whole its first items are kept.
     """
-    gone, held, hand, counted, target = 0, 0, -1, 0, 0.0
+    gone, held, counted, target = 0, 0, 0, 0.0
     for i in range(len(offsets) - 1):
         first, last = offsets[i], offsets[i + 1]
         total = 0
@@ -56,7 +56,7 @@ def evict_from_queues(code, q, sketch, offsets, chain, cost_s, capacity, saved_s
             while held + q.size[v] > capacity:
                 before = gone
                 if code == SIEVE:
-                    gone, hand = sieve.make_room(q, hand, i, evicted, gone)
+                    gone = sieve.make_room(q, i, evicted, gone)
                 elif code == S3FIFO:
                     gone = s3fifo.make_room(q, capacity, i, evicted, gone)
                 elif code == ARC:
@@ -72,11 +72,8 @@ def evict_from_queues(code, q, sketch, offsets, chain, cost_s, capacity, saved_s
                 tinylfu.insert(q, v, sketch)
             elif not s3fifo.insert(q, v, ghost >= 0, capacity, gone > 0):
                 continue
-            q.cached[v] = True
-            q.request[v] = i
+            keep(q, v, i)
             held += q.size[v]
-            if q.parent[v] >= 0:
-                q.children[q.parent[v]] += 1
         ends[i] = gone
 
 

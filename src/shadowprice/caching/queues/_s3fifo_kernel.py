@@ -1,4 +1,4 @@
-"""S3-FIFO (Yang, Zhang, Qiu, Yue, Rashmi, SOSP 2023): a small queue that filters, a main one, and a memory of the small's."""
+"""S3-FIFO (Yang, Zhang, Qiu, Yue, Rashmi, SOSP 2023): a small queue that filters before a main one, and ghosts."""
 
 from numba import njit
 

@@ -21,13 +21,13 @@ def insert(q, v):
 
 
 @njit(cache=True)
-def make_room(q, hand, request, evicted, gone):
-    """Evict one item; how many have been, and where the hand then stands."""
-    v = hand if hand >= 0 else q.tail[QUEUE]
-    while q.uses[v] > 0 or q.children[v] > 0 or q.request[v] == request:
-        if q.children[v] == 0 and q.request[v] != request:
+def make_room(q, request, evicted, gone):
+    """Evict one item; how many have been."""
+    v = q.hand[0] if q.hand[0] >= 0 else q.tail[QUEUE]
+    while q.uses[v] > 0 or q.request[v] == request:
+        if q.request[v] != request:
             q.uses[v] = 0
         v = q.before[v] if q.before[v] >= 0 else q.tail[QUEUE]
-    hand = q.before[v]
+    q.hand[0] = v
     leave(q, v)
-    return evict(q, v, evicted, gone), hand
+    return evict(q, v, evicted, gone)

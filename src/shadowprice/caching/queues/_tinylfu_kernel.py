@@ -1,4 +1,4 @@
-"""W-TinyLFU (Einziger, Friedman, Manes, ACM TOS 2017): a small LRU window before a segmented LRU that admits by count."""
+"""W-TinyLFU (Einziger, Friedman, Manes, ACM TOS 2017): an LRU window before a segmented LRU that admits by count."""
 
 from numba import njit
 
@@ -31,7 +31,7 @@ def touch(q, v, sketch, counted, capacity, request, evicted, gone):
     _, main, probation, protected = sizes(capacity)
     leave(q, v)
     enter(q, PROTECTED, v)
-    while q.held[PROTECTED] > protected:
+    while q.held[PROTECTED] > protected and q.tail[PROTECTED] >= 0:
         cooled = q.tail[PROTECTED]
         leave(q, cooled)
         enter(q, PROBATION, cooled)
