@@ -2,21 +2,33 @@ PYTHON ?= python3
 BIN = .venv/bin
 ENGINES = .venv-engines
 BENCH = .venv-bench
+# the same versions next year, those that build this package too
+INSTALL = $(BIN)/pip install --quiet --constraint constraints.txt --build-constraint constraints.txt
 
-.PHONY: audit test test-engines bench setup clean
+.PHONY: audit test test-engines attack bench setup constraints clean
 
 setup: .venv/installed
 
-# without what only tests and benchmarks need
-.venv/library: pyproject.toml
+# what users may want, all of it, but not what only tests and benchmarks need
+.venv/library: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet -e .
+	$(BIN)/pip install --quiet --upgrade --constraint constraints.txt pip
+	$(INSTALL) -e '.[all]'
 	touch $@
 
 .venv/installed: .venv/library
-	$(BIN)/pip install --quiet -e '.[dev]'
+	$(INSTALL) -e '.[dev]'
 	touch $@
+
+# the newest versions of everything, written down; then `make test`
+constraints:
+	rm -rf .venv-newest
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/pip install --quiet --upgrade pip
+	.venv-newest/bin/pip install --quiet -e '.[dev]'
+	sed -i '/^[^#]/d' constraints.txt
+	.venv-newest/bin/pip freeze --all --exclude-editable >>constraints.txt
+	rm -rf .venv-newest
 
 audit: .venv/library
 	$(BIN)/shadowprice audit
@@ -31,19 +43,15 @@ test-engines: setup
 	bash tests/engines/setup.sh
 	$(BIN)/pytest -o addopts="-q --strict-markers --import-mode=importlib" -o faulthandler_timeout=1100 --timeout 1200 tests/engines
 
+# tries to cross every bound: minutes of search, on so many cores
+MINUTES ?= 60
+JOBS ?= $(shell nproc)
+attack: setup
+	$(BIN)/python -m tests.attack --minutes $(MINUTES) --jobs $(JOBS)
+
 bench: setup
 	bash benchmarks/peers/setup.sh
-	$(BIN)/python benchmarks/import_time.py --check
-	$(BIN)/python benchmarks/simulator_speed.py --check
-	$(BIN)/python benchmarks/audit_speed.py
-	$(BIN)/python benchmarks/published_study.py --seconds-per-instance 1.5
-	$(BIN)/python benchmarks/fidelity.py
-	$(BIN)/python benchmarks/expert_dispatch.py --check
-	$(BIN)/python benchmarks/routing_decision.py
-	$(BIN)/python benchmarks/routing_speed.py --check
-	$(BIN)/python benchmarks/router_cost.py
-	$(BIN)/python benchmarks/router_quality.py
-	$(BIN)/python benchmarks/router_faults.py --check
+	$(BIN)/python benchmarks/run_all.py
 
 clean:
 	rm -rf .venv $(ENGINES) $(BENCH) build

@@ -1,16 +1,18 @@
 """How long `import shadowprice` takes, beyond the interpreter's own start: the median of many fresh processes.
 
-    python benchmarks/import_time.py [--check]
+    python benchmarks/import_time.py [--check] [--starts 15]
 
 --check: exit code 1 above the target.
 """
 
+import argparse
 import statistics
 import subprocess
 import sys
 import time
 
-STARTS = 15
+from promises import conclude, under
+
 TARGET_MS = 50
 
 
@@ -22,11 +24,14 @@ def start_ms(code: str) -> float:
 
 
 def main() -> int:
-    pairs = [(start_ms("pass"), start_ms("import shadowprice")) for _ in range(STARTS)]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="exit code 1 above the target")
+    parser.add_argument("--starts", type=int, default=15, help="fresh processes (15)")
+    args = parser.parse_args()
+    pairs = [(start_ms("pass"), start_ms("import shadowprice")) for _ in range(args.starts)]
     import_ms = statistics.median(after - before for before, after in pairs)
-    holds = import_ms < TARGET_MS
-    print(f"import shadowprice: {import_ms:.1f} ms (target: under {TARGET_MS} ms): {'holds' if holds else 'MISSED'}")
-    return int("--check" in sys.argv[1:] and not holds)
+    missed = conclude([under("import shadowprice", import_ms, TARGET_MS, "ms")])
+    return missed if args.check else 0
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from multiprocessing import Pool
 from typing import Any
 
 import numpy as np
+from promises import Promise, at_least, at_most, conclude
 
 from shadowprice.scheduling import POLICIES
 from shadowprice.scheduling.optimum import hindsight_interval
@@ -25,6 +26,8 @@ from shadowprice.scheduling.problem import RoundInstance
 from shadowprice.simulate.rounds import simulate
 
 PUBLISHED: dict[str, tuple[float, float, int]] = {"zero": (1.005, 1.074, 114), "poisson": (1.047, 1.227, 0)}
+SIZE = (40, 60)  # requests of the study
+TARGET_FOUND, TARGET_LOOSENESS = 1.05, 1.25
 SECONDS_PER_MOVE_AND_REQUEST = 6e-8  # of the search, measured at n = 50; sizes the search to the time allowed
 
 
@@ -82,6 +85,15 @@ def summary(arrivals: str, rows: list[Row], seconds: float) -> dict[str, Any]:
     }
 
 
+def promises(line: dict[str, Any]) -> list[Promise]:
+    """What the search and the bound reach at the size of the study."""
+    low, high = line["mean_ratio"]
+    return [
+        at_least(f"{line['arrivals']}: latency of MC-SF by that of the best schedule found", low, TARGET_FOUND),
+        at_most(f"{line['arrivals']}: mean ratio to the bound by that to the best found", high / low, TARGET_LOOSENESS),
+    ]
+
+
 def show(line: dict[str, Any]) -> None:
     def interval(name: str) -> str:
         low, high = line[name]
@@ -96,12 +108,13 @@ def show(line: dict[str, Any]) -> None:
     print(f"   published {200 - PUBLISHED['zero'][2]} of 200" if line["published_optimal"] else "")
 
 
-def main() -> None:
+def main() -> int:
+    """Study both kinds of arrivals; 1 when a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--instances", type=int, default=200, help="instances of each kind of arrivals (200)")
     parser.add_argument("--seconds-per-instance", type=float, default=5.0, help="time to search and bound one (5)")
     parser.add_argument("--arrivals", choices=["zero", "poisson", "both"], default="both")
-    parser.add_argument("--requests", type=int, nargs=2, default=(40, 60), metavar=("LOW", "HIGH"))
+    parser.add_argument("--requests", type=int, nargs=2, default=SIZE, metavar=("LOW", "HIGH"))
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="one object on stdout")
@@ -122,7 +135,9 @@ def main() -> None:
             show(lines[-1])
     if args.json:
         print(json.dumps({"study": lines}))
+    targets = [promise for line in lines for promise in promises(line)] if tuple(args.requests) == SIZE else []
+    return conclude(targets, quiet=args.json)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

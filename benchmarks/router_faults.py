@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 import typer
+from promises import Promise, conclude, holds
 from rich.console import Console
 from rich.table import Table
 from router.contestants import OURS, present, split
@@ -73,15 +74,14 @@ CHECKS: dict[str, list[tuple[str, Callable[[Row], bool]]]] = {
 }
 
 
-def targets(rows: list[Row]) -> dict[str, bool]:
-    """Each promise about ours in the faults that were tried, and whether it held in all of them."""
-    held: dict[str, bool] = {}
-    for row in rows:
-        if split(row["router"])[0] != OURS:
-            continue
-        for promise, holds in CHECKS.get(row["fault"], []):
-            held[f"{row['router']} {promise}"] = "error" not in row and holds(row)
-    return held
+def targets(rows: list[Row]) -> list[Promise]:
+    """Each promise about ours in the faults that were tried."""
+    return [
+        holds(f"{row['router']} {promise}", "error" not in row and kept(row))
+        for row in rows
+        if split(row["router"])[0] == OURS
+        for promise, kept in CHECKS.get(row["fault"], [])
+    ]
 
 
 def failures(seen: Row) -> str:
@@ -158,7 +158,8 @@ def main(
         say.print(f"[red]{error}[/red]")
         raise typer.Exit(2) from None
     rows = survey(names, [fault for fault in CASES if fault in (parts or CASES)], say)
-    result: Row = {"rows": rows, "missing": missing, "targets": targets(rows)}
+    promises = targets(rows)
+    result: Row = {"rows": rows, "missing": missing, "targets": {promise.what: promise.held for promise in promises}}
     if as_json:
         print(json.dumps(result, indent=2))
     else:
@@ -166,10 +167,8 @@ def main(
         console.print(fault_table(rows, names))
         for row in missing:
             console.print(f"{row['router']}: {row['error']}")
-        for promise, held in result["targets"].items():
-            console.print(f"{'[green]held  [/green]' if held else '[red]missed[/red]'} {promise}")
-    if check and not all(result["targets"].values()):
-        raise typer.Exit(1)
+    missed = conclude(promises, quiet=as_json)
+    raise typer.Exit(missed if check else 0)
 
 
 if __name__ == "__main__":

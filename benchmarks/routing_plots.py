@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from shadowprice.routing import POLICIES
-from shadowprice.simulate.barrier import simulate_barrier
+from shadowprice.simulate.barrier import Ranks, simulate_barrier
 from shadowprice.simulate.routing_study import IMMEDIATE, SLOTS_BIND, Row, study
 from shadowprice.workload import read_trace
 
@@ -71,7 +71,9 @@ def over_time(trace_name: str) -> None:
     figure = Figure(figsize=(9, 3))
     panels = figure.subplots(1, 2, sharey=True)
     for panel, name in zip(panels, ("round_robin", "bf_io"), strict=True):
-        run = simulate_barrier(trace, POLICIES[name](), workers=16, slots=64, pool=64, saturated=True, samples=512)
+        run = simulate_barrier(
+            trace, POLICIES[name](), Ranks(workers=16, slots=64), pool=64, saturated=True, samples=512
+        )
         loads = run.load_tokens / 1e6
         panel.fill_between(run.time_s, loads.min(axis=1), loads.max(axis=1), color=COLORS[name], alpha=0.35, lw=0)
         panel.plot(run.time_s, loads.max(axis=1), color=COLORS[name], lw=0.8, label="maximum: what a step waits for")

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 
 from shadowprice.fleet.step_time import StepTime
-from shadowprice.routing import POLICIES, BuiltIn, bf_io, priced_holes
-from shadowprice.simulate.barrier import STEP_TIME, BarrierRun, simulate_barrier
+from shadowprice.routing import POLICIES, Compiled, bf_io, priced_holes
+from shadowprice.simulate.barrier import STEP_TIME, BarrierRun, Ranks, simulate_barrier
 from shadowprice.simulate.routing_study import SETTING, at_load, repeated, slots_of
 from shadowprice.workload import Trace, read_trace
 from shadowprice.workload.operations import scale_rate
@@ -33,7 +33,7 @@ def erring(sigma: float) -> Seen:
     return lambda trace: predict_with_error(trace, sigma, np.random.default_rng(0))
 
 
-FORECASTS: dict[str, tuple[BuiltIn, Seen]] = {
+FORECASTS: dict[str, tuple[Compiled, Seen]] = {
     "least_kv": (POLICIES["least_kv"](), as_it_is),
     "window of one step, no price": (bf_io(0, price=0.0), as_it_is),
     "window of 20 steps, learned, no price": (bf_io(20, 21, price=0.0), as_it_is),
@@ -51,7 +51,7 @@ def forecasts(trace: Trace) -> None:
     long = repeated(trace, SETTING.copies, SETTING.gap_s)
     arriving = {g: at_load(long, g, slots_of(g), SETTING) for g in WORKERS}
     for name, (policy, seen) in FORECASTS.items():
-        runs = [simulate_barrier(seen(arriving[g]), policy, workers=g, slots=slots_of(g)) for g in WORKERS]
+        runs = [simulate_barrier(seen(arriving[g]), policy, Ranks(workers=g, slots=slots_of(g))) for g in WORKERS]
         print(f"  {name:40}" + "".join(f"{100 * run.idle_share:8.2f} %" for run in runs), flush=True)
 
 
@@ -60,7 +60,7 @@ def bounds_on_passing(trace: Trace) -> None:
     print(f"{trace.name}, 16 workers of 64 slots, slots bind")
     for most in (0, 10, 50, 300, 3000):
         run = simulate_barrier(
-            trace, priced_holes(most_passes=most), workers=16, slots=64, pool=SETTING.pool, saturated=True
+            trace, priced_holes(most_passes=most), Ranks(workers=16, slots=64), pool=SETTING.pool, saturated=True
         )
         print(f"  at most {most:4} passed over: idle {100 * run.idle_share:5.2f} %, p99 wait {run.ttft_p99_s:5.1f} s")
 
@@ -73,7 +73,7 @@ def unequal_speeds(trace: Trace) -> None:
     priced_in = priced_holes(fixed_kv_tokens=STEP_TIME.fixed_s / STEP_TIME.per_kv_token_s)
     named = {name: POLICIES[name]() for name in ("round_robin", "join_shortest_queue", "least_kv", "priced_holes")}
     for name, policy in (named | {"priced_holes, speeds priced in": priced_in}).items():
-        print_run(name, simulate_barrier(arriving, policy, workers=8, slots=64, speed=speed))
+        print_run(name, simulate_barrier(arriving, policy, Ranks(workers=8, slots=64, speed=speed)))
 
 
 def affinity(trace: Trace) -> None:
@@ -85,7 +85,7 @@ def affinity(trace: Trace) -> None:
         print(f"{trace.name}, 8 workers, prefill unless cached, {rate:g} requests/s")
         arriving = scale_rate(trace, rate / trace.rate_per_s)
         for name, policy in (named | {"priced_holes, affinity priced in": both}).items():
-            print_run(name, simulate_barrier(arriving, policy, workers=8, slots=64, step_time=time))
+            print_run(name, simulate_barrier(arriving, policy, Ranks(workers=8, slots=64, step_time=time)))
 
 
 def print_run(name: str, run: BarrierRun) -> None:

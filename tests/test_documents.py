@@ -1,6 +1,9 @@
-"""What the documents promise: their links resolve, their Python runs as printed, their commands and flags exist."""
+"""What the documents promise: links resolve, Python runs as printed, commands and flags exist, numbers are today's."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,8 @@ from shadowprice.cli import app
 from shadowprice.workload import PRESETS, write_trace
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.md")])
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
@@ -25,6 +29,7 @@ RUNNABLE = [  # those that stand alone; the others continue a program of the rea
     ("docs/fleet.md", 0),
     ("docs/routing.md", 0),
     ("docs/routing.md", 1),
+    ("docs/routing.md", 2),
     ("docs/scheduling.md", 0),
     ("docs/scheduling-rounds.md", 0),
     ("docs/workload.md", 0),
@@ -62,3 +67,16 @@ def test_commands_name_verbs_and_flags_that_there_are(path: Path) -> None:
             command = command.commands[words.pop(0)]
         known = {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)} | {"--help"}
         assert set(FLAG.findall(" ".join(words))) <= known, line
+
+
+def test_the_readme_prints_what_make_audit_prints() -> None:
+    printed = re.search(r"^What `make audit` prints:\n\n```\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    assert printed is not None
+    done = subprocess.run(
+        [sys.executable, "-m", "shadowprice.cli", "audit"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert [line.rstrip() for line in done.stdout.strip().splitlines()] == printed[1].rstrip().splitlines()

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,13 @@ SOURCE = Path(shadowprice.__file__).parent
 WAIT = """
 import numpy as np
 from shadowprice.simulate._engine_queue_kernel import wait
-from shadowprice.simulate._engine_state import REQUEST, Rules, new_state
+from shadowprice.simulate._engine_state import KEY, REQUEST, EngineRules, one_engine
 requests = np.zeros(1, REQUEST)
 requests["prompt"], requests["generated"] = 7, 5
-rules = Rules(0., 0., 0., 0., 1, 1, 1, 16, 0, 0., 0, 0., 0., False, False, False, False)
-state = new_state(requests, rules, 0)
-wait(requests, rules, state.run[0], 0)
-print(state.run["waiting_tokens"][0], requests["status"][0])
+rules = EngineRules(0., 0., 0., 0., 1, 1, 1, 16, 0, 0., 0, 0., 0., *6 * [False])
+engine = one_engine(requests, rules, np.zeros(0, KEY), 0)
+wait(requests, rules, engine.runs[0], 0)
+print(engine.runs["waiting_tokens"][0], requests["status"][0])
 print(wait.stats.cache_hits.total(), wait.stats.cache_misses.total())
 """
 
@@ -117,30 +118,34 @@ def test_what_was_compiled_across_an_edit_is_not_kept(tmp_path: Path) -> None:
     assert run(TWO, tmp_path, NUMBA_CACHE_DIR=str(tmp_path)) == ["110", "1"]
 
 
-def test_processes_that_compile_at_once_leave_every_signature_where_it_belongs(tmp_path: Path) -> None:
-    """numba alone lets two of them give two signatures the same file."""
-    functions, kinds = 12, ("int8", "int32", "float32", "complex64")
-    source = "".join(f"@njit(cache=True)\ndef f{i}(x):\n    return x[0] + {i}\n\n\n" for i in range(functions))
-    make_package(tmp_path, many="from shadowprice.kernels import njit\n\n\n" + source)
-    calls = (
-        "import numpy, time; from theirs import many; {begin}"
-        + f"""
+KINDS = ["int8", "int32", "float32", "complex64"]
+CALL = """
+import pathlib, time
+import numpy
+from numba.core.caching import IndexDataCacheFile
+from theirs.callee import twice
+def slowly(*arguments, save=IndexDataCacheFile._save_index):
+    time.sleep(0.5)
+    save(*arguments)
+IndexDataCacheFile._save_index = slowly  # as on a slow disk, so that all are between reading and writing at once
 for kind in kinds:
-    for i in range({functions}):
-        print(getattr(many, f"f{{i}}")(numpy.full(1, 1, kind)).real == 1 + i)
-print(sum(getattr(many, f"f{{i}}").stats.cache_misses.total() for i in range({functions})))
+    pathlib.Path(f"{kind}.here").touch()
+while len(list(pathlib.Path().glob("*.here"))) < 4:
+    time.sleep(0.001)
+print(*(twice(numpy.full(1, 21, kind)) == 42 for kind in kinds), twice.stats.cache_misses.total())
 """
-    )
-    at_once = f"""
-import pathlib
-(pathlib.Path({str(tmp_path)!r}) / kinds[0]).with_suffix(".here").touch()
-while len(list(pathlib.Path({str(tmp_path)!r}).glob("*.here"))) < {len(kinds)}: time.sleep(0.001)"""
-    scripts = [f"kinds = [{kind!r}]; " + calls.replace("{begin}", at_once) for kind in kinds]
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path)}
-    started = [subprocess.Popen([sys.executable, "-c", s], env=environment, stdout=subprocess.DEVNULL) for s in scripts]
-    assert [process.wait() for process in started] == [0] * len(kinds)
-    said = run(f"kinds = {kinds!r}; " + calls.replace("{begin}", ""), tmp_path, NUMBA_CACHE_DIR=str(tmp_path))
-    assert said == ["True"] * functions * len(kinds) + ["0"]  # all there, and right
+
+
+def test_processes_that_compile_at_once_leave_every_signature_where_it_belongs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """numba alone lets two of them give two signatures the same file."""
+    make_package(tmp_path, callee=CALLEE.replace("one()", "twice(x)").replace("return 1", "return 2 * x[0]"))
+    monkeypatch.chdir(tmp_path)
+    with ThreadPoolExecutor(len(KINDS)) as threads:
+        said = threads.map(lambda kind: run(f"kinds = [{kind!r}]" + CALL, tmp_path, NUMBA_CACHE_DIR="."), KINDS)
+        assert list(said) == [["True", "1"]] * len(KINDS)
+    assert run(f"kinds = {KINDS}" + CALL, tmp_path, NUMBA_CACHE_DIR=".") == ["True"] * len(KINDS) + ["0"]
 
 
 def test_folders_of_old_sources_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

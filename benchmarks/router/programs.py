@@ -197,10 +197,10 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def threads_s(pid: int) -> dict[int, tuple[float, float]]:
-    """By thread of the process and of its children that live: seconds that it has run, and waited for a core."""
+def threads_s(pid: int, *, alone: bool = False) -> dict[int, tuple[float, float]]:
+    """By thread of the process and, but for `alone`, its children that live: seconds that it has run, and waited."""
     seconds = {}
-    for one in family(pid):
+    for one in [pid] if alone else family(pid):
         for task in Path(f"/proc/{one}/task").iterdir():
             with contextlib.suppress(OSError):
                 ran, waited = (task / "schedstat").read_text().split()[:2]
@@ -208,9 +208,9 @@ def threads_s(pid: int) -> dict[int, tuple[float, float]]:
     return seconds
 
 
-def cpu_s(pid: int) -> float:
-    """CPU seconds that the process, its threads and its children that live have taken, to the nanosecond."""
-    return sum(ran for ran, _ in threads_s(pid).values())
+def cpu_s(pid: int, *, alone: bool = False) -> float:
+    """CPU seconds that the process and, but for `alone`, its children that live have taken, to the nanosecond."""
+    return sum(ran for ran, _ in threads_s(pid, alone=alone).values())
 
 
 def waited_s(pid: int, before: dict[int, tuple[float, float]]) -> float:

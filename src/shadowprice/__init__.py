@@ -17,11 +17,11 @@ if TYPE_CHECKING:  # what `__getattr__` gives
     from typing import Any
 
     from shadowprice import capacity, disaggregation, experts, fleet, routing, scheduling, workload
-    from shadowprice.audit import Audit, audit
+    from shadowprice.audit import Audit, AuditOptions, audit
     from shadowprice.calibrate import Fit, fit
     from shadowprice.capacity import Stability, stability
     from shadowprice.certificate import Certificate
-    from shadowprice.disaggregation import Slo
+    from shadowprice.disaggregation import Link, Slo
     from shadowprice.errors import (
         ExpertError,
         FleetError,
@@ -32,37 +32,43 @@ if TYPE_CHECKING:  # what `__getattr__` gives
         ShadowpriceError,
         TraceError,
     )
-    from shadowprice.experts import ExpertLoads, Placement, read_loads
+    from shadowprice.experts import ExpertLoads, ExpertOptions, Placement, read_loads
     from shadowprice.fleet import Fleet, Gpu, Model, StepTime, Worker, read_fleet, read_model, write_fleet
-    from shadowprice.plan import Plan, PoolsPlan, Rules, Targets, plan, plan_pools
+    from shadowprice.plan import Plan, Policies, PoolsOptions, PoolsPlan, Targets, plan, plan_pools
     from shadowprice.report import write_page
     from shadowprice.scheduling.latency_bound import LatencyBound, latency_bound
     from shadowprice.simulate import EngineRun, simulate
+    from shadowprice.simulate.routing_bench import RoutingBench, bench_routing
     from shadowprice.workload import MeasuredLog, Trace, read_measured, read_trace, write_trace
 
     __version__: str
 
 __all__ = [
     "Audit",
+    "AuditOptions",
     "Certificate",
     "EngineRun",
     "ExpertError",
     "ExpertLoads",
+    "ExpertOptions",
     "Fit",
     "Fleet",
     "FleetError",
     "Gpu",
     "InfeasibleError",
     "LatencyBound",
+    "Link",
     "MeasuredLog",
     "MissingExtraError",
     "Model",
     "Placement",
     "Plan",
+    "Policies",
     "PolicyError",
+    "PoolsOptions",
     "PoolsPlan",
     "RouterError",
-    "Rules",
+    "RoutingBench",
     "ShadowpriceError",
     "Slo",
     "Stability",
@@ -73,6 +79,7 @@ __all__ = [
     "Worker",
     "__version__",
     "audit",
+    "bench_routing",
     "capacity",
     "disaggregation",
     "experts",
@@ -109,20 +116,21 @@ _PACKAGES = {
     "workload",
 }
 _HOMES = {
-    "audit": "Audit",
+    "audit": "Audit AuditOptions",
     "calibrate": "Fit fit",
     "capacity": "Stability stability",
     "certificate": "Certificate",
-    "disaggregation": "Slo",
+    "disaggregation": "Link Slo",
     "errors": (
         "ExpertError FleetError InfeasibleError MissingExtraError PolicyError RouterError ShadowpriceError TraceError"
     ),
-    "experts": "ExpertLoads Placement read_loads",
+    "experts": "ExpertLoads ExpertOptions Placement read_loads",
     "fleet": "Fleet Gpu Model StepTime Worker read_fleet read_model write_fleet",
-    "plan": "Plan PoolsPlan Rules Targets plan_pools",
+    "plan": "Plan Policies PoolsOptions PoolsPlan Targets plan_pools",
     "report": "write_page",
     "scheduling.latency_bound": "LatencyBound latency_bound",
     "simulate": "EngineRun",
+    "simulate.routing_bench": "RoutingBench bench_routing",
     "workload": "MeasuredLog Trace read_measured read_trace write_trace",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}

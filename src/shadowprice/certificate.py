@@ -10,8 +10,32 @@ Sense = Literal["cost", "gain"]
 class Certificate:
     """What a policy achieved against what no policy can beat, in one model.
 
-    `bound` is None when no bound was proved for `model`; then there is no gap. `load` is the arrival rate as a
-    fraction of the stable rate, None where no such rate exists.
+    Parameters
+    ----------
+    decision : str
+        "scheduling", "routing", "capacity", ...
+    objective : str
+        What `value` and `bound` measure.
+    unit : str
+        Their unit.
+    sense : {"cost", "gain"}
+        Whether less or more is better.
+    policy : str
+        Who decided.
+    value : float
+        What it achieved.
+    bound : float or None
+        What no policy can beat; None when none was proved for `model`, and then there is no gap.
+    bound_method : str
+        How the bound was obtained.
+    model : str
+        In which both hold.
+    seconds : float
+        That computing it took.
+    load : float or None
+        Arrival rate as a fraction of the stable rate, None where no such rate exists.
+    advice : str
+        What to do about it.
     """
 
     decision: str

@@ -4,11 +4,12 @@ from importlib.util import find_spec
 
 from shadowprice.errors import MissingExtraError
 
-# Name of the extra (pyproject.toml): what it gives, and the modules without which it cannot.
+# The extras of pyproject.toml that a command may need: what each gives, and the modules without which it cannot.
 EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "report": ("pages and plots", ("jinja2", "matplotlib")),
     "router": ("the live router", ("aiohttp", "httptools", "prometheus_client", "xxhash")),
     "sweep": ("a sweep over several processes", ("joblib",)),
+    "otel": ("sending OpenTelemetry spans", ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")),
     "tokenizer": ("counting prompts with a tokenizer", ("tokenizers",)),
 }
 
@@ -19,7 +20,7 @@ def needs(extra: str) -> None:
     missing = [module for module in modules if not _found(module)]
     if missing:
         raise MissingExtraError(
-            f"{gives} needs {', '.join(missing)}, not installed here; expected: pip install 'shadowprice[{extra}]'"
+            f"{gives}: not installed: {', '.join(missing)}; expected: pip install 'shadowprice[{extra}]'"
         )
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from shadowprice.audit import audit
+from shadowprice.audit import AuditOptions, audit
 from shadowprice.audit.case import make_case
 from shadowprice.audit.disaggregation import certify
 from shadowprice.disaggregation import Slo
@@ -14,7 +14,7 @@ from tests.plan.plan_cases import chat, h100
 
 
 def case(slo: Slo | None, workers: int = 4):  # type: ignore[no-untyped-def]
-    return replace(make_case(chat(1500), replace(h100(), workers=workers)), slo=slo)
+    return make_case(chat(1500), replace(h100(), workers=workers), options=AuditOptions(slo=slo))
 
 
 def test_a_tight_tpot_limit_advises_a_split_below_the_bound() -> None:
@@ -39,7 +39,7 @@ def test_without_limits_or_with_one_worker_there_is_nothing_to_certify(asked) ->
 
 
 def test_it_is_in_the_table_the_json_and_the_page_once_for_all_loads() -> None:
-    found = audit(small_trace(), small_fleet(workers=2), [0.5, 0.8], slo=Slo(60.0, 10.0))
+    found = audit(small_trace(), small_fleet(workers=2), [0.5, 0.8], AuditOptions(slo=Slo(60.0, 10.0)))
     assert [one.decision for one in found.findings].count("disaggregation") == 1
     assert "highest rate with 90 % within TTFT 60.0 s and TPOT 10.0 s" in " ".join(str(found).split())
     assert sum(one["decision"] == "disaggregation" for one in found.to_json()["certificates"]) == 3

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from shadowprice.audit import Experts, audit
+from shadowprice.audit import AuditOptions, audit
 from shadowprice.audit.experts import DISPATCH, PLACEMENT, TODAY
 from shadowprice.errors import ExpertError
-from shadowprice.experts import dirichlet_loads
+from shadowprice.experts import ExpertOptions, dirichlet_loads
 from shadowprice.report import page_html
 from tests.audit.small_cases import small_fleet, small_trace
 
@@ -16,9 +16,11 @@ LOADS = dirichlet_loads(
     np.random.default_rng(0), layers=2, experts=16, batches=6, batch_tokens=64, top_k=2, concentration=0.5
 )
 
+FOUR = AuditOptions(experts=ExpertOptions(4, 4))
+
 
 def test_expert_loads_add_placement_and_dispatch_with_bounds() -> None:
-    result = audit(small_trace(), small_fleet(), [0.5], experts=Experts(LOADS, 4, 4))
+    result = audit(small_trace(), small_fleet(), [0.5], options=FOUR, expert_loads=LOADS)
     found = {finding.decision: finding for finding in result.findings}
     without = audit(small_trace(), small_fleet(), [0.5])
     assert set(found) - {f.decision for f in without.findings} == {PLACEMENT, DISPATCH}
@@ -36,7 +38,7 @@ def test_expert_loads_add_placement_and_dispatch_with_bounds() -> None:
 
 
 def test_gpu_loads_shown_are_those_of_the_judged_half() -> None:
-    placement, dispatch = audit(small_trace(), small_fleet(), experts=Experts(LOADS, 4, 4)).findings[-2:]
+    placement, dispatch = audit(small_trace(), small_fleet(), options=FOUR, expert_loads=LOADS).findings[-2:]
     for finding in (placement, dispatch):
         assert list(finding.gpu_loads) == [finding.today, finding.best]
         today, best = finding.gpu_loads.values()
@@ -47,7 +49,7 @@ def test_gpu_loads_shown_are_those_of_the_judged_half() -> None:
 
 
 def test_the_page_shows_gpu_loads_today_beside_the_best() -> None:
-    page = page_html(audit(small_trace(), small_fleet(), experts=Experts(LOADS, 4, 4)))
+    page = page_html(audit(small_trace(), small_fleet(), options=FOUR, expert_loads=LOADS))
     for words in (
         "GPU load of the first layer over batches under contiguous, even split and shadowprice, optimal split",
         "GPU load of the first layer over batches under even and optimal",
@@ -58,4 +60,4 @@ def test_the_page_shows_gpu_loads_today_beside_the_best() -> None:
 
 def test_loads_that_do_not_fit_the_gpus_are_an_error() -> None:
     with pytest.raises(ExpertError):
-        audit(small_trace(), small_fleet(), experts=Experts(LOADS, 0, 4))
+        audit(small_trace(), small_fleet(), options=AuditOptions(experts=ExpertOptions(0, 4)), expert_loads=LOADS)

@@ -6,8 +6,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from shadowprice.audit import DECISIONS, Case, Finding, audit
-from shadowprice.audit import certify as under_test
+from shadowprice.audit import DECISIONS, AuditOptions, Case, Finding, audit
 from shadowprice.audit.case import fleet_rate_per_s
 from shadowprice.certificate import Certificate
 from shadowprice.errors import TraceError
@@ -20,7 +19,7 @@ LOADS = [0.5, 1.5]
 def test_json_holds_trace_fleet_and_every_certificate() -> None:
     trace, fleet = small_trace(), small_fleet()
     result = json.loads(json.dumps(audit(trace, fleet, LOADS).to_json(), allow_nan=False))
-    assert set(result) == {"trace", "fleet", "certificates"}
+    assert set(result) == {"trace", "fleet", "options", "certificates"}
     wanted = {"requests", "span_s", "rate_per_s", "prompt_tokens", "output_tokens", "skipped_rows"}
     assert wanted <= set(result["trace"])
     assert {"mean", "p50", "p90", "p99"} <= set(result["trace"]["prompt_tokens"])
@@ -59,7 +58,7 @@ def test_the_text_has_every_number_and_todays_policy_flagged() -> None:
 
 def test_dropped_and_skipped_requests_are_said() -> None:
     trace = replace(small_trace(), skipped_rows=2, notes=("read with care",))
-    result = audit(trace, small_fleet(kv_tokens=128), drop=True)
+    result = audit(trace, small_fleet(kv_tokens=128), options=AuditOptions(drop_oversized=True))
     assert result.dropped_oversized > 0
     assert result.to_json()["trace"]["dropped_oversized"] == result.dropped_oversized
     text = str(result)
@@ -69,7 +68,9 @@ def test_dropped_and_skipped_requests_are_said() -> None:
 
 def test_dropping_everything_is_an_error() -> None:
     with pytest.raises(TraceError, match="no requests"):
-        audit(small_trace().take([0]), small_fleet(kv_tokens=16, block_size=1), drop=True)
+        audit(
+            small_trace().take([0]), small_fleet(kv_tokens=16, block_size=1), options=AuditOptions(drop_oversized=True)
+        )
 
 
 def test_a_decision_is_added_by_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +96,7 @@ def test_progress_sees_every_decision_and_load() -> None:
         return todo
 
     audit(small_trace(), small_fleet(), LOADS, progress=progress)
-    assert seen == [(decision, load) for load in LOADS for decision in under_test.DECISIONS]
+    assert seen == [(decision, load) for load in LOADS for decision in DECISIONS]
 
 
 def test_only_the_row_that_bounds_the_wait_has_a_sentence_of_its_own() -> None:

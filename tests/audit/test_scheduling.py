@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from shadowprice.audit import audit, make_case, serve
+from shadowprice.audit import AuditOptions, audit, make_case, run_fleet
 from shadowprice.audit import scheduling as under_test
 from shadowprice.audit.scheduling import certify
 from shadowprice.audit.words import seconds
@@ -42,10 +42,10 @@ def test_values_are_the_simulators() -> None:
 
 
 def test_a_given_bound_on_waiting_is_used_and_named() -> None:
-    case = make_case(small_trace(), small_fleet(), max_wait_s=2.0)
+    case = make_case(small_trace(), small_fleet(), options=AuditOptions(max_wait_s=2.0))
     finding = certify(case)
     assert finding.certificates[-1].policy == "priced_work, max wait 2.00 s"
-    assert finding.certificates[-1].value == serve(case.trace, case.fleet, priced_work(2.0)).e2e_s.mean()
+    assert finding.certificates[-1].value == run_fleet(case.trace, case.fleet, priced_work(2.0)).e2e_s.mean()
 
 
 def test_workers_are_dealt_requests_round_robin_and_the_model_says_so() -> None:

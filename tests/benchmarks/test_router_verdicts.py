@@ -37,7 +37,7 @@ def faults(router: str, **changed: Row) -> list[Row]:
 
 def test_a_router_that_does_well_breaks_no_promise_and_all_faults_have_one() -> None:
     held = router_faults.targets(faults("ours bf_io"))
-    assert all(held.values())
+    assert all(promise.held for promise in held)
     assert set(GOOD) == set(CASES) == set(router_faults.CHECKS)
     assert len(held) == sum(len(promises) for promises in router_faults.CHECKS.values())
 
@@ -63,7 +63,7 @@ def test_a_router_that_does_well_breaks_no_promise_and_all_faults_have_one() -> 
 )
 def test_a_broken_promise_is_seen_in_ours_and_in_nobody_else(fault: str, seen: Row, promise: str) -> None:
     rows = faults("ours bf_io", **{fault: seen})
-    broken = [text for text, held in router_faults.targets(rows).items() if not held]
+    broken = [promise.what for promise in router_faults.targets(rows) if not promise.held]
     assert any(promise in text for text in broken)
     assert not router_faults.targets(faults("smg round_robin", **{fault: seen}))
     assert all(router_faults.in_words(row) for row in rows)
@@ -79,9 +79,9 @@ def test_costs_are_compared_within_a_round() -> None:
     ]
     router_cost.add_ratios(rows)
     assert rows[0]["ratio"] == {"small": 0.5}
-    assert list(router_cost.targets(rows).values()) == [True, True]
+    assert [promise.held for promise in router_cost.targets(rows)] == [True, True]
     rows[0]["cost"]["latency"] = [0.3, 0.3, 0.3]
-    assert list(router_cost.targets(rows).values()) == [True, False]
+    assert [promise.held for promise in router_cost.targets(rows)] == [True, False]
 
 
 def test_quality_is_held_against_the_best_peer() -> None:
@@ -91,8 +91,8 @@ def test_quality_is_held_against_the_best_peer() -> None:
     peers = [row("slots", "vllm-router round_robin", 0.09, 8), row("slots", "sglang-router cache_aware", 0.12, 7)]
     good = router_quality.targets([*peers, row("slots", "ours bf_io", 0.029, 7)])
     bad = router_quality.targets([*peers, row("slots", "ours bf_io", 0.031, 7.5)])
-    assert list(good.values()) == [True, True]
-    assert list(bad.values()) == [False, False]
+    assert [promise.held for promise in good] == [True, True]
+    assert [promise.held for promise in bad] == [False, False]
     assert not router_quality.targets(peers)
 
 

@@ -36,3 +36,22 @@ def write_log(run: EngineRun, path: Path) -> Path:
     rows = zip(*(column.tolist() for column in columns.values()), strict=True)
     path.write_text("".join(json.dumps(dict(zip(columns, row, strict=True))) + "\n" for row in rows))
     return path
+
+
+def write_client_log(run: EngineRun, path: Path) -> Path:
+    """The run as `vllm bench serve --save-detailed` writes what its client saw."""
+    trace = run.trace
+    gaps = [
+        [] if output == 1 else [span / (output - 1)] * (output - 1)
+        for output, span in zip(trace.output_tokens.tolist(), (run.finish_s - run.first_token_s).tolist(), strict=True)
+    ]
+    lists = {
+        "input_lens": trace.prompt_tokens.tolist(),
+        "output_lens": trace.output_tokens.tolist(),
+        "ttfts": run.ttft_s.tolist(),
+        "itls": gaps,
+        "start_times": (MONOTONIC_S + trace.arrival_s).tolist(),
+        "errors": [""] * len(trace),
+    }
+    path.write_text(json.dumps({"backend": "vllm", "completed": len(trace), **lists}, indent=2))
+    return path

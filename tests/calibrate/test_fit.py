@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_logs import run_of, write_log
+from made_logs import run_of, write_client_log, write_log
 
 from shadowprice.calibrate import Given, fit, with_unseen_half
 from shadowprice.calibrate.replay import latencies, relative, replay
@@ -136,3 +136,25 @@ def test_costs_that_cannot_be_told_apart_are_said(tmp_path: Path) -> None:
     log = read_measured(write_log(simulate(trace, ROOMY, fcfs()), tmp_path / "made.jsonl"))
     fitted = fit(log)
     assert any("does not fix" in note and "per_kv_token_s" in note for note in fitted.notes)
+
+
+@pytest.mark.parametrize(
+    ("worker", "rate_per_s"),
+    [
+        pytest.param(ROOMY, 8.0, id="roomy"),
+        pytest.param(replace(ROOMY, max_num_seqs=24), 16.0, id="slots bind"),
+    ],
+)
+def test_what_a_client_saw_is_fitted_too(worker: Worker, rate_per_s: float, tmp_path: Path) -> None:
+    log = read_measured(write_client_log(run_of(worker, rate_per_s=rate_per_s), tmp_path / "bench.json"))
+    assert not log.admissions
+    fitted = fit(log)
+    assert all(abs(fitted.errors[name]["mean"]) < 0.02 for name in ("ttft", "e2e", "tpot"))
+    found = fitted.worker
+    assert found.step_time.seconds(20, 20_000, 0) == pytest.approx(TIME.seconds(20, 20_000, 0), rel=0.05)
+    assert found.step_time.per_prefill_token_s == pytest.approx(TIME.per_prefill_token_s, rel=0.2)
+    if worker.max_num_seqs < ROOMY.max_num_seqs:
+        assert (found.max_num_seqs, fitted.limits["max_num_seqs"].how) == (24, "inferred")
+    else:
+        assert (found.max_num_seqs, fitted.limits["max_num_seqs"].how) == (256, "not reached")
+    assert any("client saw" in note for note in fitted.notes)

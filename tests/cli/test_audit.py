@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from shadowprice.cli import app, main
-from shadowprice.fleet import write_fleet
+from shadowprice.fleet import GPUS, write_fleet
+from shadowprice.fleet.model_presets import MODELS
 from shadowprice.workload import write_trace
 from tests.audit.small_cases import small_fleet, small_trace
 
@@ -61,7 +63,7 @@ def test_json_is_one_object_and_nothing_else(trace: str, fleet: str) -> None:
         check=True,
     )
     result = json.loads(done.stdout)
-    assert set(result) == {"trace", "fleet", "certificates"} and done.stdout.count("\n") == 1
+    assert set(result) == {"trace", "fleet", "options", "certificates"} and done.stdout.count("\n") == 1
     assert done.stderr == ""  # no terminal, no progress
 
 
@@ -137,6 +139,17 @@ def test_expert_loads_are_certified_on_the_fleets_gpus_or_those_asked_for(trace:
     assert len(models()) == 4 and all("8 GPUs" in model for model in models())
 
 
+def test_expert_loads_are_certified_by_seconds_of_the_fleets_model(trace: str, tmp_path: Path) -> None:
+    counts, path = tmp_path / "counts.npy", tmp_path / "moe.toml"
+    np.save(counts, np.random.default_rng(0).integers(1, 99, (6, 2, 16)))
+    write_fleet(replace(small_fleet(workers=4), gpu=GPUS["H100"], model=MODELS["gpt-oss-20b"]), path)
+    found = json.loads(run(trace, "--fleet", str(path), "--experts", str(counts), "--cost", "seconds", "--json"))
+    rows = [row for row in found["certificates"] if row["decision"].startswith("expert")]
+    assert {row["unit"] for row in rows} == {"mean GPU times"} and all(row["gap"] >= 0 for row in rows)
+    assert [row["policy"] for row in rows[-4:]] == ["even", "random", "tokens", "optimal"]
+    assert found["options"]["experts"]["cost"]["tile_rows"] == 64
+
+
 def test_report_writes_the_page_beside_the_table(trace: str, fleet: str, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     assert "fcfs" in run(trace, "--fleet", fleet, "--report", str(page))
@@ -160,6 +173,8 @@ def test_report_writes_the_page_beside_the_table(trace: str, fleet: str, tmp_pat
         (["TRACE", "--experts", "no-such-loads"], "no-such-loads"),
         (["TRACE", "--experts", "zipf", "--expert-gpus", "0"], "expert-gpus"),
         (["TRACE", "--expert-gpus", "4"], "given without --experts"),
+        (["TRACE", "--cost", "seconds"], "given without --experts"),
+        (["TRACE", "--experts", "zipf", "--cost", "seconds"], "llama-3.1-8b-h100: serves no model with experts"),
         (["TRACE", "--ttft", "1"], "takes 2 workers or more; llama-3.1-8b-h100 has 1"),
         (["TRACE", "--no-such-option"], "no-such-option"),
         (["TRACE", "EXTRA"], "EXTRA"),

@@ -102,3 +102,21 @@ def test_help_has_examples_and_does_not_load_the_library():
     check = "import sys, shadowprice.cli.trace; print('pyarrow' in sys.modules, 'shadowprice.workload' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert result.stdout.split()[0] == "False"
+
+
+@pytest.mark.parametrize("verb", [["trace", "describe"], ["plan"], ["bench", "routing"], ["disaggregate"], ["audit"]])
+def test_every_verb_that_reads_a_trace_takes_columns_and_block_tokens(verb: list[str]) -> None:
+    help_text = CliRunner().invoke(app, [*verb, "--help"]).stdout
+    assert "--columns" in help_text and "--block-tokens" in help_text
+
+
+def test_given_columns_reach_the_reader(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("sent_ms,asked,made\n" + "".join(f"{250 * k},100,20\n" for k in range(40)))
+    result = run("describe", path, "--columns", "arrival=sent_ms,prompt=asked,output=made", "--json")
+    assert json.loads(result.stdout)["rate_per_s"] == 4.0
+
+
+def test_dropping_in_bulk_is_said_on_stderr(azure: Path) -> None:
+    result = run("describe", azure, "--skip-bad-rows", "--json")
+    assert "WARNING: 1 of 3 rows (33 %) could not be used and were dropped" in result.stderr

@@ -53,7 +53,7 @@ def view_of(trace: Trace, pool: list[Request], ranks: list[Rank], slots: int, en
         predicted_output=None if predicted is None else predicted[[r.id for r in running]],
     )
     workers = Workers(
-        kv_tokens=np.array([sum(r.prompt + r.made for r in rank.running) for rank in ranks]),
+        held_tokens=np.array([sum(r.prompt + r.made for r in rank.running) for rank in ranks]),
         running=np.array([len(rank.running) for rank in ranks]),
         waiting=np.array([len(rank.queue) for rank in ranks]),
         waiting_tokens=np.array([sum(r.prompt for r in rank.queue) for rank in ranks]),

@@ -8,6 +8,8 @@ The rules are those of vLLM's V1 scheduler for text requests without prefix cach
    phase: those behind it sit out the step. A preempted request keeps its tokens, loses its KV and waits again.
 2. If nobody was preempted, the waiting join in order while slots and tokens last, each only if the blocks of all its
    present tokens are free, of which it takes those of its first chunk. The first that does not fit ends the phase.
+   With `gives_way`, which vLLM does not have, the running whose key is worse than that one's are preempted for it, the
+   worst first, if that makes it fit; it then joins, and who went, and those behind it, are left for the next step.
 3. The step runs. Who has all its tokens computed gets one more; who has all its output leaves and frees its blocks.
 
 With `asynchronous` each step is scheduled when the step before it starts (vLLM's default): arrivals and freed
@@ -16,7 +18,7 @@ blocks are then noticed one step later.
 
 import math
 from bisect import insort
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from shadowprice.fleet.worker import Worker
@@ -41,9 +43,12 @@ class Engine:
     prompt: Sequence[int]
     output: Sequence[int]
     worker: Worker
-    key: Sequence[float]  # the smallest waits in front, ties by arrival
+    key: Callable[
+        [int, int, bool], float
+    ]  # of a request that has made so much, and runs or waits; the smallest is first
     preempt_worst_key: bool  # vLLM's priority policy; otherwise the last admitted is preempted
     max_wait_s: float  # who has waited longer than this since its arrival goes in front
+    gives_way: bool = False
 
     def __post_init__(self) -> None:
         n = len(self.arrival_s)
@@ -79,12 +84,18 @@ class Engine:
         self.free_blocks += self.blocks[r]
         self.blocks[r] = 0
 
-    def wait(self, r: int) -> None:
-        insort(self.waiting, (self.key[r], r))
+    def rank(self, r: int, runs: bool) -> tuple[float, int]:
+        """What it is compared by."""
+        return self.key(r, self.generated[r] + self.in_flight[r], runs), r
 
-    def preempt(self, step: Step) -> tuple[int, int]:
-        """Take the KV of one of the running away. Returns its place and the tokens it gives back in this step."""
-        victim = max(self.running, key=lambda r: (self.key[r], r)) if self.preempt_worst_key else self.running[-1]
+    def wait(self, r: int) -> None:
+        insort(self.waiting, self.rank(r, False))
+
+    def victim(self) -> int:
+        return max(self.running, key=lambda r: self.rank(r, True)) if self.preempt_worst_key else self.running[-1]
+
+    def preempt(self, step: Step, victim: int) -> tuple[int, int]:
+        """Take its KV away. Returns its place among the running and the tokens it gives back in this step."""
         place = self.running.index(victim)
         del self.running[place]
         self.release(victim)
@@ -105,7 +116,7 @@ class Engine:
                 continue
             tokens = min(self.context(r) - self.computed[r], budget)
             while not self.hold(r, self.computed[r] + tokens):
-                place, given_back = self.preempt(step)
+                place, given_back = self.preempt(step, self.victim())
                 budget += given_back
                 if place == i:
                     return budget
@@ -118,19 +129,53 @@ class Engine:
 
     def next_in_queue(self, now: float) -> tuple[float, int]:
         oldest = min(self.waiting, key=lambda entry: entry[1])
-        return oldest if now - self.arrival_s[oldest[1]] > self.max_wait_s else self.waiting[0]
+        return oldest if self.late(oldest[1], now) else self.waiting[0]
+
+    def late(self, r: int, now: float) -> bool:
+        return now - self.arrival_s[r] > self.max_wait_s
+
+    def fits(self, r: int, without: Sequence[int] = ()) -> bool:
+        """A slot and the blocks of all its tokens are free, or would be without these."""
+        free = self.free_blocks + sum(self.blocks[other] for other in without)
+        slots = self.worker.max_num_seqs - len(self.running) + len(without)
+        return slots > 0 and self.blocks_for(self.context(r)) <= free
+
+    def spare(self, head: tuple[float, int], joined: Sequence[int], now: float) -> list[int]:
+        """Who runs and would give way to the head of the queue."""
+        return [
+            r
+            for r in self.running
+            if r not in joined
+            and head < self.rank(r, True)
+            and not self.late(r, now)
+            and self.generated[r] + self.in_flight[r] < self.output[r]
+        ]
+
+    def behind(self, r: int) -> tuple[float, int]:
+        return next(entry for entry in self.waiting if entry[1] == r)
 
     def schedule_waiting(self, step: Step, budget: int) -> None:
         """Phase 2."""
-        while self.waiting and budget > 0 and len(self.running) < self.worker.max_num_seqs:
+        gone: list[int] = []
+        joined: list[int] = []
+        while self.waiting and budget > 0:
             entry = self.next_in_queue(step.scheduled_s)
             r = entry[1]
-            if self.blocks_for(self.context(r)) > self.free_blocks:
+            if gone and (r in gone or (entry > min(map(self.behind, gone)) and not self.late(r, step.scheduled_s))):
                 return
+            if not self.fits(r):
+                spare = self.spare(entry, joined, step.scheduled_s) if self.gives_way else []
+                if not self.fits(r, spare):
+                    return
+                while not self.fits(r):
+                    gone.append(max(spare, key=lambda r: self.rank(r, True)))
+                    spare.remove(gone[-1])
+                    budget += self.preempt(step, gone[-1])[1]
             tokens = min(self.context(r) - self.computed[r], budget)  # some may be computed elsewhere
             self.hold(r, self.computed[r] + tokens)
             self.waiting.remove(entry)
             self.running.append(r)
+            joined.append(r)
             step.tokens[r] = tokens
             budget -= tokens
 
@@ -171,7 +216,7 @@ class Engine:
                 if r in self.running:
                     self.running.remove(r)
                 else:  # preempted while its last token was on the way
-                    self.waiting.remove((self.key[r], r))
+                    self.waiting.remove(self.behind(r))
 
 
 def run_engine(
@@ -179,15 +224,16 @@ def run_engine(
     prompt_tokens: Sequence[int],
     output_tokens: Sequence[int],
     worker: Worker,
-    key: Sequence[float] | None = None,
+    key: Callable[[int, int, bool], float] | None = None,
     preempt_worst_key: bool = False,
     asynchronous: bool = False,
     max_wait_s: float = math.inf,
+    gives_way: bool = False,
 ) -> Engine:
     """Serve all requests (sorted by arrival) and return the engine with its step log and per-request times [s]."""
     n = len(arrival_s)
-    ranks = [0.0] * n if key is None else key
-    engine = Engine(arrival_s, prompt_tokens, output_tokens, worker, ranks, preempt_worst_key, max_wait_s)
+    ranks = key if key is not None else lambda r, made, runs: 0.0
+    engine = Engine(arrival_s, prompt_tokens, output_tokens, worker, ranks, preempt_worst_key, max_wait_s, gives_way)
     now = 0.0
     arrived = 0
     queue: list[Step] = []  # scheduled, not yet complete

@@ -76,7 +76,7 @@ def serve_pool(
     n = len(arrival_s)
     seats = []
     for _ in range(workers):
-        engine = Engine(arrival_s, prompt, output, worker, [0.0] * n, False, float("inf"))
+        engine = Engine(arrival_s, prompt, output, worker, lambda r, made, runs: 0.0, False, float("inf"))
         engine.computed, engine.generated = list(computed), list(generated)
         seats.append(Seat(engine))
     of = [0] * n

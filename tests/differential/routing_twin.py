@@ -20,7 +20,7 @@ class InOrder:
         self.tree_tokens: list[int] = []
 
     def assign(self, pending: Pending, workers: Workers, now_s: float) -> IntArray:
-        self.load = (workers.kv_tokens + workers.waiting_tokens).astype(float)
+        self.load = (workers.held_tokens + workers.waiting_tokens).astype(float)
         self.count = (workers.running + workers.waiting).tolist()
         room = (workers.slots - workers.running - workers.waiting).tolist()
         if now_s - self.published_s >= 0.1:
@@ -119,7 +119,7 @@ class FillHoles:
         new = len(self.recent) - self.tabulated
         if new > 0 and (min(len(self.recent), 1024) <= 64 or new >= 16):
             self.mean, self.tabulated = float(np.mean(self.recent[-1024:])), len(self.recent)
-        load = (workers.kv_tokens + workers.waiting_tokens).astype(float)
+        load = (workers.held_tokens + workers.waiting_tokens).astype(float)
         room = (workers.slots - workers.running - workers.waiting).tolist()
         left = list(range(len(pending)))
         answer = np.full(len(pending), -1, np.int64)

@@ -1,5 +1,7 @@
 """The compiled barrier simulator and its compiled policies do what plain Python does."""
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 import pytest
 from barrier_twin import serve
@@ -8,8 +10,8 @@ from hypothesis import strategies as st
 from routing_twin import HEURISTICS, FillHoles, InOrder
 
 from shadowprice.fleet.step_time import StepTime
-from shadowprice.routing import POLICIES, BuiltIn, RoutingPolicy, bf_io, priced_holes
-from shadowprice.simulate.barrier import BarrierRun, simulate_barrier
+from shadowprice.routing import POLICIES, Compiled, RoutingPolicy, bf_io, priced_holes
+from shadowprice.simulate.barrier import BarrierRun, Ranks, simulate_barrier
 from shadowprice.workload.trace import Ragged, Trace
 
 STEP_TIMES = [StepTime(0.02, 0.0, 1e-4, 0.0), StepTime(1.0, 0.0, 0.0, 0.0), StepTime(0.01, 0.002, 1e-5, 0.0)]
@@ -40,16 +42,25 @@ def traces(draw: st.DrawFn) -> Trace:
     )
 
 
+@dataclass(frozen=True)
+class How:
+    ranks: Ranks
+    pool: int | None
+    saturated: bool
+
+    def run(self, trace: Trace, policy: RoutingPolicy) -> BarrierRun:
+        return simulate_barrier(trace, policy, self.ranks, pool=self.pool, saturated=self.saturated)
+
+
 @st.composite
-def settings_of_a_run(draw: st.DrawFn) -> dict[str, object]:
+def settings_of_a_run(draw: st.DrawFn) -> How:
     pool = draw(st.sampled_from([None, 1, 3, 64]))
-    return {
-        "workers": draw(st.integers(1, 5)),
-        "slots": draw(st.sampled_from([1, 2, 7])),
-        "step_time": draw(st.sampled_from(STEP_TIMES)),
-        "pool": pool,
-        "saturated": pool is not None and draw(st.booleans()),
-    }
+    ranks = Ranks(
+        workers=draw(st.integers(1, 5)),
+        slots=draw(st.sampled_from([1, 2, 7])),
+        step_time=draw(st.sampled_from(STEP_TIMES)),
+    )
+    return How(ranks, pool, saturated=pool is not None and draw(st.booleans()))
 
 
 def assert_same(run: BarrierRun, other: BarrierRun) -> None:
@@ -58,17 +69,10 @@ def assert_same(run: BarrierRun, other: BarrierRun) -> None:
     assert (run.barrier_s, run.idle_s, run.steps) == (other.barrier_s, other.idle_s, other.steps)
 
 
-def assert_like_the_twin(trace: Trace, run: BarrierRun, policy: RoutingPolicy, how: dict[str, object]) -> None:
-    time = how["step_time"]
-    assert isinstance(time, StepTime)
+def assert_like_the_twin(trace: Trace, run: BarrierRun, policy: RoutingPolicy, how: How) -> None:
+    ranks = how.ranks
     served, barrier_s, idle_s = serve(
-        trace,
-        policy,
-        how["workers"],
-        how["slots"],
-        time,
-        how["pool"],
-        how["saturated"],  # type: ignore[arg-type]
+        trace, policy, ranks.workers, ranks.slots, ranks.step_time, how.pool, how.saturated
     )
     np.testing.assert_array_equal(run.worker, [r.worker for r in served])
     np.testing.assert_array_equal(run.passes, [r.passes for r in served])
@@ -82,19 +86,17 @@ relaxed = settings(max_examples=40, deadline=None, suppress_health_check=list(He
 
 @relaxed
 @given(traces(), settings_of_a_run(), st.sampled_from(list(HEURISTICS)))
-def test_compiled_heuristics_do_what_plain_python_does(trace: Trace, how: dict[str, object], name: str) -> None:
-    run = simulate_barrier(trace, POLICIES[name](), **how)  # type: ignore[arg-type]
-    assert_same(run, simulate_barrier(trace, InOrder(HEURISTICS[name]), **how))  # type: ignore[arg-type]
+def test_compiled_heuristics_do_what_plain_python_does(trace: Trace, how: How, name: str) -> None:
+    run = how.run(trace, POLICIES[name]())
+    assert_same(run, how.run(trace, InOrder(HEURISTICS[name])))
     assert_like_the_twin(trace, run, InOrder(HEURISTICS[name]), how)
 
 
 @relaxed
 @given(traces(), settings_of_a_run(), st.integers(0, 8))
-def test_compiled_hole_filling_does_what_plain_python_does(
-    trace: Trace, how: dict[str, object], most_passes: int
-) -> None:
-    how["pool"] = how["pool"] or 5
-    run = simulate_barrier(trace, priced_holes(most_passes=most_passes), **how)  # type: ignore[arg-type]
+def test_compiled_hole_filling_does_what_plain_python_does(trace: Trace, how: How, most_passes: int) -> None:
+    how = replace(how, pool=how.pool or 5)
+    run = how.run(trace, priced_holes(most_passes=most_passes))
     assert_like_the_twin(trace, run, FillHoles(most_passes), how)
     assert run.passes.max() <= most_passes
 
@@ -112,9 +114,8 @@ ALL = [
 @relaxed
 @given(traces(), settings_of_a_run(), st.sampled_from(ALL), st.booleans())
 def test_asking_through_assign_gives_the_compiled_result(
-    trace: Trace, how: dict[str, object], policy: BuiltIn, unequal: bool
+    trace: Trace, how: How, policy: Compiled, unequal: bool
 ) -> None:
     if unequal:
-        how["speed"] = np.linspace(1.0, 2.0, how["workers"])  # type: ignore[call-overload]
-    run = simulate_barrier(trace, policy, **how)  # type: ignore[arg-type]
-    assert_same(run, simulate_barrier(trace, policy, interpreted=True, **how))  # type: ignore[arg-type]
+        how = replace(how, ranks=replace(how.ranks, speed=np.linspace(1.0, 2.0, how.ranks.workers)))
+    assert_same(how.run(trace, policy), how.run(trace, policy.interpreted()))

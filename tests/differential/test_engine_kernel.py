@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from shadowprice.fleet import StepTime, Worker
-from shadowprice.scheduling.policies import Gate, Ranked, Victim
+from shadowprice.scheduling.ranked import Gate, Levels, Ranked, Victim
+from shadowprice.simulate._engine_tables import everyone
 from shadowprice.simulate.engine import EngineRun, simulate
 from shadowprice.workload.trace import Trace
 
@@ -68,21 +69,41 @@ def by_priority(requests: Any, worker: Worker) -> Any:
     return requests.priority.astype(np.float64)
 
 
+def rising(requests: Any, worker: Worker) -> Any:
+    """Later with what it made, and a little less so while it runs: keys cross, and meet."""
+    return np.round(requests.priority + requests.generated_tokens / 4) - (requests.computed_tokens > 0)
+
+
+def falling(requests: Any, worker: Worker) -> Any:
+    """Sooner with what it made: left of the forecast, and by priority."""
+    left = np.maximum(requests.predicted_output - requests.generated_tokens, 0)
+    return left + requests.priority - (requests.computed_tokens > 0) * requests.prompt_tokens % 3
+
+
 def by_arrival(requests: Any, worker: Worker) -> Any:
     return requests.arrival_s
 
 
 def twin_of(trace: Trace, worker: Worker, policy: Ranked) -> Engine:
     assert trace.priority is not None
+    priority, seen = trace.priority.tolist(), everyone(trace)
+
+    def key(r: int, made: int, runs: bool) -> float:
+        """Straight from the policy, one request at a time."""
+        context = np.array([trace.prompt_tokens[r] + made if runs else 0])
+        return float(policy.keys(seen.take(np.array([r])).having(np.array([made]), context), worker)[0])
+
+    static = (lambda r, made, runs: priority[r]) if policy.key is by_priority else None
     return run_engine(
         trace.arrival_s.tolist(),
         trace.prompt_tokens.tolist(),
         trace.output_tokens.tolist(),
         worker,
-        key=trace.priority.tolist() if policy.key is by_priority else None,
+        key=static if policy.levels is None else key,
         preempt_worst_key=policy.victim is Victim.WORST_KEY,
         asynchronous=worker.async_scheduling,
         max_wait_s=policy.max_wait_s,
+        gives_way=policy.gives_way,
     )
 
 
@@ -105,11 +126,18 @@ POLICIES = [
     Ranked("order with aging", by_priority, max_wait_s=4.0),
     Ranked("priority with aging", by_priority, victim=Victim.WORST_KEY, max_wait_s=1.0),
 ]
+MOVING = [
+    Ranked("rising", rising, victim=Victim.WORST_KEY, levels=Levels(3)),
+    Ranked("falling, last admitted goes", falling, levels=Levels(2, 1.5), max_wait_s=2.0),
+    Ranked("rising, gives way", rising, victim=Victim.WORST_KEY, levels=Levels(2), gives_way=True),
+    Ranked("falling, gives way, with aging", falling, levels=Levels(1, 2.0), gives_way=True, max_wait_s=3.0),
+    Ranked("static, gives way", by_priority, gives_way=True, max_wait_s=5.0),
+]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cases())
-@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.name)
+@pytest.mark.parametrize("policy", POLICIES + MOVING, ids=lambda policy: policy.name)
 def test_kernel_equals_its_twin(policy: Ranked, case: tuple[Trace, Worker]) -> None:
     trace, worker = case
     twin = twin_of(trace, worker, policy)
@@ -117,9 +145,7 @@ def test_kernel_equals_its_twin(policy: Ranked, case: tuple[Trace, Worker]) -> N
     assert_same_as_twin(simulate(trace, worker, policy), twin)
 
 
-@pytest.mark.parametrize("asynchronous", [False, True])
-@pytest.mark.parametrize("policy", POLICIES[:3], ids=lambda policy: policy.name)
-def test_kernel_equals_its_twin_under_heavy_preemption(policy: Ranked, asynchronous: bool) -> None:
+def tight(asynchronous: bool) -> tuple[Trace, Worker]:
     """200 requests, of which sixty fit by their prompts and three by their peaks."""
     rng = np.random.default_rng(3)
     n = 200
@@ -129,9 +155,24 @@ def test_kernel_equals_its_twin_under_heavy_preemption(policy: Ranked, asynchron
         output_tokens=rng.integers(50, 200, n),
         priority=rng.integers(0, 5, n),
     )
-    worker = Worker(STEP_TIMES[0], 64, 48, kv_tokens=480, block_size=8, async_scheduling=asynchronous)
+    return trace, Worker(STEP_TIMES[0], 64, 48, kv_tokens=480, block_size=8, async_scheduling=asynchronous)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("policy", POLICIES[:3], ids=lambda policy: policy.name)
+def test_kernel_equals_its_twin_under_heavy_preemption(policy: Ranked, asynchronous: bool) -> None:
+    trace, worker = tight(asynchronous)
     twin = twin_of(trace, worker, policy)
-    assert sum(twin.preemptions) > 3 * n
+    assert sum(twin.preemptions) > 3 * len(trace)
+    assert_same_as_twin(simulate(trace, worker, policy), twin)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("policy", MOVING, ids=lambda policy: policy.name)
+def test_moving_keys_equal_their_twins_under_heavy_preemption(policy: Ranked, asynchronous: bool) -> None:
+    trace, worker = tight(asynchronous)
+    twin = twin_of(trace, worker, policy)
+    assert sum(twin.preemptions) > len(trace)
     assert_same_as_twin(simulate(trace, worker, policy), twin)
 
 
@@ -139,12 +180,16 @@ GATED = [
     *(Ranked(gate.name.lower(), by_priority, gate=gate, alpha=0.2) for gate in Gate),
     Ranked("cleared", by_arrival, gate=Gate.PROTECT, victim=Victim.CLEAR, alpha=0.2, beta=0.5),
     Ranked("look ahead with aging", by_priority, gate=Gate.LOOK_AHEAD, max_wait_s=2.0),
+    *(
+        Ranked(f"falling under {gate.name.lower()}", falling, gate, levels=Levels(2), gives_way=True, alpha=0.2)
+        for gate in Gate
+    ),
 ]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cases())
-@pytest.mark.parametrize("policy", POLICIES + GATED, ids=lambda policy: policy.name)
+@pytest.mark.parametrize("policy", POLICIES + GATED + MOVING, ids=lambda policy: policy.name)
 def test_jumping_over_steps_changes_nothing(policy: Ranked, case: tuple[Trace, Worker]) -> None:
     trace, worker = case
     jumped = simulate(trace, worker, policy)
@@ -158,7 +203,7 @@ def test_jumping_over_steps_changes_nothing(policy: Ranked, case: tuple[Trace, W
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cases())
-@pytest.mark.parametrize("policy", POLICIES + GATED, ids=lambda policy: policy.name)
+@pytest.mark.parametrize("policy", POLICIES + GATED + MOVING, ids=lambda policy: policy.name)
 def test_a_policy_decides_the_same_asked_in_python(policy: Ranked, case: tuple[Trace, Worker]) -> None:
     trace, worker = case
     compiled = simulate(trace, worker, policy)

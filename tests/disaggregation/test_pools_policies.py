@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shadowprice.disaggregation import POLICIES, PoolsProblem, Slo, best_split, estimate, pays_by_tpot, pool_rates
+from shadowprice.disaggregation import POLICIES, Link, PoolsProblem, Slo, best_split, estimate, pays_by_tpot, pool_rates
 from shadowprice.errors import FleetError, InfeasibleError, PolicyError, TraceError
 from shadowprice.fleet import StepTime, Worker, read_fleet
 from shadowprice.workload import PRESETS
@@ -84,3 +84,8 @@ def test_impossible_limits_are_refused() -> None:
             Slo(**bad)
     with pytest.raises(InfeasibleError, match="1 worker cannot be split"):
         best_split(pool_rates(problem(1)), 1)
+
+
+def test_a_link_takes_the_bytes_of_a_prompt_over_its_bandwidth() -> None:
+    link = Link(kv_bytes_per_token=200.0, bandwidth_bytes_per_s=1e4)
+    np.testing.assert_allclose(link.transfer_s([50, 1]), [1.0, 0.02])

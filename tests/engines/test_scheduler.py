@@ -72,7 +72,7 @@ def twin_of(workload: Workload) -> Engine:
         workload["prompt"],
         workload["output"],
         worker_of(workload),
-        key=workload["key"],
+        key=lambda r, made, runs: workload["key"][r],
         preempt_worst_key=workload["preempt"] == "worst key",
         asynchronous=workload["asynchronous"],
     )

@@ -9,8 +9,10 @@ from shadowprice.errors import ExpertError
 from shadowprice.experts import (
     Budget,
     ExpertLoads,
+    ExpertOptions,
     Placement,
     Routing,
+    SearchOptions,
     compare,
     contiguous,
     dirichlet_loads,
@@ -24,6 +26,8 @@ from shadowprice.experts import (
 from shadowprice.experts.place import objective, value_of
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "moe_routing_gptoss20b_dev.npz"
+
+BRIEF = SearchOptions(effort=0.05)
 
 
 def worth(loads: ExpertLoads, placement: Placement, dispatch: str, quantile: float = 0.0) -> np.ndarray:  # type: ignore[type-arg]
@@ -48,8 +52,8 @@ def test_ours_is_never_worse_than_eplb_on_the_same_loads(dispatch: str, quantile
         loads = small(seed)
         for groups, nodes in ((1, 1), (4, 2)):
             greedy = eplb(loads.totals, 20, 4, groups, nodes)
-            options = {"dispatch": dispatch, "quantile": quantile, "groups": groups, "nodes": nodes, "effort": 0.02}
-            ours = place(loads, 4, 20, np.random.default_rng(seed), **options)  # type: ignore[arg-type]
+            search = SearchOptions(quantile, groups, nodes, effort=0.02)
+            ours = place(loads, 4, 20, np.random.default_rng(seed), dispatch=dispatch, search=search)  # type: ignore[arg-type]
             here, there = worth(loads, ours, dispatch, quantile), worth(loads, greedy, dispatch, quantile)
             assert np.all(here <= there + 1e-9)
             assert np.all(here >= placement_bound(loads, 4, 20, quantile) - 1e-9)
@@ -57,7 +61,7 @@ def test_ours_is_never_worse_than_eplb_on_the_same_loads(dispatch: str, quantile
 
 def test_hierarchical_ours_keeps_groups_on_one_node() -> None:
     loads = small()
-    ours = place(loads, 4, 20, np.random.default_rng(0), groups=4, nodes=2, effort=0.05)
+    ours = place(loads, 4, 20, np.random.default_rng(0), search=SearchOptions(groups=4, nodes=2, effort=0.05))
     on_node = ours.holds().reshape(3, 4, 4, 2, 2).any(axis=(2, 4))
     assert np.all(on_node.sum(axis=2) == 1)
 
@@ -66,7 +70,7 @@ def test_hierarchical_ours_keeps_groups_on_one_node() -> None:
 def test_a_budget_of_copies_is_kept_and_never_makes_it_worse(copies: int) -> None:
     loads = small()
     before = contiguous(3, 16, 20, 4)
-    ours = place(loads, 4, 20, np.random.default_rng(0), budget=Budget(before, copies), effort=0.05)
+    ours = place(loads, 4, 20, np.random.default_rng(0), budget=Budget(before, copies), search=BRIEF)
     assert ours.moved_from(before) <= 3 * copies
     assert np.all(worth(loads, ours, "optimal") <= worth(loads, before, "optimal") + 1e-9)
     if copies == 0:
@@ -74,7 +78,7 @@ def test_a_budget_of_copies_is_kept_and_never_makes_it_worse(copies: int) -> Non
 
 
 def test_the_same_seed_gives_the_same_placement() -> None:
-    first, second = (place(small(), 4, 20, np.random.default_rng(5), effort=0.05) for _ in range(2))
+    first, second = (place(small(), 4, 20, np.random.default_rng(5), search=BRIEF) for _ in range(2))
     assert np.array_equal(first.expert_of_slot, second.expert_of_slot)
 
 
@@ -94,7 +98,7 @@ def test_impossible_placements_are_refused_in_words() -> None:
     with pytest.raises(ExpertError, match=r"\(layers, slots, GPUs, experts\)"):
         place(small(), 4, 20, np.random.default_rng(0), budget=Budget(contiguous(3, 16, 24, 4), 1))
     with pytest.raises(ExpertError, match="quantile 2"):
-        place(small(), 4, 20, np.random.default_rng(0), quantile=2)
+        place(small(), 4, 20, np.random.default_rng(0), search=SearchOptions(quantile=2))
 
 
 def test_generated_loads_have_the_asked_size_and_no_expert_twice_per_token() -> None:
@@ -126,7 +130,7 @@ def test_ours_closes_half_of_the_gap_that_eplb_leaves_on_real_routing(gpus: int)
     """Chosen on the first half of the tokens, judged on the second; against EPLB with the same split, the optimal one,
     and against EPLB as it is deployed, with the even split."""
     routing = read_loads(REAL)
-    found = compare(routing, gpus, 8, np.random.default_rng(0))
+    found = compare(routing, ExpertOptions(gpus, 8))
     bound = found.rows[0].bound
     ours = found.row("shadowprice", "optimal").max_over_mean - bound
     assert ours <= 0.5 * (found.row("eplb", "optimal").max_over_mean - bound)

@@ -10,7 +10,10 @@ from typer.testing import CliRunner
 from shadowprice.cli import app
 from shadowprice.errors import ExpertError, ShadowpriceError
 from shadowprice.experts import (
+    ExpertOptions,
+    GemmTime,
     Placement,
+    SearchOptions,
     certify_experts,
     compare,
     contiguous,
@@ -135,11 +138,74 @@ def test_one_batch_of_counts_is_chosen_and_judged_on(tmp_path: Path) -> None:
     assert best["shadowprice", "even"] <= best["eplb", "even"] + 1e-9
 
 
+@pytest.fixture(scope="module")
+def moe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("fleet") / "moe.toml"
+    done = RUN.invoke(app, ["fleet", "make", "--gpu", "H100", "--model", "gpt-oss-20b", "-o", str(path)])
+    assert done.exit_code == 0, done.output
+    return str(path)
+
+
+def test_by_seconds_every_split_is_above_the_bound_and_the_split_by_time_is_best(routing: Path, moe: str) -> None:
+    size = ("--gpus", "4", "--redundant", "4", "--batch-tokens", "50", "--effort", "0.05")
+    answer = ask(str(routing), *size, "--cost", "seconds", "--fleet", moe)
+    rows = {(row["placement"], row["dispatch"]): row for row in answer["rows"]}
+    splits = ("even", "random", "tokens", "optimal")
+    assert set(rows) == {(p, d) for p in ("contiguous", "eplb", "shadowprice") for d in splits}
+    for row in answer["rows"]:
+        assert 1 <= row["bound"] <= row["max_over_mean"] * (1 + 1e-9)
+        assert row["slowest_s"] <= rows["contiguous", "even"]["slowest_s"] * 2
+    for placement in ("eplb", "shadowprice"):
+        assert rows[placement, "optimal"]["slowest_s"] <= rows[placement, "tokens"]["slowest_s"]
+    assert answer["options"]["cost"].keys() == {"tile_rows", "tile_s", "weight_s"} and answer["baselines"] == []
+    by_tokens = ask(str(routing), *size)
+    assert by_tokens["options"]["cost"] is None and by_tokens["rows"][0]["slowest_s"] is None
+
+
+def test_seconds_are_printed_with_what_they_are_made_of(routing: Path, moe: str) -> None:
+    done = RUN.invoke(
+        app,
+        [
+            *("experts", str(routing), "--gpus", "4", "--batch-tokens", "50"),
+            *("--cost", "seconds", "--fleet", moe, "--effort", "0.02"),
+        ],
+    )
+    # 24.9 million parameters of 4.25 bits at 80 % of 3.35 TB/s; 64 tokens of them at 30 % of 989 TFLOP/s
+    assert "loads are seconds: 4.93 us to read an expert, 10.7 us a tile of 64 tokens" in done.output
+    assert "slowest GPU" in done.output and " us" in done.output.splitlines()[5]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--cost", "seconds"], "--cost seconds and --fleet go together"),
+        (["--fleet", "llama-3.1-8b-h100"], "--cost seconds and --fleet go together"),
+        (["--cost", "seconds", "--fleet", "llama-3.1-8b-h100"], "llama-3.1-8b-h100: serves no model with experts"),
+    ],
+)
+def test_seconds_take_a_model_with_experts(routing: Path, arguments: list[str], said: str) -> None:
+    with pytest.raises(ShadowpriceError, match=said):
+        RUN.invoke(app, ["experts", str(routing), *arguments], catch_exceptions=False)
+
+
+def test_certificates_by_seconds_say_so_and_hold() -> None:
+    loads = dirichlet_loads(
+        np.random.default_rng(0), layers=2, experts=16, batches=6, batch_tokens=64, top_k=2, concentration=0.5
+    )
+    options = ExpertOptions(4, 4, search=SearchOptions(effort=0.05), cost=GemmTime(16, 1e-5, 2e-5))
+    certificates = certify_experts(loads, options)
+    for one in certificates:
+        assert one.gap is not None and one.gap >= -1e-9 and one.unit == "mean GPU times"
+        assert "20 us to read an expert, 10 us a tile of 16 tokens" in one.model
+    dispatch = [c.policy for c in certificates if c.decision == "expert dispatch"]
+    assert dispatch == ["even", "random", "tokens", "optimal"]
+
+
 def test_certificates_have_bounds_that_hold_and_advice() -> None:
     loads = dirichlet_loads(
         np.random.default_rng(0), layers=2, experts=16, batches=6, batch_tokens=64, top_k=2, concentration=0.5
     )
-    certificates = certify_experts(loads, 4, 4, effort=0.05)
+    certificates = certify_experts(loads, ExpertOptions(4, 4, search=SearchOptions(effort=0.05)))
     assert [c.policy for c in certificates if c.decision == "expert placement"] == [
         "contiguous, even split", "eplb, even split", "shadowprice, even split", "shadowprice, optimal split"
     ]  # fmt: skip
@@ -152,6 +218,6 @@ def test_certificates_have_bounds_that_hold_and_advice() -> None:
 
 def test_comparison_judges_on_the_half_it_did_not_choose_on() -> None:
     loads = dirichlet_loads(np.random.default_rng(0), layers=1, experts=8, batches=5, batch_tokens=32, top_k=2)
-    found = compare(loads, 2, 2, np.random.default_rng(0), effort=0.02)
+    found = compare(loads, ExpertOptions(2, 2, search=SearchOptions(effort=0.02)))
     assert found.judged.batches == 3
     assert np.array_equal(found.judged.tokens, loads.tokens[2:])

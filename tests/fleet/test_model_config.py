@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shadowprice.errors import FleetError
-from shadowprice.fleet import MODELS, read_model
+from shadowprice.fleet import MODELS, read_fleet, read_model, write_fleet
+from shadowprice.fleet.files import fleet_from
 
 LLAMA = {
     "model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
@@ -197,3 +198,91 @@ def test_no_config_escapes_as_another_error(base: dict[str, Any], change: dict[s
     except FleetError:
         return
     assert model.parameters > 0 and model.kv_bytes_per_token() > 0
+
+
+@pytest.mark.parametrize(
+    "kind", ["rwkv7", "zamba2", "deepseek_v4", "mllama_text_model", "diffllama", "zaya", "t5", "whisper"]
+)
+def test_a_type_that_nobody_knows_is_refused_with_the_way_on(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(FleetError, match=rf"model_type is '{kind}', which is not known") as caught:
+        read_model(write(tmp_path, LLAMA | {"model_type": kind}))
+    assert "[model]" in str(caught.value) and "--kv-tokens" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("num_experts_total", 64),
+        ("moe_num_experts", 64),
+        ("residual_moe", True),
+        ("full_attention_interval", 4),
+        ("layer_group_size", 5),
+        ("hybrid_layer_pattern", [0, 1]),
+        ("attn_type_list", [0, 1]),
+        ("block_configs", [{"attention": {}}]),
+        ("attention_window_size", 2048),
+        ("mamba_d_state", 16),
+        ("mamba_num_heads", 128),
+        ("linear_attn_config", {"num_heads": 4}),
+        ("multi_query_group_num", 2),
+        ("num_attention_groups", 1),
+        ("index_n_heads", 64),
+        ("sparse_attention_config", {"topk": 64}),
+        ("compress_ratios", [4, 128]),
+        ("num_shared_experts", 1),
+        ("ffn_hidden_size", 13696),
+        ("kv_channels", 64),
+        ("lru_width", 4096),
+        ("num_memory_slots", 12),
+        ("loop_num", 2),
+        ("per_layer_width", [1, 2]),
+    ],
+)
+def test_a_field_that_says_something_of_the_layers_is_never_passed_over(key: str, value: Any, tmp_path: Path) -> None:
+    with pytest.raises(FleetError, match=f"{key} is "):
+        read_model(write(tmp_path, LLAMA | {key: value}))
+
+
+def test_fields_that_say_nothing_of_the_layers_are_passed_over(tmp_path: Path) -> None:
+    more = {
+        "hidden_act": "silu", "rms_norm_eps": 1e-5, "rope_theta": 5e5, "rope_scaling": {"factor": 8.0},
+        "bos_token_id": 1,
+        "attention_dropout": 0.0, "initializer_range": 0.02, "pretraining_tp": 1, "use_cache": True, "mlp_bias": False,
+        "max_position_embeddings": 131072, "transformers_version": "4.43", "_attn_implementation": "sdpa",
+        "num_nextn_predict_layers": 1, "head_bias": False, "auto_map": {"AutoConfig": "x"},
+    }  # fmt: skip
+    folder = tmp_path / "llama-3.1-8b"
+    folder.mkdir()
+    write(folder, LLAMA | more)
+    assert read_model(folder) == MODELS["llama-3.1-8b"]
+
+
+def test_heads_by_layer_and_shared_layers_are_read_for_every_type(tmp_path: Path) -> None:
+    some = LLAMA | {"num_key_value_heads_per_layer": [8] * 16 + [2] * 16}
+    assert read_model(write(tmp_path, some)).kv_bytes_per_token() == 16 * (8 + 2) * 2 * 128 * 2
+    shared = LLAMA | {"use_cla": True, "cla_share_factor": 4}
+    assert read_model(write(tmp_path, shared)).kv_bytes_per_token() == 8 * 8 * 2 * 128 * 2
+
+
+@pytest.mark.parametrize(
+    "nesting",
+    [("text_config",), ("llm_config",), ("language_config",), ("thinker_config", "text_config"), ("language_model",)],
+)
+def test_the_decoder_is_found_where_it_is_nested(nesting: tuple[str, ...], tmp_path: Path) -> None:
+    config: dict[str, Any] = LLAMA
+    for key in reversed(nesting):
+        config = {"model_type": "sees_and_hears", key: config}
+    folder = tmp_path / "llama-3.1-8b"
+    folder.mkdir()
+    write(folder, config)
+    assert read_model(folder) == MODELS["llama-3.1-8b"]
+
+
+def test_a_model_of_layers_of_several_kinds_survives_a_fleet_file(tmp_path: Path) -> None:
+    for i, config in enumerate((LLAMA | {"num_key_value_heads_per_layer": [8] * 16 + [2] * 16}, GEMMA_3)):
+        (tmp_path / str(i)).mkdir()
+        fleet = fleet_from(
+            {"model": {"config": str(write(tmp_path / str(i), config))}, "gpu": {"name": "H100"}}, tmp_path, "x"
+        )
+        write_fleet(fleet, tmp_path / "fleet.toml")
+        assert read_fleet(tmp_path / "fleet.toml") == fleet

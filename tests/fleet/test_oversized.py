@@ -10,7 +10,7 @@ from shadowprice.disaggregation.problem import Slo
 from shadowprice.errors import InfeasibleError
 from shadowprice.fleet import Fleet, StepTime, Worker
 from shadowprice.fleet.oversized import drop_oversized, oversized
-from shadowprice.plan import Targets, plan, plan_pools
+from shadowprice.plan import PoolsOptions, Targets, plan, plan_pools
 from shadowprice.scheduling.policies import fcfs
 from shadowprice.simulate import simulate
 from shadowprice.workload import Trace
@@ -26,7 +26,7 @@ TRACE = Trace(np.arange(4.0), np.array([10, 500, 10, 600]), np.array([5, 13, 5, 
         lambda: make_case(TRACE, FLEET),
         lambda: simulate(TRACE, WORKER, fcfs()),
         lambda: plan(TRACE, FLEET, Targets(ttft_s=1.0)),
-        lambda: plan_pools(TRACE, FLEET, Slo(1.0, 1.0), workers=2),
+        lambda: plan_pools(TRACE, FLEET, Slo(1.0, 1.0), PoolsOptions(2)),
     ],
     ids=["audit", "simulate", "plan", "pools"],
 )

@@ -8,7 +8,7 @@ import pytest
 from shadowprice.capacity.policies import Reactive
 from shadowprice.capacity.stability import charges_s
 from shadowprice.errors import TraceError
-from shadowprice.plan.autoscale import Autoscaled, _paid_s, _react, autoscale
+from shadowprice.plan.autoscale import Autoscaled, AutoscaleOptions, _paid_s, _react, autoscale
 from shadowprice.plan.targets import Targets
 from shadowprice.scheduling.policies import fcfs
 from shadowprice.workload import Trace, diurnal_arrivals, generate, lognormal_lengths
@@ -25,7 +25,7 @@ def day() -> Trace:
 
 @pytest.fixture(scope="module")
 def scaled(day: Trace) -> Autoscaled:
-    return autoscale(day, h100(), Targets(1.0, 0.05), fcfs(), period_s=100.0, delay_s=60.0)
+    return autoscale(day, h100(), Targets(1.0, 0.05), fcfs(), AutoscaleOptions(period_s=100.0, delay_s=60.0))
 
 
 def test_all_ways_meet_the_targets_and_none_beats_the_bound(scaled: Autoscaled, day: Trace) -> None:
@@ -42,7 +42,7 @@ def test_the_plan_is_cheaper_than_reacting_and_than_a_fixed_fleet(scaled: Autosc
 
 
 def test_reacting_pays_for_its_delay(day: Trace, scaled: Autoscaled) -> None:
-    slower = autoscale(day, h100(), Targets(1.0, 0.05), fcfs(), period_s=100.0, delay_s=180.0)
+    slower = autoscale(day, h100(), Targets(1.0, 0.05), fcfs(), AutoscaleOptions(period_s=100.0, delay_s=180.0))
     assert slower.reactive.worker_hours > scaled.reactive.worker_hours
 
 
@@ -74,9 +74,9 @@ def test_a_request_goes_to_a_worker_that_serves_when_it_arrives(day: Trace) -> N
 
 def test_too_short_a_trace_or_no_period_is_refused(day: Trace) -> None:
     with pytest.raises(TraceError, match="at least four periods"):
-        autoscale(day, h100(), Targets(1.0), fcfs(), period_s=600.0)
+        autoscale(day, h100(), Targets(1.0), fcfs(), AutoscaleOptions(period_s=600.0))
     for period_s in (0.0, float("nan")):
         with pytest.raises(TraceError, match=r"the period is .* s; expected a number > 0"):
-            autoscale(day, h100(), Targets(1.0), fcfs(), period_s=period_s)
+            autoscale(day, h100(), Targets(1.0), fcfs(), AutoscaleOptions(period_s=period_s))
     with pytest.raises(TraceError, match="the provisioning delay is -1 s"):
-        autoscale(day, h100(), Targets(1.0), fcfs(), delay_s=-1.0)
+        autoscale(day, h100(), Targets(1.0), fcfs(), AutoscaleOptions(delay_s=-1.0))

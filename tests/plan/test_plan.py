@@ -11,7 +11,7 @@ from shadowprice.capacity import stability
 from shadowprice.errors import InfeasibleError, PolicyError, TraceError
 from shadowprice.fleet import Fleet, StepTime, Worker
 from shadowprice.plan.bursts import doubled, worst
-from shadowprice.plan.measure import Rules, measure, run
+from shadowprice.plan.measure import Policies, measure, run
 from shadowprice.plan.results import Plan
 from shadowprice.plan.search import least
 from shadowprice.plan.sizing.plan import plan, with_price
@@ -62,7 +62,7 @@ def test_more_workers_are_never_slower_or_cheaper(found: Plan) -> None:
 
 def test_energy_is_peak_power_in_steps_and_idle_power_otherwise() -> None:
     trace, fleet = chat(1000), replace(h100(), idle_power_w=100.0, peak_power_w=700.0)
-    served = run(trace, fleet, 4, Rules(fcfs()))
+    served = run(trace, fleet, 4, Policies(fcfs()))
     busy_s = sum(engine.busy_s for engine in served.runs)
     last_s = (trace.arrival_s + served.e2e_s).max() - trace.arrival_s[0]
     energy = 700 * busy_s + 100 * (4 * last_s - busy_s)
@@ -106,10 +106,10 @@ def test_without_targets_the_stable_minimum_is_planned() -> None:
 
 def test_better_scheduling_and_routing_are_taken_into_account() -> None:
     trace = chat(2000, rate_per_s=44.0)
-    today, ours = (run(trace, h100(), 2, Rules(rule, "join_shortest_queue")) for rule in (fcfs(), priced_work()))
+    today, ours = (run(trace, h100(), 2, Policies(rule, "join_shortest_queue")) for rule in (fcfs(), priced_work()))
     assert ours.e2e_s.mean() < today.e2e_s.mean()
     with pytest.raises(PolicyError, match="did you mean 'round_robin'"):
-        Rules(fcfs(), "round-robin")
+        Policies(fcfs(), "round-robin")
 
 
 @pytest.mark.parametrize(("targets", "name"), [(Targets(ttft_s=0.001), "TTFT"), (Targets(tpot_s=0.001), "TPOT")])
@@ -126,7 +126,7 @@ def test_impossible_is_proved_by_one_worker_per_request() -> None:
     """The floor is what happens when every request has a worker of its own, to the last bit of the clock."""
     trace = chat(200)
     ttft_s, tpot_s = alone(trace, h100().worker)
-    served = run(trace, h100(), len(trace), Rules(fcfs()))
+    served = run(trace, h100(), len(trace), Policies(fcfs()))
     np.testing.assert_allclose(served.ttft_s, ttft_s, rtol=1e-6)
     np.testing.assert_allclose((served.e2e_s - served.ttft_s) / (trace.output_tokens - 1), tpot_s, rtol=1e-6)
     floor = float(np.quantile(ttft_s, 0.99))

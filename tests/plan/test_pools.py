@@ -11,11 +11,20 @@ import shadowprice.plan.pools.map as pools_map
 from shadowprice.disaggregation import Link, Slo
 from shadowprice.errors import InfeasibleError, PolicyError, ShadowpriceError, TraceError
 from shadowprice.fleet import StepTime, Worker
+from shadowprice.plan.pools.options import PoolsOptions
 from shadowprice.plan.pools.plan import plan_pools
 from shadowprice.plan.pools.plot import write_map
 from shadowprice.plan.results import PoolsPlan
 from shadowprice.scheduling.policies import fcfs
-from shadowprice.simulate.pools_study import SMALLEST_CHUNK, Design, Setting, chunks, goodput, goodput_grid, serve
+from shadowprice.simulate.pools_study import (
+    SMALLEST_CHUNK,
+    Design,
+    PoolsSetting,
+    chunks,
+    goodput,
+    goodput_grid,
+    run_design,
+)
 from shadowprice.workload import Trace
 from tests.plan.plan_cases import chat, h100
 
@@ -25,16 +34,16 @@ TIGHT, LOOSE = Slo(0.2, 0.012), Slo(1.0, 0.06)
 
 @pytest.fixture(scope="module")
 def tight() -> PoolsPlan:
-    return plan_pools(chat(2000), h100(), TIGHT, workers=4, link=LINK, jobs=1)
+    return plan_pools(chat(2000), h100(), TIGHT, PoolsOptions(4, LINK), jobs=1)
 
 
 @pytest.fixture(scope="module")
 def loose() -> PoolsPlan:
-    return plan_pools(chat(2000), h100(), LOOSE, workers=4, link=LINK, jobs=1)
+    return plan_pools(chat(2000), h100(), LOOSE, PoolsOptions(4, LINK), jobs=1)
 
 
-def setting(requests: int = 2000, workers: int = 4) -> Setting:
-    return Setting(chat(requests), h100().worker, workers, LINK, fcfs())
+def setting(requests: int = 2000, workers: int = 4) -> PoolsSetting:
+    return PoolsSetting(chat(requests), h100().worker, workers, LINK, fcfs())
 
 
 def test_every_design_is_below_its_bound_and_the_bound_of_all(tight: PoolsPlan, loose: PoolsPlan) -> None:
@@ -62,7 +71,7 @@ def test_the_chunk_size_of_the_colocated_side_is_the_best_that_was_tried(tight: 
 def test_goodput_is_where_the_share_within_the_slo_falls_below_what_is_asked() -> None:
     for design in (Design(0, 2048), Design(2, 8192)):
         found = goodput(setting(), TIGHT, design)
-        above = serve(setting(), design, found.rate_per_s * 1.08)
+        above = run_design(setting(), design, found.rate_per_s * 1.08)
         assert TIGHT.met_by(above.ttft_s, above.tpot_s).mean() < 0.9 <= (found.inside or 0)
 
 
@@ -78,7 +87,7 @@ def test_the_same_in_processes(tight: PoolsPlan, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("shadowprice.plan.pools.plan.WORTH_PROCESSES", 0)
     told: list[tuple[int, int]] = []
     again = plan_pools(
-        chat(2000), h100(), TIGHT, workers=4, link=LINK, jobs=2, tick=lambda done, of: told.append((done, of))
+        chat(2000), h100(), TIGHT, PoolsOptions(4, LINK), jobs=2, tick=lambda done, of: told.append((done, of))
     )
     assert again.to_json() == tight.to_json()
     assert told[-1][0] == told[-1][1] and [done for done, _ in told] == sorted(done for done, _ in told)
@@ -95,26 +104,26 @@ def test_json_is_plain_and_says_what_the_table_says(tight: PoolsPlan) -> None:
 
 
 def test_a_slow_link_takes_the_gain_away() -> None:
-    slow = plan_pools(chat(2000), h100(), TIGHT, workers=4, link=Link(131_072, 1e9), jobs=1)
+    slow = plan_pools(chat(2000), h100(), TIGHT, PoolsOptions(4, Link(131_072, 1e9)), jobs=1)
     assert slow.gain < 0.0
 
 
 def test_out_of_reach_and_too_short_are_said() -> None:
-    hopeless = plan_pools(chat(1000), h100(), Slo(0.5, 0.006), workers=2, link=None, jobs=1)
+    hopeless = plan_pools(chat(1000), h100(), Slo(0.5, 0.006), PoolsOptions(2), jobs=1)
     assert not hopeless.answered and hopeless.bound.rate_per_s == 0
     assert "impossible at any rate, because 100 % of the requests miss TTFT 0.500 s and TPOT 6.00 ms" in str(hopeless)
-    short = plan_pools(chat(300), h100(), LOOSE, workers=2, link=None, jobs=1)
+    short = plan_pools(chat(300), h100(), LOOSE, PoolsOptions(2), jobs=1)
     assert not short.answered and "too short to judge: 300 requests" in str(short)
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(InfeasibleError, match="1 worker cannot be split"):
-        plan_pools(chat(100), h100(), LOOSE, workers=1)
+        plan_pools(chat(100), h100(), LOOSE, PoolsOptions(1))
     with pytest.raises(TraceError, match="have no rate"):
-        plan_pools(Trace(np.zeros(3), np.ones(3), np.ones(3)), h100(), LOOSE, workers=2)
+        plan_pools(Trace(np.zeros(3), np.ones(3), np.ones(3)), h100(), LOOSE, PoolsOptions(2))
     small = replace(h100(), worker=Worker(StepTime(1e-3, 0, 0, 0), kv_tokens=64))
-    with pytest.raises(InfeasibleError, match="expected at most the worker's 64"):
-        plan_pools(chat(50), small, LOOSE, workers=2)
+    with pytest.raises(InfeasibleError, match="need more KV tokens than a worker has \\(64\\)"):
+        plan_pools(chat(50), small, LOOSE, PoolsOptions(2))
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +170,7 @@ def test_odd_traces_are_compared_all_the_same() -> None:
     arrival_s = np.cumsum(np.random.default_rng(0).exponential(0.1, 1000))
     for output, slo in ((1, Slo(0.5, 0.02)), (50, Slo()), (2, Slo(tpot_s=0.02))):
         trace = Trace(arrival_s, np.full(1000, 300), np.full(1000, output))
-        found = plan_pools(trace, h100(), slo, workers=2, link=LINK, jobs=1)
+        found = plan_pools(trace, h100(), slo, PoolsOptions(2, LINK), jobs=1)
         assert found.answered and found.best_together.rate_per_s > 0
         json.dumps(found.to_json(), allow_nan=False)
         assert "any: bound" in str(found)

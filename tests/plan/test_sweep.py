@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from shadowprice.errors import ShadowpriceError
-from shadowprice.plan.measure import At, Rules
+from shadowprice.plan.measure import At, Policies
 from shadowprice.plan.sizing.plan import _at
 from shadowprice.plan.sweep import sweep
 from shadowprice.plan.targets import Targets
@@ -29,7 +29,7 @@ SIZES = [1, 2, 3, 5, 8]
 
 def served_by() -> Callable[[int], At]:
     """Number of workers -> what it does to a trace."""
-    return partial(_at, chat(500), h100(), Targets(0.2, 0.03), Rules(fcfs()))
+    return partial(_at, chat(500), h100(), Targets(0.2, 0.03), Policies(fcfs()))
 
 
 def dies_once(folder: Path, case: int) -> int:

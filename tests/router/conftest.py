@@ -23,7 +23,7 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Compile them outside of every test's time limit, and in one of the processes that test side by side."""
     loop = asyncio.new_event_loop()
     router = Router(Settings(shadow=False), loop, Flights())
-    router.add(LiveWorker("http://127.0.0.1:9", None, 1))
+    router.fleet.add(LiveWorker("http://127.0.0.1:9", None, 1))
     with open(tmp_path_factory.getbasetemp().parent / "kernels.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         router.dispatcher.warm_up()

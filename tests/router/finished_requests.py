@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from shadowprice.router.record.recorder import FinishedRequest
+from shadowprice.router.record.finished import FinishedRequest
 from shadowprice.workload import PRESETS, Trace
 
 

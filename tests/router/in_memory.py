@@ -76,7 +76,7 @@ class Bench:
         self.router.outbox.few = few
         worker = LiveWorker("http://127.0.0.1:9", None, 1)
         worker.state = UP
-        self.router.add(worker)
+        self.router.fleet.add(worker)
         self.router.connect = self.connect  # type: ignore[method-assign]
         self.ends: list[MemoryTransport] = []
         self.asked: list[Asked] = []
@@ -86,14 +86,14 @@ class Bench:
 
     def connect(self, exchange: Exchange) -> None:
         assert exchange.worker is not None
-        upstream = Upstream(exchange.worker, self.router.outbox)
+        upstream = Upstream(exchange.worker.pool, self.router.outbox)
         transport = MemoryTransport(upstream, self.loop)
         upstream.connection_made(transport)
         self.ends.append(transport)
         exchange.connected(upstream)
 
     def client(self) -> tuple[Client, MemoryTransport]:
-        client = Client(self.router)
+        client = Client(self.router.door)
         transport = MemoryTransport(client, self.loop)
         client.connection_made(transport)
         return client, transport
@@ -129,13 +129,13 @@ class Bench:
             raise AssertionError("the client waits for ever")
         self.turn()
         assert not self.raised, self.raised
-        worker = self.router.workers[0]
+        worker = self.router.fleet.workers[0]
         worker.state, worker.failures, worker.busy_until_s = UP, 0, 0.0
-        while self.router.penalties:
-            self.router.flights.free(self.router.penalties.popleft()[1])
+        while self.router.flights.penalties:
+            self.router.flights.free(self.router.flights.penalties.popleft()[1])
         assert not self.router.flights.of_this_process and not self.router.active and worker.in_flight == 0
-        assert self.router.held_bytes == sum(one.incoming.held_bytes for one in self.router.clients)
-        assert all(one.incoming.held_bytes == 0 for one in self.router.clients if not (one.busy or one.closing))
+        assert self.router.door.bodies.held == sum(one.incoming.held_bytes for one in self.router.door.clients)
+        assert all(one.incoming.held_bytes == 0 for one in self.router.door.clients if not (one.busy or one.closing))
 
 
 def requests_in(data: bytes) -> tuple[list[tuple[Asked, Fields]], str | None]:

@@ -53,7 +53,7 @@ async def routed(*workers: ScriptedWorker, clean: bool = True, **settings: Any) 
     server = Server(Settings(**{**QUICK, "worker_urls": tuple(worker.url for worker in workers), **settings}))
     try:
         await server.start()
-        await until(lambda: all(worker.reason != "not yet probed" for worker in server.router.workers))
+        await until(lambda: all(worker.reason != "not yet probed" for worker in server.router.fleet.workers))
         yield server
         if clean:
             await until(lambda: nothing_left(server))
@@ -64,12 +64,12 @@ async def routed(*workers: ScriptedWorker, clean: bool = True, **settings: Any) 
 
 def nothing_left(server: Server) -> bool:
     router = server.router
-    held = [worker.in_flight for worker in router.workers]
-    idle = [upstream.listener for worker in router.workers for upstream in worker.idle]
-    bodies = router.held_bytes - sum(
-        client.incoming.held_bytes for client in router.clients if client.busy or client.closing
+    held = [worker.in_flight for worker in router.fleet.workers]
+    idle = [upstream.listener for worker in router.fleet.workers for upstream in worker.pool.idle]
+    bodies = router.door.bodies.held - sum(
+        client.incoming.held_bytes for client in router.door.clients if client.busy or client.closing
     )
-    return router.flights.of_this_process == len(router.penalties) and not (
+    return router.flights.of_this_process == len(router.flights.penalties) and not (
         bodies or router.in_flight or router.active or router.dispatcher.waiting or any(held) or any(idle)
     )
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from shadowprice.router.record.recorder import FinishedRequest, Recorder
+from shadowprice.router.record.finished import FinishedRequest
+from shadowprice.router.record.recorder import Recorder
 
 BOTH = pytest.mark.parametrize("name", ["trace.parquet", "trace.jsonl"])
 

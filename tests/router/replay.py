@@ -8,7 +8,7 @@ import numpy as np
 from shadowprice.errors import PolicyError, RouterError
 from shadowprice.routing import POLICIES, barrier_time_bound
 from shadowprice.simulate._barrier_run import BarrierRun
-from shadowprice.simulate.barrier import STEP_TIME, simulate_barrier
+from shadowprice.simulate.barrier import STEP_TIME, Ranks, simulate_barrier
 from shadowprice.workload.trace import Trace
 
 WORKERS, SLOTS, CAPACITY_TOKENS, QUEUE_LIMIT = 8, 64, 160_000, 256
@@ -27,7 +27,7 @@ def traffic(n: int = 36_000, span_s: float = 720.0) -> Trace:
 
 
 def run_of(policy: str, trace: Trace) -> BarrierRun:
-    return simulate_barrier(trace, POLICIES[policy](), workers=WORKERS, slots=SLOTS, pool=64, samples=4096)
+    return simulate_barrier(trace, POLICIES[policy](), Ranks(workers=WORKERS, slots=SLOTS), pool=64, samples=4096)
 
 
 class ReplayControl:

@@ -47,7 +47,7 @@ def test_unit_gives_flags_that_there_are_and_time_to_drain() -> None:
     flags = parsed(arguments)
     assert flags["record"].startswith(f"/var/lib/{service['StateDirectory']}/")
     assert service["Environment"] == f"NUMBA_CACHE_DIR=/var/cache/{service['CacheDirectory']}"
-    assert float(service["TimeoutStopSec"]) > flags["shutdown_grace_period_secs"]
+    assert float(service["TimeoutStopSec"]) > flags["drain_timeout_s"]
     assert service["DynamicUser"] == "yes"
 
 
@@ -85,7 +85,7 @@ def test_manifest_gives_flags_that_there_are_and_time_to_drain(objects: dict[str
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert (flags["port"], flags["prometheus_port"]) == (ports["http"], ports["admin"])
     pause = float(container["lifecycle"]["preStop"]["exec"]["command"][1])
-    assert pod["terminationGracePeriodSeconds"] > flags["shutdown_grace_period_secs"] + pause
+    assert pod["terminationGracePeriodSeconds"] > flags["drain_timeout_s"] + pause
     mounts = [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")]
     written = [flags["record"], *(entry["value"] for entry in container["env"] if entry["name"] == "NUMBA_CACHE_DIR")]
     assert all(any(Path(path).is_relative_to(mount) for mount in mounts) for path in written)

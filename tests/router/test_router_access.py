@@ -186,7 +186,7 @@ def test_tls_carries_streams_uploads_and_refusals(certificate: tuple[str, str]) 
             plain[1].write(GET)
             assert b"HTTP/1.1 200" not in await plain[0].read()
             plain[1].close()
-            await until(lambda: len(server.router.clients) <= 2)
+            await until(lambda: len(server.router.door.clients) <= 2)
 
     run(work())
 

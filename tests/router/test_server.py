@@ -69,10 +69,10 @@ def test_workers_come_and_go_by_the_admin_api_and_by_the_file_under_load(tmp_pat
                 await until(lambda: len(b.calls) > 20)
                 async with session.delete(f"{admin}/{a.url}") as response:
                     assert response.status in (200, 202)
-                await until(lambda: [worker.name for worker in server.router.workers] == [c.url, b.url])
+                await until(lambda: [worker.name for worker in server.router.fleet.workers] == [c.url, b.url])
                 count = len(a.calls)
                 file.write_text("")
-                await until(lambda: [worker.name for worker in server.router.workers] == [b.url])
+                await until(lambda: [worker.name for worker in server.router.fleet.workers] == [b.url])
                 file.write_text("what is this\n")  # said so, and left as it is
                 before = len(b.calls)
                 await until(lambda: len(b.calls) > before + 50)
@@ -90,7 +90,7 @@ def test_a_worker_that_is_asked_for_again_while_it_ends_goes_on_and_so_does_the_
         async with scripted(held(go)) as a, scripted(quick) as b:
             file.write_text(f"{a.url}\n")
             async with routed(worker_file=str(file)) as server, aiohttp.ClientSession() as session:
-                admin, (worker,) = f"http://127.0.0.1:{server.admin_port}", server.router.workers
+                admin, (worker,) = f"http://127.0.0.1:{server.admin_port}", server.router.fleet.workers
                 stream = asyncio.ensure_future(ask(server, streamed()))
                 await until(lambda: worker.in_flight)
                 for again in ("the file", "the admin API"):
@@ -98,7 +98,7 @@ def test_a_worker_that_is_asked_for_again_while_it_ends_goes_on_and_so_does_the_
                     await until(lambda: worker.state == "draining")
                     if again == "the file":
                         file.write_text(f"{a.url}\n{b.url}\n")
-                        await until(lambda: len(server.router.workers) == 2)
+                        await until(lambda: len(server.router.fleet.workers) == 2)
                     else:
                         async with session.post(f"{admin}/workers", json={"url": a.url}) as added:
                             assert added.status == 201
@@ -106,7 +106,7 @@ def test_a_worker_that_is_asked_for_again_while_it_ends_goes_on_and_so_does_the_
                 go.set()
                 assert (await stream).whole
                 file.write_text(f"{a.url}\n{b.url}\n")  # a is served already, and not by the file's will
-                await until(lambda: {one.name: one.state for one in server.router.workers}.get(b.url) == "up")
+                await until(lambda: {one.name: one.state for one in server.router.fleet.workers}.get(b.url) == "up")
 
     run(work())
 
@@ -121,12 +121,12 @@ def test_a_worker_taken_away_at_once_loses_only_what_it_had_begun_to_answer() ->
         ):
             both = [asyncio.ensure_future(ask(server, streamed())) for _ in range(2)]
             await until(lambda: silent.running and any(one.head_sent for one in server.router.active))
-            server.add_worker(good.url)
+            await server.roster.add_worker(good.url)
             for name in (streaming.url, silent.url):
                 await server.control.remove_worker(name, drain=False)
             got = sorted([await one for one in both], key=lambda one: one.whole)
             assert [(one.status, one.whole) for one in got] == [(200, False), (200, True)]
-            assert [worker.serial for worker in server.router.workers] == [2]
+            assert [worker.serial for worker in server.router.fleet.workers] == [2]
             await until(lambda: server.router.flights.loads() == [(0, 0, 0, 0)])
 
     run(work())
@@ -140,7 +140,7 @@ def test_what_failed_at_a_worker_that_is_taken_away_is_no_load_of_its_successor(
             routed(bad, good, policy="round_robin") as server,
         ):
             assert all_whole([await ask(server, streamed()) for _ in range(4)])
-            assert server.router.penalties and server.router.flights.loads()[0] != (0, 0, 0, 0)
+            assert server.router.flights.penalties and server.router.flights.loads()[0] != (0, 0, 0, 0)
             await server.control.remove_worker(bad.url, drain=False)
             assert server.router.flights.loads() == [(0, 0, 0, 0)]
             await until(lambda: server.router.flights.of_this_process == 0)
@@ -267,8 +267,8 @@ def test_a_router_that_is_killed_and_started_again_learns_what_runs_from_the_wor
         async with scripted(mixed) as busy, scripted(mixed) as idle:
             busy.metrics = metrics
             async with routed(busy, idle) as server:
-                await until(lambda: server.router.workers[0].foreign_kv_tokens == 800)
-                assert server.router.workers[0].foreign_requests == 7
+                await until(lambda: server.router.fleet.workers[0].reported.foreign_kv_tokens == 800)
+                assert server.router.fleet.workers[0].reported.foreign_requests == 7
                 for _ in range(5):
                     await ask(server, post(b'{"prompt":"a"}'))
                 assert len(idle.calls) == 5

@@ -5,11 +5,12 @@ import pytest
 
 from shadowprice.routing import Active, Pending, Workers, bf_io
 from shadowprice.routing._learn_kernel import excess, note_end, note_prompt, refresh_law
-from shadowprice.routing._tables import AGES, JOINT, LONGEST_AGE, Rules, new_memory
+from shadowprice.routing._tables import AGES, LONGEST_AGE, Learned, nothing_seen
+from shadowprice.routing.surface import Needs
 
 
-def empty_memory() -> tuple:
-    return new_memory(Rules(JOINT, forecast=1, points=5, stride=20.0), 4, np.zeros(0, np.int64), 0)
+def empty_memory() -> Learned:
+    return nothing_seen(Needs(running=True, outputs=True, points=5), 4).learned
 
 
 def test_excess_is_the_mean_overshoot_of_the_recent_prompts() -> None:
@@ -17,20 +18,20 @@ def test_excess_is_the_mean_overshoot_of_the_recent_prompts() -> None:
     prompts = rng.lognormal(6, 1.5, 3000).astype(np.int64) + 1
     memory = empty_memory()
     for prompt in prompts:
-        note_prompt(memory.notes, memory.recent, float(prompt))
-        refresh_law(memory.notes, memory.recent, memory.law)
-    recent = prompts[-1024 - 8 : -8] if memory.notes["law_prompts"][0] == 2992 else prompts[-1024:]
+        note_prompt(memory, float(prompt))
+        refresh_law(memory)
+    recent = prompts[-1024 - 8 : -8] if memory.totals["law_prompts"][0] == 2992 else prompts[-1024:]
     for hole in (0.0, 17.0, 400.0, 5_000.0, 1e9, -5.0):
         exact = np.maximum(recent - max(hole, 0.0), 0).mean()
-        found = excess(memory.law, memory.notes["law_width"][0], hole)
+        found = excess(memory.law, memory.totals["law_width"][0], hole)
         assert found == pytest.approx(exact, abs=recent.max() / 256 / 4 + 0.02 * exact)
-    assert memory.notes["law_mean"][0] == pytest.approx(recent.mean(), rel=0.02)
+    assert memory.totals["law_mean"][0] == pytest.approx(recent.mean(), rel=0.02)
 
 
 def test_without_data_every_step_ends_one_in_256() -> None:
     policy = bf_io(20, 5)
     ask(policy, np.zeros(0, np.int64), np.zeros(0, np.int64))
-    survival = policy.memory_of(4).memory.survival
+    survival = policy.decider_of(4).memory.learned.survival
     np.testing.assert_allclose(survival, np.exp(-np.arange(5) * 5 / 256) * np.ones((AGES, 1)), rtol=1e-9)
 
 
@@ -47,7 +48,7 @@ def test_survival_of_geometric_outputs_forgets_age(mean: int) -> None:
     outputs = np.random.default_rng(1).geometric(1 / mean, 4000)
     policy = bf_io(20, 5)
     ask(policy, np.zeros(0, np.int64), outputs)
-    memory = policy.memory_of(4).memory
+    memory = policy.decider_of(4).memory.learned
     for age in (0, mean // 2, 2 * mean):
         row = memory.survival[memory.age_class[age]]
         np.testing.assert_allclose(row, (1 - 1 / mean) ** (np.arange(5) * 5.0), atol=0.06)
@@ -59,18 +60,18 @@ def test_those_still_running_count_with_the_steps_they_survived() -> None:
     alone, beside = bf_io(20, 5), bf_io(20, 5)
     ask(alone, np.zeros(0, np.int64), short)
     ask(beside, np.full(500, 600), short)
-    old = beside.memory_of(4).memory.age_class[400]
-    assert beside.memory_of(4).memory.survival[old, -1] > 0.999
-    assert beside.memory_of(4).memory.survival[old, -1] > alone.memory_of(4).memory.survival[old, -1]
-    young = beside.memory_of(4).memory.age_class[19]
-    assert beside.memory_of(4).memory.survival[young, 1] < 0.9
+    old = beside.decider_of(4).memory.learned.age_class[400]
+    assert beside.decider_of(4).memory.learned.survival[old, -1] > 0.999
+    assert beside.decider_of(4).memory.learned.survival[old, -1] > alone.decider_of(4).memory.learned.survival[old, -1]
+    young = beside.decider_of(4).memory.learned.age_class[19]
+    assert beside.decider_of(4).memory.learned.survival[young, 1] < 0.9
 
 
 def test_old_requests_are_forgotten_when_the_load_changes() -> None:
     memory = empty_memory()
     for output in [10] * 20_000 + [1000] * 20_000:
-        note_end(memory.notes, memory.ages, memory.age_class, output)
-    mean = memory.notes["output_sum"][0] / memory.notes["output_count"][0]
+        note_end(memory, output)
+    mean = memory.totals["output_sum"][0] / memory.totals["output_count"][0]
     assert mean > 950
 
 

@@ -6,7 +6,7 @@ import pytest
 from shadowprice.errors import PolicyError
 from shadowprice.routing import POLICIES, Active, Pending, StepProblem, Workers, bf_io, br_0, priced_holes, solve_step
 from shadowprice.routing._tables import TREE_TOKENS
-from shadowprice.routing.policies import BuiltIn
+from shadowprice.routing.compiled import Compiled
 from shadowprice.workload.trace import Ragged
 
 
@@ -57,8 +57,8 @@ def test_a_session_belongs_to_a_worker_wherever_it_stands() -> None:
         now = some[policy.assign(ask, workers(*[0] * len(some), keys=some), 0.0)]
         assert np.all((now == first) | ~np.isin(first, some) | (now == 5))
         assert np.mean(now == first) > 0.7
-    memory = policy.memory_of(5, keys)
-    assert policy.memory_of(5, keys.copy()) is memory  # the circle is not made anew for every decision
+    memory = policy.decider_of(5, keys)
+    assert policy.decider_of(5, keys.copy()) is memory  # the circle is not made anew for every decision
 
 
 def with_prefix(block: int, tokens: int = 1000) -> Pending:
@@ -67,7 +67,7 @@ def with_prefix(block: int, tokens: int = 1000) -> Pending:
     return pending(tokens, prefix=blocks, prefix_block_tokens=100)
 
 
-def homes(policy: BuiltIn, keys: list[int], blocks: list[int]) -> list[int]:
+def homes(policy: Compiled, keys: list[int], blocks: list[int]) -> list[int]:
     """The key of the worker to which each of the prompts goes, one after the other."""
     view = workers(*[0] * len(keys), keys=np.array(keys))
     return [keys[int(policy.assign(with_prefix(block), view, 0.0)[0])] for block in blocks]
@@ -78,7 +78,7 @@ def homes(policy: BuiltIn, keys: list[int], blocks: list[int]) -> list[int]:
     [POLICIES["cache_aware"](), bf_io(prefill_kv_tokens=50.0), priced_holes(prefill_kv_tokens=50.0)],
     ids=lambda policy: policy.name,
 )
-def test_prefixes_move_with_their_workers(policy: BuiltIn) -> None:
+def test_prefixes_move_with_their_workers(policy: Compiled) -> None:
     keys = [100 + g for g in range(70)]  # bits of two words
     for g, key in enumerate(keys):
         alone = workers(*[0] * 70, keys=np.array(keys), open=np.arange(70) == g)
@@ -89,8 +89,8 @@ def test_prefixes_move_with_their_workers(policy: BuiltIn) -> None:
         assert homes(policy, some, stay) == stay
     with_all = workers(*[0] * 70, keys=np.array(keys))
     policy.assign(with_prefix(0), with_all, 0.0)
-    tree = policy.memory_of(70, np.array(keys)).memory.tree
-    block = policy.memory_of(70, np.array(keys)).block_ids[10 * keys[0]]
+    tree = policy.decider_of(70, np.array(keys)).memory.prefixes.tree
+    block = policy.decider_of(70, np.array(keys)).block_ids[10 * keys[0]]
     assert not tree[block].any()  # who was gone is forgotten
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from shadowprice.fleet.step_time import StepTime
-from shadowprice.routing import POLICIES, BuiltIn, bf_io, priced_holes
-from shadowprice.simulate.barrier import STEP_TIME, BarrierRun, simulate_barrier
+from shadowprice.routing import POLICIES, Compiled, bf_io, priced_holes
+from shadowprice.simulate.barrier import STEP_TIME, BarrierRun, Ranks, simulate_barrier
 from shadowprice.simulate.routing_study import SETTING, at_load
 from shadowprice.workload import PRESETS, Ragged, Trace
 from shadowprice.workload.operations import scale_rate
@@ -25,8 +25,8 @@ def test_workers_of_unequal_speed_idle_less_when_the_speeds_are_priced_in() -> N
     speed = np.array([1.0, 1, 1, 1, 2, 2, 2, 2])
     trace = at_load(made("azure-conv-like", 0), 8, 64, SETTING)
 
-    def idle(policy: BuiltIn) -> float:
-        return simulate_barrier(trace, policy, workers=8, slots=64, speed=speed).idle_share
+    def idle(policy: Compiled) -> float:
+        return simulate_barrier(trace, policy, Ranks(workers=8, slots=64, speed=speed)).idle_share
 
     ours = idle(priced_holes(fixed_kv_tokens=fixed))
     assert ours < idle(priced_holes())
@@ -48,8 +48,8 @@ def test_affinity_and_balance_as_one_objective_serve_sooner_than_either_alone() 
     trace = with_shared_prefixes(made("mooncake-conversation-like", 0, 4_000), np.random.default_rng(0))
     trace = scale_rate(trace, 3.0 / trace.rate_per_s)
 
-    def mean_e2e_s(policy: BuiltIn) -> float:
-        run = simulate_barrier(trace, policy, workers=8, slots=64, step_time=time)
+    def mean_e2e_s(policy: Compiled) -> float:
+        run = simulate_barrier(trace, policy, Ranks(workers=8, slots=64, step_time=time))
         return float((run.finish_s - trace.arrival_s).mean())
 
     both = mean_e2e_s(priced_holes(prefill_kv_tokens=time.per_prefill_token_s / time.per_kv_token_s))
@@ -71,7 +71,7 @@ def test_an_oracle_helps_and_one_that_errs_is_worse_than_what_is_learned() -> No
                 ("learned", bf_io(), trace),
                 ("least_kv", POLICIES["least_kv"](), trace),
             ):
-                run = simulate_barrier(seen, policy, workers=workers, slots=64)
+                run = simulate_barrier(seen, policy, Ranks(workers=workers, slots=64))
                 idle.setdefault(name, []).append(run.idle_share)
     oracle, noisy, noisier, learned, least_kv = (np.mean(shares) for shares in idle.values())
     assert oracle < least_kv and learned < least_kv
@@ -79,11 +79,11 @@ def test_an_oracle_helps_and_one_that_errs_is_worse_than_what_is_learned() -> No
 
 
 @pytest.mark.parametrize("make", [priced_holes, bf_io])
-def test_a_tighter_bound_on_passing_over_is_kept_and_costs_idle_time(make: Callable[..., BuiltIn]) -> None:
+def test_a_tighter_bound_on_passing_over_is_kept_and_costs_idle_time(make: Callable[..., Compiled]) -> None:
     trace = made("mooncake-conversation-like", 1)
 
     def run(most: int) -> BarrierRun:
-        return simulate_barrier(trace, make(most_passes=most), workers=16, slots=64, pool=64, saturated=True)
+        return simulate_barrier(trace, make(most_passes=most), Ranks(workers=16, slots=64), pool=64, saturated=True)
 
     runs = {most: run(most) for most in (0, 10, 300)}
     assert all(found.passes.max() <= most for most, found in runs.items())

@@ -132,10 +132,8 @@ def test_a_built_in_router_decides_the_same_asked_through_arrays(seed: int, name
     trace = replace(trace, session=rng.integers(-1, 9, len(trace)), prefix=blocks, prefix_block_tokens=8)
     for lockstep in (False, True):
         compiled, asked = (
-            simulate_cluster(
-                trace, worker, 3, POLICIES["fcfs"](), ROUTING[name](), lockstep=lockstep, interpreted=interpreted
-            )
-            for interpreted in (False, True)
+            simulate_cluster(trace, worker, 3, POLICIES["fcfs"](), policy, lockstep=lockstep)
+            for policy in (ROUTING[name](), ROUTING[name]().interpreted())
         )
         np.testing.assert_array_equal(compiled.worker, asked.worker)
         np.testing.assert_array_equal(compiled.served.finish_s, asked.served.finish_s)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shadowprice.errors import InfeasibleError, PolicyError
 from shadowprice.fleet import StepTime, Worker
-from shadowprice.scheduling import POLICIES
+from shadowprice.scheduling import POLICIES, Levels, Ranked
 from shadowprice.simulate import simulate
 from shadowprice.workload import Trace
 
@@ -165,3 +165,23 @@ def test_the_time_series_is_bounded_and_covers_the_run() -> None:
     assert 500 < len(run.series.time_s) <= 2048
     assert np.all(np.diff(run.series.time_s) > 0)
     assert run.series.time_s[-1] > 0.9 * run.finish_s.max()
+
+
+def test_a_key_that_moves_without_saying_so_is_refused() -> None:
+    hidden = Ranked("hidden", lambda requests, worker: requests.generated_tokens + requests.arrival_s)
+    with pytest.raises(PolicyError, match=r"policy hidden: its key moves .* levels=Levels\(step\)"):
+        simulate(workload(1)[0], Worker(STEP), hidden)
+    simulate(workload(1)[0], Worker(STEP), replace(hidden, levels=Levels(8)))
+
+
+def test_a_key_that_is_worse_while_it_runs_may_not_give_way() -> None:
+    fickle = Ranked("fickle", lambda requests, worker: 1.0 * (requests.computed_tokens > 0), levels=Levels(8))
+    simulate(workload(1)[0], Worker(STEP), fickle)
+    with pytest.raises(PolicyError, match="fickle: a request's key is worse while it runs"):
+        simulate(workload(1)[0], Worker(STEP), replace(fickle, gives_way=True))
+
+
+def test_more_levels_than_a_table_holds_are_refused() -> None:
+    trace = Trace(np.zeros(100), np.ones(100, np.int64), np.full(100, 600_000))
+    with pytest.raises(PolicyError, match=r"Levels\(step=1, .*60,000,100 keys .* take a larger step"):
+        simulate(trace, Worker(STEP, kv_tokens=10**6), POLICIES["least_attained"](quantum=1))

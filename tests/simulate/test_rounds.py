@@ -5,13 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from shadowprice.arrays import IntArray
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.errors import PolicyError
 from shadowprice.scheduling.policies import (
     POLICIES,
-    Gate,
-    Ranked,
-    Victim,
     fcfs,
     mc_benchmark,
     mc_sf,
@@ -20,6 +17,7 @@ from shadowprice.scheduling.policies import (
     shortest_output,
 )
 from shadowprice.scheduling.problem import RoundInstance
+from shadowprice.scheduling.ranked import Gate, Levels, Ranked, Victim
 from shadowprice.scheduling.surface import Requests, WorkerState
 from shadowprice.simulate.rounds import RoundResult, simulate
 
@@ -74,6 +72,11 @@ class EngineView:
         return self.policy.order(longer[0], longer[1], state)
 
 
+def what_is_left(requests: Requests, worker: object) -> FloatArray:
+    """Less with each token made, and less again while it runs: moves across what others have left."""
+    return requests.predicted_output - 2.0 * requests.generated_tokens - (requests.computed_tokens > 0)
+
+
 def twin(case: RoundInstance, policy: Ranked, rng: np.random.Generator) -> list[int]:
     """`simulate` for policies that may overflow, written for reading: start of the run that finished, per request."""
     n, memory = len(case), case.memory_tokens
@@ -89,6 +92,19 @@ def twin(case: RoundInstance, policy: Ranked, rng: np.random.Generator) -> list[
         None,
     )
     by_key = {i: (key[i], case.arrival[i], i) for i in range(n)}
+
+    def by_key_running(i: int, made: int) -> tuple[float, int, int]:
+        one = np.array([i])
+        row = Requests(
+            case.arrival[one].astype(float),
+            case.prompt_tokens[one],
+            case.output_tokens[one],
+            np.array([made]),
+            case.prompt_tokens[one] + made,
+            np.zeros(1, dtype=np.int64),
+        )
+        return (float(policy.keys(row, None)[0]), case.arrival[i], i)
+
     start: dict[int, int] = {}
     done: dict[int, int] = {}
     running: list[int] = []
@@ -103,7 +119,7 @@ def twin(case: RoundInstance, policy: Ranked, rng: np.random.Generator) -> list[
             if policy.victim == Victim.CLEAR:
                 running = [i for i in running if not rng.random() < policy.beta]
             elif policy.victim == Victim.WORST_KEY:
-                running.remove(max(running, key=lambda i: by_key[i]))
+                running.remove(max(running, key=lambda i: by_key_running(i, now - start[i])))
             else:
                 running.pop()
         if not overflow or not running:
@@ -150,15 +166,16 @@ def test_compiled_equals_the_policys_own_order(policy: Ranked) -> None:
         assert compiled.cleared.tolist() == stepped.cleared.tolist()
 
 
+@pytest.mark.parametrize("levels", [None, Levels(1), Levels(2, 2.0)], ids=["static", "each token", "doubling"])
 @pytest.mark.parametrize("victim", list(Victim))
 @pytest.mark.parametrize("gate", [Gate.OPTIMISTIC, Gate.RESERVE_PEAK, Gate.PROTECT])
-def test_compiled_overflow_equals_its_twin(gate: Gate, victim: Victim) -> None:
+def test_compiled_overflow_equals_its_twin(gate: Gate, victim: Victim, levels: Levels | None) -> None:
     rng = np.random.default_rng(3)
     for round_seed in range(25):
         case = instance(rng, 15)
-        policy = Ranked(
-            "tested", shortest_output().key, gate, victim, float(rng.choice([5, np.inf])), alpha=0.2, beta=0.4
-        )
+        key = shortest_output().key if levels is None else what_is_left
+        wait = float(rng.choice([5, np.inf]))
+        policy = Ranked("tested", key, gate, victim, wait, alpha=0.2, beta=0.4, levels=levels)
         result = simulate(case, policy, np.random.default_rng(round_seed))
         assert result.start.tolist() == twin(case, policy, np.random.default_rng(round_seed))
         assert held_by_successful_runs(case, result) <= case.memory_tokens

@@ -9,8 +9,8 @@ import numpy as np
 
 from shadowprice.arrays import IntArray
 from shadowprice.fleet.step_time import StepTime
-from shadowprice.routing import POLICIES, BuiltIn, bf_io
-from shadowprice.simulate.barrier import simulate_barrier
+from shadowprice.routing import POLICIES, Compiled, bf_io
+from shadowprice.simulate.barrier import Ranks, simulate_barrier
 from shadowprice.workload.trace import Trace
 
 CASES = [(4, 16), (4, 64), (8, 32), (16, 16), (16, 64), (32, 32), (32, 128)]  # workers, slots
@@ -24,10 +24,12 @@ def root(workers: int, slots: int) -> float:
     return float(np.sqrt(slots * np.log(workers)))
 
 
-def imbalance(policy: BuiltIn, prompt: IntArray, output: IntArray, workers: int, slots: int) -> float:
+def imbalance(policy: Compiled, prompt: IntArray, output: IntArray, workers: int, slots: int) -> float:
     """Mean imbalance of a step [KV tokens], all requests waiting in a central queue."""
     trace = Trace(np.zeros(len(prompt)), prompt, output)
-    run = simulate_barrier(trace, policy, workers=workers, slots=slots, step_time=TIME, pool=POOL, saturated=True)
+    run = simulate_barrier(
+        trace, policy, Ranks(workers=workers, slots=slots, step_time=TIME), pool=POOL, saturated=True
+    )
     return run.imbalance_tokens
 
 

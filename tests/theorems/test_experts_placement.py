@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from shadowprice.experts import ExpertLoads, contiguous, eplb, place, placement_bound
+from shadowprice.experts import ExpertLoads, SearchOptions, contiguous, eplb, place, placement_bound
 from shadowprice.experts.dispatch import split_over_replicas
 from shadowprice.experts.optimum import exact_placement
 from shadowprice.experts.place import objective
@@ -32,7 +32,7 @@ def test_bound_is_below_exact_optimum_below_ours_below_eplb() -> None:
         best = exact_placement(loads.tokens[:, 0], gpus, slots)
         optimum = float((in_whole_tokens(loads, best, gpus) / mean).mean())
         assert bound <= optimum * (1 + 1e-9), seed
-        ours = place(loads, gpus, slots, np.random.default_rng(0), effort=0.02).expert_of_slot[0]
+        ours = place(loads, gpus, slots, np.random.default_rng(0), search=SearchOptions(effort=0.02)).expert_of_slot[0]
         whole_token = float((1 / mean).mean())  # ours is chosen for fractions of tokens: one token per GPU off at most
         reached = float((in_whole_tokens(loads, ours, gpus) / mean).mean())
         assert optimum <= reached * (1 + 1e-9), seed

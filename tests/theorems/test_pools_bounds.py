@@ -21,6 +21,7 @@ from shadowprice.disaggregation.optimum import decode_roots, phases, slo_extra_s
 from shadowprice.fleet import StepTime, Worker, read_fleet
 from shadowprice.fleet.work import work
 from shadowprice.scheduling.policies import POLICIES, fcfs
+from shadowprice.simulate import simulate
 from shadowprice.simulate.disaggregated import PoolsRun, simulate_apart, simulate_together
 from shadowprice.workload import PRESETS, Trace, scale_rate
 
@@ -87,6 +88,46 @@ def test_roots_are_never_more_than_their_sum(seed: int) -> None:
         decode = time.per_sequence_s + time.per_kv_token_s * context
         exact = np.sqrt(np.minimum(decode, time.per_prefill_token_s * context)).sum()
         assert root <= exact * (1 + 1e-9) + 1e-12
+
+
+@given(seed=st.integers(0, 10**9))
+@settings(max_examples=200, deadline=None)
+def test_roots_keep_their_digits_whatever_the_step_time(seed: int) -> None:
+    """A cost per KV token a thousand billionth of that per sequence once left no digit, and twelve times the sum."""
+    rng = np.random.default_rng(seed)
+    a, b, e = 10.0 ** rng.uniform(-16, 9, 3) * (rng.random(3) < 0.9)
+    worker = Worker(StepTime(1.0, a, b, e))
+    s, o = int(rng.integers(1, 1000)), int(rng.integers(2, 300))
+    context = s + np.arange(1, o)
+    exact = np.sqrt(np.minimum(a + b * context, e * context)).sum()
+    root = decode_roots(np.array([s]), np.array([o]), worker)[0]
+    assert root <= exact * (1 + 1e-12)
+    steepest = np.sqrt(1 + 1 / s) - 1  # no integrand grows by more from one token to the next
+    assert root >= exact * (1 - steepest) * (1 - 1e-9)
+
+
+def test_roots_where_one_more_token_costs_next_to_nothing_more() -> None:
+    worker = Worker(StepTime(1.0, 1.1e7, 2e-6, 2.9e-9))
+    exact = np.sqrt(2.9e-9 * (882 + np.arange(1, 100))).sum()
+    assert exact * 0.999 < decode_roots(np.array([882]), np.array([100]), worker)[0] <= exact
+
+
+def test_a_law_of_one_request_has_the_bound_of_the_same_law_written_out() -> None:
+    """Of many copies of one request a share may be inside; 30 % of one request is not the whole of it."""
+    worker = Worker(StepTime(0.01, 0.001, 0.0, 0.01))
+    rates = []
+    for n in (1, 7, 100):
+        slo = Slo(tpot_s=0.02, attainment=0.3)
+        problem = PoolsProblem(np.full(n, 1), np.full(n, 101), worker, worker, worker, 2, slo=slo)
+        rates.append(goodput_bound(problem).rate_per_s)
+    assert rates == pytest.approx([rates[0]] * 3, rel=1e-9)
+    # at 11.9/s one worker serves a third in small batches, and the other the rest, late but steadily
+    trace = Trace(np.arange(6000) / 11.905, np.full(6000, 1), np.full(6000, 101))
+    a_third = np.arange(6000) % 3 == 0
+    runs = [simulate(trace.take(np.flatnonzero(part)), worker, fcfs()) for part in (a_third, ~a_third)]
+    inside = sum(int(slo.met_by(run.ttft_s, run.tpot_s).sum()) for run in runs)
+    assert inside > 0.3 * 6000 and max(run.e2e_s.max() for run in runs) < 20
+    assert rates[0] > 11.905
 
 
 def test_the_tpot_price_is_attained_by_equal_requests_that_decode_in_steps_of_the_limit() -> None:

@@ -16,7 +16,7 @@ from shadowprice.routing import (
     solve_step,
     step_optimum,
 )
-from shadowprice.simulate.barrier import simulate_barrier
+from shadowprice.simulate.barrier import Ranks, simulate_barrier
 from shadowprice.workload.trace import Trace
 
 
@@ -95,10 +95,39 @@ def test_bound_is_below_hindsight_optimum_is_below_every_policy() -> None:
         assert bound <= value + 1e-6
         assert proved == pytest.approx(value)
         for make in POLICIES.values():
-            run = simulate_barrier(trace, make(), **size, pool=3, saturated=True)
+            run = simulate_barrier(trace, make(), Ranks(**size), pool=3, saturated=True)
             assert value <= run.barrier_s + 1e-6
         closed += value < 1.02 * bound
     assert closed >= 2  # the bound is not idle: sometimes it is the optimum
+
+
+def by_all_schedules(prompt, output, workers: int, slots: int, time: StepTime) -> float:  # type: ignore[no-untyped-def]
+    """The least sum of step times by trying every worker and start step of every request, up to one after another."""
+    places = [list(itertools.product(range(workers), range(int(output.sum()) - int(o) + 1))) for o in output]
+    best = np.inf
+    for chosen in itertools.product(*places):
+        batch = np.zeros((int(output.sum()), workers))
+        held = np.zeros_like(batch)
+        for (g, start), s, o in zip(chosen, prompt, output, strict=True):
+            batch[start : start + o, g] += 1
+            held[start : start + o, g] += s + np.arange(o)
+        if batch.max() <= slots:
+            steps = time.fixed_s + time.per_sequence_s * batch + time.per_kv_token_s * held
+            best = min(best, float((steps.max(axis=1) * batch.any(axis=1)).sum()))
+    return best
+
+
+def test_hindsight_looks_as_far_as_any_better_schedule_could_reach() -> None:
+    """Cheap steps and few slots: schedules of as many steps as tokens are tried one by one."""
+    rng = np.random.default_rng(7)
+    for _ in range(25):
+        n, workers, slots = int(rng.integers(1, 4)), int(rng.integers(1, 3)), int(rng.integers(1, 3))
+        prompt, output = rng.integers(1, 12, n), rng.integers(1, 4, n)
+        time = StepTime(10.0 ** rng.uniform(-3, 0), *(10.0 ** rng.uniform(-2, 0, 2) * (rng.random(2) < 0.7)), 0.0)
+        value, proved, optimal = hindsight_optimum(prompt, output, workers=workers, slots=slots, step_time=time)
+        assert optimal
+        assert value == pytest.approx(by_all_schedules(prompt, output, workers, slots, time), abs=1e-6)
+        assert proved <= value + 1e-6
 
 
 def test_bound_holds_for_every_policy_arrivals_speeds_and_drift() -> None:
@@ -113,7 +142,7 @@ def test_bound_holds_for_every_policy_arrivals_speeds_and_drift() -> None:
         bound = barrier_time_bound(trace.prompt_tokens, trace.output_tokens, **size, speed=speed)
         pool = None if trial % 3 else 4
         for make in POLICIES.values():
-            run = simulate_barrier(trace, make(), **size, speed=speed, pool=pool)
+            run = simulate_barrier(trace, make(), Ranks(**size, speed=speed), pool=pool)
             assert bound <= run.barrier_s * (1 + 1e-9)
             if run.idle_share == run.idle_share:
                 assert 0 <= run.idle_bound <= run.idle_share + 1e-9
@@ -131,7 +160,7 @@ def test_steps_take_at_least_as_long_as_some_request_is_there() -> None:
         pool = int(rng.choice([2, 64])) if seed % 2 else None
         slots, workers = int(rng.integers(1, 9)), int(rng.integers(1, 5))
         for name, make in POLICIES.items():
-            run = simulate_barrier(trace, make(), workers=workers, slots=slots, step_time=time, pool=pool)
+            run = simulate_barrier(trace, make(), Ranks(workers=workers, slots=slots, step_time=time), pool=pool)
             assert bound <= run.barrier_s * (1 + 1e-9), (seed, name)
             tight = max(tight, bound / run.barrier_s)
     assert tight > 1 - 1e-9  # met where requests come one by one

@@ -100,9 +100,14 @@ def test_files_cut_anywhere_raise_only_trace_errors(name):
         read(data[:end], False)
 
 
+LOGS = ("measured.jsonl", "vllm_bench.json", "guidellm.json", "inference_perf.json", "aiperf.jsonl", "otlp.json")
+
+
+@pytest.mark.parametrize("name", LOGS)
 @settings(max_examples=100, deadline=None)
-@given(data=mutated(SAMPLES["measured.jsonl"]))
-def test_mutated_measured_logs_raise_only_trace_errors(data):
+@given(draw=st.data())
+def test_mutated_measured_logs_raise_only_trace_errors(name, draw):
+    data = draw.draw(mutated(SAMPLES[name]))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log.jsonl"
         path.write_bytes(data)

@@ -19,6 +19,7 @@ from shadowprice.workload.trace import Trace
 TODAY, RESERVED = DEFAULT, f"{DEFAULT}, peaks reserved"
 ENOUGH = 2000  # requests; a shorter trace is served several times over, so that filling and emptying count for little
 WORTH_CHANGING = 0.02
+ROUNDING = 1e-9  # relative: of the simulated clock, step by step
 
 
 def certify(case: Case) -> Finding:
@@ -26,6 +27,7 @@ def certify(case: Case) -> Finding:
 
     All requests are there from the start, and each worker serves its share; the closed form (docs/capacity.md) is an
     upper bound on what any policy reaches then, and for ever.
+    Raises RuntimeError if a rule beats it: then the bound or the simulator is wrong, and neither to be trusted.
     """
     trace, fleet = replace(case.trace, cached_tokens=None), case.fleet
     bound = fleet_rate_per_s(trace, fleet)
@@ -33,7 +35,9 @@ def certify(case: Case) -> Finding:
     rates, took_s = {}, {}
     for rule in rules:
         started = time.perf_counter()
-        rates[rule.name] = min(fleet.workers * kept_up_per_s(trace, fleet.worker, rule), bound)
+        reached = fleet.workers * kept_up_per_s(trace, fleet.worker, rule)
+        _require_below(reached, bound, rule.name, trace)
+        rates[rule.name] = min(reached, bound)  # what is left above is rounding
         took_s[rule.name] = time.perf_counter() - started
     best = max(rates, key=lambda name: rates[name])
     worker = fleet.worker
@@ -64,6 +68,15 @@ def kept_up_per_s(trace: Trace, worker: Worker, rule: Ranked) -> float:
     rows = np.tile(np.arange(len(trace)), times)
     run = simulate(trace.take(rows, np.zeros(len(rows))), worker, rule)
     return len(rows) / float(run.finish_s.max())
+
+
+def _require_below(reached: float, bound: float, rule: str, trace: Trace) -> None:
+    """Guard: a proved bound that a simulated rule beats is a defect, and must never be printed."""
+    if reached > bound * (1 + ROUNDING):
+        raise RuntimeError(
+            f"{trace.name}: {rule} keeps up {reached} requests/s, above the bound of {bound}: the bound or the "
+            "simulator is wrong; please report this with the trace"
+        )
 
 
 def _advice(case: Case, trace: Trace, name: str, best: str, rates: dict[str, float]) -> str:

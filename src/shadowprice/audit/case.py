@@ -1,10 +1,11 @@
 """One question to certify: this trace, on this fleet, at this load."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from shadowprice.disaggregation.problem import Slo
+from shadowprice.audit.options import AuditOptions
 from shadowprice.errors import TraceError
+from shadowprice.experts.loads import ExpertLoads, Routing
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.fleet.oversized import require_fit
 from shadowprice.fleet.work import stable_rate_per_s, work
@@ -19,15 +20,16 @@ class Case:
     """What a decision is certified on: the trace as it arrives (from time 0), the fleet, and the load that this means.
 
     load: arrival rate as a fraction of the fleet's stable rate, None where the trace has no rate (one request, or all
-    at once). max_wait_s: bound on waiting [s] of the policy that has one; None lets the decision choose. slo: limits on
-    latency, for decisions that are about them; None: there are none.
+    at once). expert_loads: tokens of the experts of an MoE model, None where nothing is known of them. last: whether
+    this is the audit's last load; what does not depend on the load is certified there.
     """
 
     trace: Trace
     fleet: Fleet
     load: float | None
-    max_wait_s: float | None = None
-    slo: Slo | None = None
+    options: AuditOptions = field(default_factory=AuditOptions)
+    expert_loads: ExpertLoads | Routing | None = None
+    last: bool = True
 
 
 def fleet_rate_per_s(trace: Trace, fleet: Fleet) -> float:
@@ -35,7 +37,7 @@ def fleet_rate_per_s(trace: Trace, fleet: Fleet) -> float:
     return fleet.workers * stable_rate_per_s(work(trace.prompt_tokens, trace.output_tokens, fleet.worker))
 
 
-def make_case(trace: Trace, fleet: Fleet, load: float | None = None, max_wait_s: float | None = None) -> Case:
+def make_case(trace: Trace, fleet: Fleet, load: float | None = None, options: AuditOptions = AuditOptions()) -> Case:
     """The trace as it runs, or with its arrivals rescaled to `load`, on the fleet.
 
     Raises TraceError for an empty trace, a load outside [0.001, 1000], or a trace without a rate that could be scaled;
@@ -51,7 +53,7 @@ def make_case(trace: Trace, fleet: Fleet, load: float | None = None, max_wait_s:
     has_rate = 0 < rate < math.inf
     stable = fleet_rate_per_s(trace, fleet)
     if load is None:
-        return Case(trace, fleet, rate / stable if has_rate else None, max_wait_s)
+        return Case(trace, fleet, rate / stable if has_rate else None, options)
     if not has_rate:
         raise TraceError(f"{trace.name}: {len(trace)} requests at one moment have no rate to scale; leave out the load")
-    return Case(scale_rate(trace, load * stable / rate), fleet, load, max_wait_s)
+    return Case(scale_rate(trace, load * stable / rate), fleet, load, options)

@@ -10,7 +10,7 @@ from shadowprice.certificate import Certificate
 from shadowprice.disaggregation import Link, Slo, goodput_bound
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.scheduling.policies import fcfs
-from shadowprice.simulate.pools_study import Design, Outcome, Setting, chunks, goodput
+from shadowprice.simulate.pools_study import Design, Outcome, PoolsSetting, chunks, goodput
 
 BANDWIDTH_BYTES_PER_S = 50e9  # out of one prefill worker: 400 Gbit/s
 WORTH_CHANGING = 0.02
@@ -21,10 +21,10 @@ def certify(case: Case) -> Finding | None:
 
     The goodput does not depend on the case's load: it is the highest rate of such arrivals within the limits.
     """
-    if case.slo is None or case.fleet.workers == 1 or case.load is None:
+    fleet, slo, link = case.fleet, case.options.slo, link_of(case.fleet)
+    if slo is None or fleet.workers == 1 or case.load is None or not case.last:
         return None
-    fleet, slo, link = case.fleet, case.slo, link_of(case.fleet)
-    setting = Setting(case.trace, fleet.worker, fleet.workers, link, fcfs())
+    setting = PoolsSetting(case.trace, fleet.worker, fleet.workers, link, fcfs())
     started = time.perf_counter()
     bound = goodput_bound(setting.problem(slo)).rate_per_s
     bound_s = time.perf_counter() - started
@@ -55,7 +55,7 @@ def certify(case: Case) -> Finding | None:
     return Finding("disaggregation", case, certificates, "together", winner)
 
 
-def _ways(setting: Setting) -> dict[str, list[Design]]:
+def _ways(setting: PoolsSetting) -> dict[str, list[Design]]:
     """The fleet as it is, and the designs among which the best chunk size and the best split are looked for."""
     own = setting.worker.max_num_batched_tokens
     return {

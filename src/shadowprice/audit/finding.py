@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from shadowprice.arrays import FloatArray
 from shadowprice.audit.case import Case
-from shadowprice.audit.served import Served
+from shadowprice.audit.fleet_run import FleetRun
 from shadowprice.certificate import Certificate
 
 
@@ -16,7 +16,8 @@ class Finding:
     case: trace, fleet and load; None where the decision is certified on other data. today: the policy that production
     runs by default; best: the one to run instead (may be the same). served: per policy what happened to each request,
     empty where a decision is certified without serving requests. gpu_loads: for expert decisions, per policy the load
-    of each GPU over the mean one [batches, gpus].
+    of each GPU over the mean one [batches, gpus]. beside: a policy that is worth a sentence of its own where it is
+    neither today's nor the best.
     """
 
     decision: str
@@ -24,8 +25,9 @@ class Finding:
     certificates: tuple[Certificate, ...]
     today: str
     best: str
-    served: Mapping[str, Served] = field(default_factory=dict)
+    served: Mapping[str, FleetRun] = field(default_factory=dict)
     gpu_loads: Mapping[str, FloatArray] = field(default_factory=dict)
+    beside: str | None = None
 
     @property
     def load(self) -> float | None:
@@ -34,9 +36,8 @@ class Finding:
 
     @property
     def aside(self) -> Certificate | None:
-        """The last row of scheduling bounds the wait: worth a sentence where it is neither today's nor the best."""
-        last = self.certificates[-1]
-        return last if self.decision == "scheduling" and last.policy not in (self.today, self.best) else None
+        """The certificate of `beside`, where that is neither today's policy nor the best."""
+        return None if self.beside in (None, self.today, self.best) else self.of(str(self.beside))
 
     def of(self, policy: str) -> Certificate:
         """The certificate of one policy."""

@@ -4,23 +4,14 @@ import time
 
 from shadowprice.audit.case import Case
 from shadowprice.audit.finding import Finding
-from shadowprice.audit.served import Served, serve
+from shadowprice.audit.fleet_run import FleetRun, run_fleet
 from shadowprice.audit.words import percent, seconds, worker_limits
 from shadowprice.certificate import Certificate
-from shadowprice.routing.policies import POLICIES
+from shadowprice.routing.policies import POLICIES, NamedPolicy, make
 from shadowprice.scheduling.latency_bound import latency_bound
 from shadowprice.scheduling.policies import fcfs
 
 TODAY = "round_robin"
-WORDS = {
-    "round_robin": "in turn",
-    "random": "to any worker",
-    "power_of_two": "to the less busy of two workers",
-    "join_shortest_queue": "to the worker with the fewest requests",
-    "vllm_internal": "as vLLM's data-parallel balancer does",
-    "least_kv": "to the worker with the fewest KV tokens",
-    "priced_holes": "by priced holes",
-}
 WORTH_CHANGING = 0.02  # a smaller share of the mean latency is not worth a change of policy
 
 
@@ -36,8 +27,9 @@ def certify(case: Case) -> Finding | None:
     trace, fleet = case.trace, case.fleet
     bound = latency_bound(trace.arrival_s, trace.prompt_tokens, trace.output_tokens, fleet.worker, fleet.workers)
     bound_s = time.perf_counter() - started
-    served = {name: serve(trace, fleet, fcfs(), POLICIES[name]()) for name in WORDS}
-    best = min(WORDS, key=lambda name: float(served[name].e2e_s.mean()))
+    policies = {policy.name: policy for policy in map(make, POLICIES) if policy.audited}
+    served = {name: run_fleet(trace, fleet, fcfs(), policy) for name, policy in policies.items()}
+    best = min(served, key=lambda name: float(served[name].e2e_s.mean()))
     certificates = tuple(
         Certificate(
             decision="routing",
@@ -51,16 +43,16 @@ def certify(case: Case) -> Finding | None:
             model=f"{fleet.workers} independent replicas of vLLM V1, first come first served; {worker_limits(fleet)}",
             seconds=bound_s + run.seconds,
             load=case.load,
-            advice=_advice(name, best, served),
+            advice=_advice(name, policies[best], served),
         )
         for name, run in served.items()
     )
     return Finding("routing", case, certificates, TODAY, best, served)
 
 
-def _advice(name: str, best: str, served: dict[str, Served]) -> str:
+def _advice(name: str, best: NamedPolicy, served: dict[str, FleetRun]) -> str:
     """One sentence on what to change for who runs the router `name`."""
-    here, there = (float(served[policy].e2e_s.mean()) for policy in (name, best))
+    here, there = (float(served[policy].e2e_s.mean()) for policy in (name, best.name))
     if here <= there * (1 + WORTH_CHANGING):
         return f"Keep it: no router listed is {percent(WORTH_CHANGING)} better; the order inside the workers decides."
-    return f"Route {WORDS[best]}: {seconds(there)} instead of {seconds(here)}."
+    return f"Route {best.words or f'by {best.name}'}: {seconds(there)} instead of {seconds(here)}."

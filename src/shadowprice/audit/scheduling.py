@@ -6,7 +6,7 @@ import numpy as np
 
 from shadowprice.audit.case import Case
 from shadowprice.audit.finding import Finding
-from shadowprice.audit.served import Served, serve
+from shadowprice.audit.fleet_run import FleetRun, run_fleet
 from shadowprice.audit.words import percent, seconds, worker_limits
 from shadowprice.certificate import Certificate
 from shadowprice.scheduling.latency_bound import LatencyBound, latency_bound
@@ -30,9 +30,10 @@ def certify(case: Case) -> Finding:
     bound = latency_bound(trace.arrival_s, trace.prompt_tokens, trace.output_tokens, fleet.worker, fleet.workers)
     bound_s = time.perf_counter() - started
     policies = listed(trace)
-    served = {name: serve(trace, fleet, policy) for name, policy in policies.items()}
-    aged = priced_work(case.max_wait_s if case.max_wait_s is not None else float(served[TODAY].wait_s.max()))
-    served[aged_name(aged.max_wait_s)] = serve(trace, fleet, aged)
+    served = {name: run_fleet(trace, fleet, policy) for name, policy in policies.items()}
+    asked_s = case.options.max_wait_s
+    aged = priced_work(float(served[TODAY].wait_s.max()) if asked_s is None else asked_s)
+    served[aged_name(aged.max_wait_s)] = run_fleet(trace, fleet, aged)
     _require_below(bound, served, trace)
     best = min(policies, key=lambda name: float(served[name].e2e_s.mean()))
     certificates = tuple(
@@ -52,7 +53,7 @@ def certify(case: Case) -> Finding:
         )
         for name, run in served.items()
     )
-    return Finding("scheduling", case, certificates, TODAY, best, served)
+    return Finding("scheduling", case, certificates, TODAY, best, served, beside=aged_name(aged.max_wait_s))
 
 
 def listed(trace: Trace) -> dict[str, Ranked]:
@@ -72,7 +73,7 @@ def aged_name(max_wait_s: float) -> str:
     return f"priced_work, max wait {seconds(max_wait_s)}"
 
 
-def _require_below(bound: LatencyBound, served: dict[str, Served], trace: Trace) -> None:
+def _require_below(bound: LatencyBound, served: dict[str, FleetRun], trace: Trace) -> None:
     """Guard: a proved bound that a simulated policy beats is a defect, and must never be printed."""
     rounding_s = 1e-10 * trace.span_s  # of the simulated clock, step by step
     for name, run in served.items():
@@ -104,7 +105,7 @@ def _lengths(trace: Trace) -> str:
     return f"output lengths forecast, half of them off by more than {percent(float(np.median(off)))}"
 
 
-def _advice(name: str, best: str, words: str, served: dict[str, Served], bound_s: float) -> str:
+def _advice(name: str, best: str, words: str, served: dict[str, FleetRun], bound_s: float) -> str:
     """One sentence on what to change for who runs the policy `name`."""
     here, there = (float(served[policy].e2e_s.mean()) for policy in (name, best))
     if name == list(served)[-1]:

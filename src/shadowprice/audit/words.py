@@ -11,8 +11,10 @@ def number(value: float) -> str:
     return text.rstrip(".")
 
 
-def seconds(value: float) -> str:
-    """A duration: `17.7 s`, `53.2 ms`."""
+def seconds(value: float | None) -> str:
+    """A duration: `17.7 s`, `53.2 ms`; `none` where there is none, as no TPOT without a second token."""
+    if value is None:
+        return "none"
     return f"{number(value * 1e3)} ms" if 0 < abs(value) < 0.1 else f"{number(value)} s"
 
 

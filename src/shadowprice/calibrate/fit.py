@@ -7,7 +7,7 @@ import numpy as np
 
 from shadowprice.arrays import IntArray
 from shadowprice.calibrate.limits import SHORT, Given, Search, Tell, infer, is_cut, whole_until_last_admission
-from shadowprice.calibrate.notes import describe_errors, describe_limits, describe_unfixed
+from shadowprice.calibrate.notes import describe_errors, describe_limits, describe_log, describe_unfixed
 from shadowprice.calibrate.observed import FEWEST, guesses, look
 from shadowprice.calibrate.replay import Statistics, Target, latencies, relative, replay, unfixed
 from shadowprice.errors import TraceError
@@ -31,10 +31,29 @@ class Limit:
 class Fit:
     """A worker fitted to a log, and how its replay compares with what was measured.
 
-    measured, replayed: {"ttft" | "e2e" | "tpot": {"mean" | "p50" | "p90": seconds}}; ttft is first token - arrival, e2e
-    last token - arrival, tpot the time per output token after the first. errors: (replayed - measured) / measured.
-    limits: by vLLM's flag name. notes: what the log does not show, for people. unseen: the errors on the second half
-    of the requests after a fit to the first half alone; None if that was not asked for.
+    Statistics are {"ttft" | "e2e" | "tpot": {"mean" | "p50" | "p90": seconds}}: ttft is first token - arrival, e2e last
+    token - arrival, tpot the time per output token after the first.
+
+    Parameters
+    ----------
+    name : str
+        Of the log.
+    requests : int
+        That were replayed.
+    worker : Worker
+        The fitted step time and limits.
+    limits : dict of str to Limit
+        By vLLM's flag name: value, and how it is known.
+    measured : Statistics
+        Of the log [s].
+    replayed : Statistics
+        Of the replay on the fitted worker [s].
+    errors : Statistics
+        The difference (replayed - measured) / measured.
+    notes : tuple of str
+        What the log does not show, for people.
+    unseen : Statistics or None
+        The errors on the second half of the requests after a fit to the first half alone; None if not asked for.
     """
 
     name: str
@@ -104,11 +123,34 @@ def _table(fit: Fit) -> list[str]:
 
 
 def fit(log: MeasuredLog, given: Given | None = None, *, tell: Tell | None = None) -> Fit:
-    """The worker whose replay of the log comes nearest to it.
+    """Find the worker whose replay of the log comes nearest to it.
 
-    given: limits that are known; what it leaves open is inferred. tell: is told what is being tried, for a progress
-    line. Takes a few seconds for some hundred requests. Raises TraceError when the log is too small or shows no load,
-    and FleetError when a given limit cannot be, for what the log shows.
+    Takes a few seconds for some hundred requests.
+
+    Parameters
+    ----------
+    log : MeasuredLog
+        Per-request times of an engine, from `read_measured`.
+    given : Given, optional
+        Limits that are known; what it leaves open is inferred.
+    tell : callable, optional
+        Is told what is being tried, for a progress line.
+
+    Returns
+    -------
+    Fit
+        The worker, and how its replay compares with the log.
+
+    Raises
+    ------
+    TraceError
+        When the log is too small or shows no load.
+    FleetError
+        When a given limit cannot be, for what the log shows.
+
+    References
+    ----------
+    docs/calibration.md has the method and what it reaches.
     """
     every = np.arange(len(log.trace))
     search = _search(log, given or Given(), every, tell)
@@ -132,6 +174,7 @@ def fit(log: MeasuredLog, given: Given | None = None, *, tell: Tell | None = Non
         replayed=replayed,
         errors=off,
         notes=(
+            *describe_log(log),
             *describe_errors(off, len(counted) if cut else None),
             *describe_limits(worker, how, search.seen, run),
             *describe_unfixed(vague),
@@ -156,8 +199,13 @@ def with_unseen_half(fitted: Fit, log: MeasuredLog, given: Given | None = None, 
 
 def _search(log: MeasuredLog, given: Given, rows: IntArray, tell: Tell | None) -> Search:
     """What is to be fitted where only the times of `rows` may be looked at."""
-    shown = MeasuredLog(
-        log.trace.take(rows), log.queued_s[rows], log.scheduled_s[rows], log.first_token_s[rows], log.last_token_s[rows]
+    shown = replace(
+        log,
+        trace=log.trace.take(rows),
+        queued_s=log.queued_s[rows],
+        scheduled_s=log.scheduled_s[rows],
+        first_token_s=log.first_token_s[rows],
+        last_token_s=log.last_token_s[rows],
     )
     seen, starts = look(shown), guesses(shown)
     return Search(Target(log, rows, usual=starts[1]), starts, seen, given, tell or (lambda text: None))

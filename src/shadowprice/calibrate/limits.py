@@ -70,6 +70,10 @@ def infer(search: Search) -> tuple[Match, dict[str, str]]:
     given, starts = search.given, search.guesses
     how = dict.fromkeys(Given.__dataclass_fields__, GIVEN)
     best = search.fit(_roomy(search), LONG, starts)
+    slots_known = given.max_num_seqs is not None
+    if not (slots_known or search.target.log.admissions):
+        slots_known, best = _slots_of_a_client(search, best)
+        how["max_num_seqs"] = INFERRED
     if given.kv_tokens is None:
         best, how["kv_tokens"] = _memory(search, best)
         best = search.fit(best.worker, LONG, starts)
@@ -77,7 +81,7 @@ def infer(search: Search) -> tuple[Match, dict[str, str]]:
         best, how["max_num_batched_tokens"] = _budget(search, best)
     if given.async_scheduling is None:
         best, how["async_scheduling"] = _asynchronous(search, best)
-    if given.max_num_seqs is None:
+    if not slots_known:
         best, how["max_num_seqs"] = _sequences(search, best)
     if given.block_size is None:
         how["block_size"] = ASSUMED
@@ -198,6 +202,14 @@ def _asynchronous(search: Search, usual: Match) -> tuple[Match, str]:
     if decides(search.target, match, usual):
         return match, INFERRED
     return usual, INFERRED if decides(search.target, usual, match) else ASSUMED
+
+
+def _slots_of_a_client(search: Search, free: Match) -> tuple[bool, Match]:
+    """Whether the most that were answered at once are the limit: of the others a client cannot tell if they ran."""
+    if search.seen.answering >= search.seen.sequences:
+        return False, free
+    full = search.fit(replace(free.worker, max_num_seqs=search.seen.answering), LONG, search.guesses)
+    return (True, full) if decides(search.target, full, free) else (False, free)
 
 
 def _sequences(search: Search, seen: Match) -> tuple[Match, str]:

@@ -7,8 +7,20 @@ from shadowprice.calibrate.observed import Seen
 from shadowprice.calibrate.replay import Statistics
 from shadowprice.fleet.worker import Worker
 from shadowprice.simulate.engine import EngineRun
+from shadowprice.workload.readers import MeasuredLog
 
 FAR = 0.1  # relative error of a mean from which the replay is called wrong
+
+
+def describe_log(log: MeasuredLog) -> list[str]:
+    """What was read, and what a client's log cannot show."""
+    if log.admissions:
+        return [*log.trace.notes]
+    return [
+        *log.trace.notes,
+        "Times are those that a client saw, network and server included. When the engine admitted a request is not in "
+        "the log: give --max-num-seqs and --max-num-batched-tokens if you know them.",
+    ]
 
 
 def describe_limits(worker: Worker, how: dict[str, str], seen: Seen, run: EngineRun) -> list[str]:

@@ -24,7 +24,8 @@ class Seen:
 
     tokens_of_a_step: prompt tokens that steps certainly computed. full_steps: how often the next in line was left for
     the very next step, the mark of a used-up budget. decided_ahead: whether steps are decided while the one before
-    runs; None if the log hardly shows it.
+    runs; None if the log hardly shows it. A client's log shows none of these three, and counts as in flight who waits;
+    answering: the most between their first and last token, all of which surely ran at once.
     """
 
     sequences: int
@@ -32,6 +33,7 @@ class Seen:
     tokens_of_a_step: int
     full_steps: int
     decided_ahead: bool | None
+    answering: int
 
 
 def look(log: MeasuredLog) -> Seen:
@@ -46,7 +48,10 @@ def look(log: MeasuredLog) -> Seen:
             "cost of a step; expected a log under load"
         )
     peak = trace.prompt_tokens + trace.output_tokens - 1
-    return Seen(sequences, int(peak.max()), *_budget(log), _ahead(log))
+    answering = int(_steps(log.first_token_s, log.last_token_s, np.ones(len(trace)))[1].max())
+    if not log.admissions:
+        return Seen(sequences, int(peak.max()), 0, 0, None, answering)
+    return Seen(sequences, int(peak.max()), *_budget(log), _ahead(log), answering)
 
 
 def guesses(log: MeasuredLog, until_s: float = np.inf) -> list[StepTime]:

@@ -55,7 +55,8 @@ class Target:
 
         First token and last token against the measured, divided by the measured end-to-end latency; the time between
         them, divided by itself; and, with little weight since one step more or less is much of it, the log of the
-        ratio of the times from admission to first token, which shows how long a step with prefill takes. Last, with
+        ratio of the times from admission (of a client's log: from arrival) to first token, which shows how long a step
+        with prefill takes. Last, with
         next to no weight, the logs of the ratios to the usual coefficients.
         """
         run, log, rows = replay(self.log, worker), self.log, self.rows
@@ -63,8 +64,9 @@ class Target:
         whole = np.maximum(last - log.trace.arrival_s[rows], TINY_S)
         decode = last - first
         missed = (run.finish_s - run.first_token_s)[rows] - decode
+        admitted_s = run.scheduled_s if log.admissions else log.trace.arrival_s
         prefill = np.maximum(first - log.scheduled_s[rows], TINY_S)
-        replayed = np.maximum((run.first_token_s - run.scheduled_s)[rows], TINY_S)
+        replayed = np.maximum((run.first_token_s - admitted_s)[rows], TINY_S)
         begun, done = first <= self.until_s, last <= self.until_s
         return np.concatenate(
             [

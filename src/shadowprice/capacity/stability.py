@@ -23,18 +23,34 @@ from shadowprice.workload.trace import Trace
 
 COMPUTE, BANDWIDTH = "compute", "bandwidth"
 BINDINGS = (COMPUTE, BANDWIDTH, *RESOURCES)
+ROUNDING = 1e-9  # relative: of a load's arithmetic
 
 
 @dataclass(frozen=True)
 class Stability:
     """What a worker, and so a fleet, can serve for ever of requests like the trace's.
 
-    rate_max_per_s: per worker; interval: 95 %, of its sampling error (None where the trace is too short). rate_per_s:
-    of the trace, None where it has no rate; load_per_worker = rate_per_s / rate_max_per_s, the workers kept busy, and
-    its interval, which also knows how the arrivals swing. limit: which of slots, memory and token budget sets the
-    number of steps; binding: what takes most of a worker's time at the stable rate: that limit (the fixed cost of the
-    steps it enforces), "compute" (computing tokens) or "bandwidth" (reading KV). shares: of that time, by what takes
-    it; they add up to 1. cut: the windows behind the intervals.
+    Parameters
+    ----------
+    rate_max_per_s : float
+        Stable rate of one worker [requests/s].
+    interval : Interval or None
+        Its 95 % interval of sampling error; None where the trace is too short.
+    rate_per_s : float or None
+        Of the trace [requests/s], None where it has no rate.
+    load_per_worker : float or None
+        Quotient rate_per_s / rate_max_per_s, the workers kept busy.
+    load_interval : Interval or None
+        Its interval, which also knows how the arrivals swing.
+    limit : str
+        Which of slots, memory and token budget sets the number of steps.
+    binding : str
+        What takes most of a worker's time at the stable rate: that limit (the fixed cost of the steps it enforces),
+        "compute" (computing tokens) or "bandwidth" (reading KV).
+    shares : dict of str to float
+        Of that time, by what takes it; they add up to 1.
+    cut : Windows or None
+        The windows behind the intervals.
     """
 
     rate_max_per_s: float
@@ -49,8 +65,12 @@ class Stability:
 
     @property
     def least_workers(self) -> int:
-        """Fewest workers that can be stable: the load is below their number. 1 where the trace has no rate."""
-        return 1 if self.load_per_worker is None else int(np.floor(self.load_per_worker)) + 1
+        """No fewer workers can be stable: ceil(load), at least 1; 1 where the trace has no rate.
+
+        A load that is whole but for rounding counts as whole: at load 1 exactly, evenly spaced requests of one length
+        may be served by one worker for ever.
+        """
+        return 1 if self.load_per_worker is None else max(int(np.ceil(self.load_per_worker * (1 - ROUNDING))), 1)
 
     def headroom(self, workers: int) -> float | None:
         """Share of the fleet's stable rate that is left over; negative when overloaded."""
@@ -73,9 +93,36 @@ class Stability:
 
 
 def stability(trace: Trace, worker: Worker) -> Stability:
-    """Stable rate of requests like the trace's, with its prefix-cache hits (`cached_tokens`), on such a worker.
+    """Compute the stable rate of requests like the trace's, with its prefix-cache hits, on such a worker.
 
-    Raises TraceError for an empty trace.
+    Parameters
+    ----------
+    trace : Trace
+        Requests, with `cached_tokens` where it has them.
+    worker : Worker
+        What serves them.
+
+    Returns
+    -------
+    Stability
+        Rates with intervals, and what binds.
+
+    Raises
+    ------
+    TraceError
+        For an empty trace.
+
+    References
+    ----------
+    docs/capacity.md has the condition and its proof.
+
+    Examples
+    --------
+    >>> import numpy as np, shadowprice as sp
+    >>> trace = sp.Trace(np.arange(100.0), np.full(100, 1000), np.full(100, 100))
+    >>> found = sp.stability(trace, sp.read_fleet("llama-3.1-8b-h100").worker)
+    >>> (found.least_workers, found.rate_per_s)
+    (1, 1.0)
     """
     if len(trace) == 0:
         raise TraceError(f"{trace.name}: no requests; expected at least one")

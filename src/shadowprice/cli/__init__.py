@@ -12,6 +12,7 @@ from shadowprice.cli.disaggregate import EPILOG as DISAGGREGATE_EPILOG
 from shadowprice.cli.disaggregate import disaggregate
 from shadowprice.cli.experts import EPILOG as EXPERTS_EPILOG
 from shadowprice.cli.experts import experts
+from shadowprice.cli.flags import spread
 from shadowprice.cli.fleet import fleet_app
 from shadowprice.cli.help import Grouped
 from shadowprice.cli.plan import EPILOG as PLAN_EPILOG
@@ -29,14 +30,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # its tables cut long flags off, and read `[s]` as markup
 )
-app.command("audit", epilog=EPILOG, short_help="What each decision costs, and the bound that none can beat.")(audit)
+app.command("audit", epilog=EPILOG, short_help="What each decision costs, and the bound that none can beat.")(
+    spread(audit)
+)
 app.command("disaggregate", epilog=DISAGGREGATE_EPILOG, short_help="Prefill and decode together or apart.")(
-    disaggregate
+    spread(disaggregate)
 )
 app.command("experts", epilog=EXPERTS_EPILOG, short_help="Where MoE experts should live, and what that is worth.")(
-    experts
+    spread(experts)
 )
-app.command("plan", epilog=PLAN_EPILOG, short_help="How many workers, stable and within latency targets.")(plan)
+app.command("plan", epilog=PLAN_EPILOG, short_help="How many workers, stable and within latency targets.")(spread(plan))
 app.command("route", epilog=ROUTE_EPILOG, cls=Grouped, short_help="The live router before vLLM or SGLang workers.")(
     route
 )

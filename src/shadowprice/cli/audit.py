@@ -1,25 +1,33 @@
 """`shadowprice audit`: from a trace and a fleet to certificates."""
 
 import json
-import sys
-from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from shadowprice.cli.flags import (
+    BUILT_IN_FLEET,
+    BUILT_IN_TRACE,
+    AsJson,
+    BlockTokens,
+    Columns,
+    Cost,
+    DropOversized,
+    FleetName,
+    Redundant,
+    Seed,
+    SkipBadRows,
+    TileRows,
+    TraceName,
+)
+
 # imports of the library stand inside the functions: they take a second that `--help` need not wait for
 if TYPE_CHECKING:
-    import numpy as np
-
-    from shadowprice.audit import Experts
+    from shadowprice.audit import AuditOptions
     from shadowprice.fleet import Fleet
-    from shadowprice.workload import Trace
 
-T = TypeVar("T")
-
-BUILT_IN_TRACE = "azure-conv-like"
-BUILT_IN_FLEET = "llama-3.1-8b-h100"
 BUILT_IN_LOAD = 1.0
 REQUESTS = 10_000
 EXPERT_GPUS = 8  # where the fleet has only one
@@ -36,6 +44,103 @@ shadowprice audit requests.csv --fleet fleet.toml --experts routing.npz --expert
 Exit codes: 0 done; 1 done, and the fleet is overloaded by the trace as it runs; 2 bad input."""
 
 
+@dataclass(frozen=True)
+class AuditFlags:
+    """What `shadowprice audit` can be asked."""
+
+    trace: TraceName = None
+    fleet: FleetName = BUILT_IN_FLEET
+    load: Annotated[
+        str | None,
+        typer.Option(help="Rescale the arrivals to these fractions of the stable rate, one block each: 0.7,0.9,1.0."),
+    ] = None
+    max_wait: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds after which the last row lets nobody be passed over; by default the longest wait today."
+        ),
+    ] = None
+    ttft: Annotated[
+        float | None,
+        typer.Option(
+            help="Limit on the time to the first token [s]: with several workers, certify disaggregation too."
+        ),
+    ] = None
+    tpot: Annotated[float | None, typer.Option(help="Limit on the time per further token [s], likewise.")] = None
+    predict: Annotated[
+        str | None,
+        typer.Option(help="Forecast of output lengths: exact, median or noisy:SIGMA; the trace's own, or exact."),
+    ] = None
+    drop_oversized: DropOversized = False
+    experts: Annotated[
+        str | None,
+        typer.Option(help="Expert loads, as `shadowprice experts` reads them: certify placement and dispatch too."),
+    ] = None
+    expert_gpus: Annotated[
+        int | None,
+        typer.Option(min=1, help="GPUs that a layer's experts are spread over; the fleet's if several, else 8."),
+    ] = None
+    redundant: Redundant = 8
+    cost: Cost = "tokens"
+    tile_rows: TileRows = 64
+    columns: Columns = None
+    block_tokens: BlockTokens = None
+    skip_bad_rows: SkipBadRows = False
+    seed: Seed = 0
+    report: Annotated[Path | None, typer.Option(help="Write a page of tables and plots (HTML, opens offline).")] = None
+    as_json: AsJson = False
+
+
+def audit(asked: AuditFlags) -> None:
+    """What each decision costs on a trace, what a better policy costs, and the bound that no policy can beat.
+
+    With no trace: a built-in one at the rate the fleet can just sustain, where the queue matters.
+    """
+    import numpy as np
+
+    from shadowprice.audit import audit as run_audit
+    from shadowprice.audit.forecast import forecast
+    from shadowprice.cli.arrivals import read_arrivals
+    from shadowprice.cli.experts import recorded
+    from shadowprice.cli.output import check_writable, show
+    from shadowprice.cli.progress import track
+    from shadowprice.fleet import read_fleet
+
+    check_writable(asked.report, extra="report")
+    loads = _loads(asked.load)
+    if asked.trace is None and loads is None:
+        loads = [BUILT_IN_LOAD]
+    fleet = read_fleet(asked.fleet)
+    rng = np.random.default_rng(asked.seed)
+    name = BUILT_IN_TRACE if asked.trace is None else asked.trace
+    trace = read_arrivals(
+        name,
+        REQUESTS,
+        rng,
+        asked,
+    )
+    if asked.predict is not None:
+        trace = forecast(trace, asked.predict, rng)
+    result = run_audit(
+        trace,
+        fleet,
+        loads,
+        _options(asked, fleet),
+        expert_loads=None if asked.experts is None else recorded(asked.experts, rng),
+        progress=lambda todo: track(todo, "auditing"),
+    )
+    if asked.as_json:
+        print(json.dumps(result.to_json(), allow_nan=False))
+    else:
+        show(result)
+    if asked.report is not None:
+        from shadowprice.report import write_page
+
+        write_page(result, asked.report)
+    if loads is None and result.overloaded:
+        raise typer.Exit(1)
+
+
 def _loads(text: str | None) -> list[float] | None:
     if text is None:
         return None
@@ -47,131 +152,26 @@ def _loads(text: str | None) -> list[float] | None:
         ) from None
 
 
-def audit(
-    trace: Annotated[
-        str | None,
-        typer.Argument(
-            help=f"A trace file, a public trace or a preset (shadowprice trace list); {BUILT_IN_TRACE} by default."
-        ),
-    ] = None,
-    fleet: Annotated[str, typer.Option(help="A fleet file or a preset (shadowprice fleet list).")] = BUILT_IN_FLEET,
-    load: Annotated[
-        str | None,
-        typer.Option(help="Rescale the arrivals to these fractions of the stable rate, one block each: 0.7,0.9,1.0."),
-    ] = None,
-    max_wait: Annotated[
-        float | None,
-        typer.Option(
-            help="Seconds after which the last row lets nobody be passed over; by default the longest wait today."
-        ),
-    ] = None,
-    ttft: Annotated[
-        float | None,
-        typer.Option(
-            help="Limit on the time to the first token [s]: with several workers, certify disaggregation too."
-        ),
-    ] = None,
-    tpot: Annotated[float | None, typer.Option(help="Limit on the time per further token [s], likewise.")] = None,
-    predict: Annotated[
-        str | None,
-        typer.Option(help="Forecast of output lengths: exact, median or noisy:SIGMA; the trace's own, or exact."),
-    ] = None,
-    drop_oversized: Annotated[
-        bool, typer.Option("--drop-oversized", help="Leave out and count requests larger than a worker.")
-    ] = False,
-    experts: Annotated[
-        str | None,
-        typer.Option(help="Expert loads, as `shadowprice experts` reads them: certify placement and dispatch too."),
-    ] = None,
-    expert_gpus: Annotated[
-        int | None,
-        typer.Option(min=1, help="GPUs that a layer's experts are spread over; the fleet's if several, else 8."),
-    ] = None,
-    redundant: Annotated[int, typer.Option(min=0, help="Replicas more than experts, per layer.")] = 8,
-    skip_bad_rows: Annotated[
-        bool, typer.Option("--skip-bad-rows", help="Drop and count rows that cannot be used.")
-    ] = False,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Of the preset, of noisy forecasts, of arrivals in coarse steps.")
-    ] = 0,
-    report: Annotated[Path | None, typer.Option(help="Write a page of tables and plots (HTML, opens offline).")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
-) -> None:
-    """What each decision costs on a trace, what a better policy costs, and the bound that no policy can beat.
-
-    With no trace: a built-in one at the rate the fleet can just sustain, where the queue matters.
-    """
-    import numpy as np
-
-    from shadowprice.audit import audit as run_audit
-    from shadowprice.audit.forecast import forecast
-    from shadowprice.cli.output import check_writable, show
+def _options(asked: AuditFlags, fleet: "Fleet") -> "AuditOptions":
+    """What was asked, checked against the fleet."""
+    from shadowprice.audit import AuditOptions
     from shadowprice.disaggregation import Slo
     from shadowprice.errors import ExpertError, FleetError
-    from shadowprice.fleet import read_fleet
+    from shadowprice.experts import ExpertOptions, gemm_time_of
 
-    check_writable(report)
-    loads = _loads(load)
-    if trace is None and loads is None:
-        loads = [BUILT_IN_LOAD]
-    what_serves = read_fleet(fleet)
-    rng = np.random.default_rng(seed)
-    what_arrives = _trace(BUILT_IN_TRACE if trace is None else trace, rng, seed, skip_bad_rows=skip_bad_rows)
-    if predict is not None:
-        what_arrives = forecast(what_arrives, predict, rng)
-    on_experts = None if experts is None else _experts(experts, rng, expert_gpus, redundant, what_serves, seed)
-    limits = {name: limit for name, limit in (("ttft_s", ttft), ("tpot_s", tpot)) if limit is not None}
-    slo = Slo(**limits) if limits else None
-    if slo is not None and what_serves.workers < 2:
-        raise FleetError(
-            f"--ttft and --tpot certify disaggregation, which takes 2 workers or more; {what_serves.name} has 1"
-        )
-    if expert_gpus is not None and experts is None:
+    limits = {name: limit for name, limit in (("ttft_s", asked.ttft), ("tpot_s", asked.tpot)) if limit is not None}
+    if limits and fleet.workers < 2:
+        raise FleetError(f"--ttft and --tpot certify disaggregation, which takes 2 workers or more; {fleet.name} has 1")
+    if asked.expert_gpus is not None and asked.experts is None:
         raise ExpertError("--expert-gpus is given without --experts; expected both")
-    result = run_audit(
-        what_arrives,
-        what_serves,
-        loads,
-        max_wait_s=max_wait,
-        slo=slo,
-        drop=drop_oversized,
-        experts=on_experts,
-        progress=_progress,
-    )
-    if as_json:
-        print(json.dumps(result.to_json(), allow_nan=False))
-    else:
-        show(result)
-    if report is not None:
-        from shadowprice.report import write_page
-
-        write_page(result, report)
-    if loads is None and result.overloaded:
-        raise typer.Exit(1)
-
-
-def _trace(name: str, rng: "np.random.Generator", seed: int, *, skip_bad_rows: bool) -> "Trace":
-    from shadowprice.workload import PRESETS, read_trace
-
-    if name in PRESETS and not Path(name).exists():
-        return PRESETS[name](rng, requests=REQUESTS)
-    return read_trace(name, skip_bad_rows=skip_bad_rows, seed=seed)
-
-
-def _experts(
-    source: str, rng: "np.random.Generator", gpus: int | None, redundant: int, fleet: "Fleet", seed: int
-) -> "Experts":
-    from shadowprice.audit import Experts
-    from shadowprice.cli.experts import recorded
-
+    if asked.cost == "seconds" and asked.experts is None:
+        raise ExpertError("--cost seconds is given without --experts; expected both")
+    gemm = gemm_time_of(fleet, asked.tile_rows) if asked.cost == "seconds" else None
     of_fleet = fleet.workers * fleet.gpus_per_worker
-    spread = gpus if gpus is not None else of_fleet if of_fleet > 1 else EXPERT_GPUS
-    return Experts(recorded(source, rng), spread, redundant, seed=seed)
-
-
-def _progress(todo: Sequence[T]) -> Iterable[T]:
-    """A bar on stderr while the audit runs, where stderr is a terminal."""
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(todo, "auditing", console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    gpus = asked.expert_gpus or (of_fleet if of_fleet > 1 else EXPERT_GPUS)
+    return AuditOptions(
+        max_wait_s=asked.max_wait,
+        slo=Slo(**limits) if limits else None,
+        drop_oversized=asked.drop_oversized,
+        experts=ExpertOptions(gpus, asked.redundant, seed=asked.seed, cost=gemm),
+    )

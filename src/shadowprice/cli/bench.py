@@ -1,23 +1,15 @@
 """`shadowprice bench`: measure the decisions side by side, on your traces."""
 
 import json
-import sys
-from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass
+from typing import Annotated
 
 import typer
 
-# imports of the library stand inside the command: they take a second that `--help` need not wait for
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from shadowprice.simulate.routing_study import Row
-    from shadowprice.workload import Trace
+from shadowprice.cli.flags import AsJson, BlockTokens, Columns, Seed, SkipBadRows, spread
 
 bench_app = typer.Typer(name="bench", help="Measure policies side by side on your traces.", no_args_is_help=True)
 
-PAPER_SAVING = "arXiv 2601.17855 reports 28 % less energy for BF-IO, in its own experiments under this power model"
 PRESET_REQUESTS = 20_000
 
 EPILOG = """Examples:
@@ -47,106 +39,58 @@ def _counts(text: str) -> list[int]:
     return counts
 
 
-@bench_app.command(epilog=EPILOG)
-def routing(
-    traces: Annotated[
-        list[str], typer.Argument(help="Trace files, public traces or presets (shadowprice trace list).")
-    ],
-    workers: Annotated[str, typer.Option(help="Numbers of data-parallel workers, one block each.")] = "8,16,64",
+@dataclass(frozen=True)
+class RoutingFlags:
+    """What `shadowprice bench routing` can be asked."""
+
+    traces: Annotated[list[str], typer.Argument(help="Trace files, public traces or presets (shadowprice trace list).")]
+    workers: Annotated[str, typer.Option(help="Numbers of data-parallel workers, one block each.")] = "8,16,64"
     slots: Annotated[
         int | None, typer.Option(min=1, help="Requests a worker runs at once; 64, and 32 from 64 workers on.")
-    ] = None,
+    ] = None
     load: Annotated[
         float,
         typer.Option(min=0.01, max=1.0, help="Arrivals on immediate dispatch, of what order of arrival sustains."),
-    ] = 0.9,
-    pool: Annotated[int, typer.Option(min=1, help="How many of the oldest are offered when slots bind.")] = 64,
-    policies: Annotated[str | None, typer.Option(help="Only these, with commas between them; all by default.")] = None,
-    skip_bad_rows: Annotated[
-        bool, typer.Option("--skip-bad-rows", help="Drop and count rows that cannot be used.")
-    ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of presets, and of arrivals in coarse steps.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
-) -> None:
+    ] = 0.9
+    pool: Annotated[int, typer.Option(min=1, help="How many of the oldest are offered when slots bind.")] = 64
+    policies: Annotated[str | None, typer.Option(help="Only these, with commas between them; all by default.")] = None
+    columns: Columns = None
+    block_tokens: BlockTokens = None
+    skip_bad_rows: SkipBadRows = False
+    seed: Seed = 0
+    as_json: AsJson = False
+
+
+def routing(asked: RoutingFlags) -> None:
     """Routing behind a barrier: idle share, throughput, latency and energy of every policy.
 
     Decode only: a step takes 20 ms and 0.1 us per KV token of the worker that holds most, and all wait for it. Two
     regimes: slots bind (a central queue that never empties) and immediate dispatch. docs/routing.md explains both.
     """
-    from shadowprice.errors import PolicyError
-    from shadowprice.fleet.names import did_you_mean
-    from shadowprice.routing.policies import POLICIES
-    from shadowprice.simulate.routing_study import Setting, study
-
-    counts = _counts(workers)
-    names = list(POLICIES) if policies is None else [name.strip().replace("-", "_") for name in policies.split(",")]
-    unknown = [name for name in names if name not in POLICIES]
-    if unknown:
-        raise PolicyError(f"unknown routing policy {unknown[0]!r}; {did_you_mean(unknown[0], POLICIES)}")
-    loaded = [_trace(name, seed, skip_bad_rows=skip_bad_rows) for name in traces]
-    total = 2 * len(loaded) * len(counts) * len(names)
-    rows = _with_progress(study(loaded, counts, slots=slots, policies=names, setting=Setting(load, pool)), total)
-    if as_json:
-        print(json.dumps({"rows": [row.to_json() for row in rows]}, allow_nan=False))
-    else:
-        _print(rows)
-
-
-def _trace(name: str, seed: int, *, skip_bad_rows: bool) -> "Trace":
     import numpy as np
 
-    from shadowprice.workload import PRESETS, read_trace
-
-    if name in PRESETS and not Path(name).exists():
-        return PRESETS[name](np.random.default_rng(seed), requests=PRESET_REQUESTS)
-    return read_trace(name, skip_bad_rows=skip_bad_rows, seed=seed)
-
-
-def _with_progress(rows: "Iterable[Row]", total: int) -> "list[Row]":
-    """All rows, with a bar on stderr where stderr is a terminal."""
-    from rich.console import Console
-    from rich.progress import track
-
-    quiet = not sys.stderr.isatty()
-    console = Console(stderr=True)
-    return list(track(rows, "routing", total=total, console=console, transient=True, disable=quiet))
-
-
-def _print(rows: "list[Row]") -> None:
+    from shadowprice.cli.arrivals import read_arrivals
     from shadowprice.cli.output import show
+    from shadowprice.cli.progress import track
+    from shadowprice.simulate.routing_bench import bench_routing, require_known
 
-    cells: dict[tuple[str, int, str], list[Row]] = {}
-    for row in rows:
-        cells.setdefault((row.trace, row.workers, row.regime), []).append(row)
-    for cell in cells.values():
-        show(_table(cell), "")
-    show(f"Energy: 100 W idle, 400 W at the highest token rate, exponent 0.7. {PAPER_SAVING}.")
+    counts = _counts(asked.workers)
+    names = None if asked.policies is None else [name.strip().replace("-", "_") for name in asked.policies.split(",")]
+    require_known(names or ())
+    seed = asked.seed
+    found = bench_routing(
+        [read_arrivals(name, PRESET_REQUESTS, np.random.default_rng(seed), asked) for name in asked.traces],
+        counts,
+        slots=asked.slots,
+        load=asked.load,
+        pool=asked.pool,
+        policies=names,
+        progress=lambda rows, total: track(rows, "routing", total),
+    )
+    if asked.as_json:
+        print(json.dumps(found.to_json(), allow_nan=False))
+    else:
+        show(found)
 
 
-def _table(rows: "list[Row]") -> "Table":
-    from rich.table import Table
-
-    first = rows[0]
-    base = next((row for row in rows if row.policy == "least_kv"), first)
-    title = f"{first.trace}: {first.workers} workers of {first.slots} slots, {first.regime}"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column("policy", no_wrap=True)
-    heads = ("idle", "imbalance", "tokens/s", "TPOT", "TTFT p99", "J/token", f"energy vs {base.policy}", "time / bound")
-    for head in (*heads, "most passed over"):
-        table.add_column(head, justify="right", no_wrap=True)
-    for row in rows:
-        energy = row.energy_j_per_token / base.energy_j_per_token - 1
-        passes = f"{row.passes} (bound {row.most_passes})" if row.most_passes is not None else f"{row.passes}"
-        table.add_row(
-            row.policy,
-            f"{100 * row.idle_share:.2f} %",
-            f"{row.imbalance_tokens:,.0f}",
-            f"{row.throughput_tok_s:,.0f}",
-            f"{1000 * row.tpot_s:.2f} ms",
-            f"{row.ttft_p99_s:.2f} s",
-            f"{row.energy_j_per_token:.4f}",
-            f"{100 * energy:+.1f} %",
-            f"{row.barrier_s / row.barrier_bound_s:.3f}",
-            passes,
-        )
-    return table
+bench_app.command(epilog=EPILOG)(spread(routing))

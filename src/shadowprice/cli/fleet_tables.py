@@ -58,6 +58,8 @@ def _numbers(fleet: dict[str, Any]) -> Table:
         table.add_row(
             "KV per token", f"{model['kv_bytes_per_token'] / 1024:.1f} KiB", f"shape, {fleet['kv_cache_dtype']}"
         )
+        if model["state_bytes_per_sequence"]:
+            table.add_row("state per sequence", f"{model['state_bytes_per_sequence'] / 2**20:.1f} MiB", "shape")
     if memory:
         share = f"gpu_memory_utilization {fleet['gpu_memory_utilization']:g}"
         table.add_row("memory per GPU", f"{memory['share'] / GIB:.1f} GiB", share)

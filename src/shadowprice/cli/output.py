@@ -9,6 +9,7 @@ from rich.segment import Segment
 from rich.table import Table
 
 from shadowprice.errors import ShadowpriceError
+from shadowprice.extras import needs
 
 WIDEST = 1000  # columns
 CUT_OFF = "\N{HORIZONTAL ELLIPSIS}"
@@ -31,10 +32,15 @@ def show(*results: RenderableType) -> None:
     _Results(highlight=False, markup=False).print(*results, sep="\n", crop=False)
 
 
-def check_writable(path: Path | None, endings: tuple[str, ...] = ()) -> None:
-    """Raise ShadowpriceError where this file cannot be written, before the work and not after it."""
+def check_writable(path: Path | None, endings: tuple[str, ...] = (), extra: str | None = None) -> None:
+    """Raise ShadowpriceError where this file cannot be written, before the work and not after it.
+
+    extra: what writing it takes; raises MissingExtraError where that is not installed.
+    """
     if path is None:
         return
+    if extra is not None:
+        needs(extra)
     if endings and path.suffix not in endings:
         raise ShadowpriceError(f"{path}: expected a name that ends in {', '.join(endings)}")
     if path.is_dir():

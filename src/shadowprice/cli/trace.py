@@ -1,10 +1,13 @@
 """`shadowprice trace`: look at a trace, make one, list what is known by name."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from shadowprice.cli.flags import AsJson, BlockTokens, Columns, SkipBadRows, spread
 
 # imports of the library stand inside the commands: they take a second that `--help` need not wait for
 
@@ -12,41 +15,53 @@ trace_app = typer.Typer(
     name="trace", help="Look at a trace, make one, list what is known by name.", no_args_is_help=True
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 DEFAULT_REQUESTS = 10_000
 
 
-@trace_app.command(
-    epilog="Examples:\n\n\b\nshadowprice trace describe requests.csv\n"
-    "shadowprice trace describe azure-2023-conv --json\nshadowprice trace describe log.jsonl.gz --skip-bad-rows"
-)
-def describe(
-    file: Annotated[str, typer.Argument(help="A trace file, or the name of a public trace (shadowprice trace list).")],
-    as_json: Json = False,
-    skip_bad_rows: Annotated[
-        bool, typer.Option("--skip-bad-rows", help="Drop and count rows that cannot be used.")
-    ] = False,
+DESCRIBE_EPILOG = """Examples:
+
+\b
+shadowprice trace describe requests.csv
+shadowprice trace describe azure-2023-conv --json
+shadowprice trace describe log.jsonl.gz --skip-bad-rows
+shadowprice trace describe mine.csv --columns arrival=sent:ms,prompt=in,output=out"""
+
+
+@dataclass(frozen=True)
+class DescribeFlags:
+    """What `shadowprice trace describe` can be asked."""
+
+    file: Annotated[str, typer.Argument(help="A trace file, or the name of a public trace (shadowprice trace list).")]
+    as_json: AsJson = False
+    columns: Columns = None
+    block_tokens: BlockTokens = None
+    skip_bad_rows: SkipBadRows = False
     spread_buckets: Annotated[
         bool, typer.Option(help="Spread arrivals inside coarse time steps, or keep them as bursts.")
-    ] = True,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the spread.")] = 0,
-) -> None:
+    ] = True
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the spread.")] = 0
+
+
+def describe(asked: DescribeFlags) -> None:
     """Rate, burstiness, lengths and prefix reuse of a trace."""
     from rich.table import Table
 
+    from shadowprice.cli.arrivals import read_file
     from shadowprice.cli.output import show
     from shadowprice.workload import describe as statistics_of
-    from shadowprice.workload import read_trace
 
-    trace = read_trace(file, skip_bad_rows=skip_bad_rows, spread_buckets=spread_buckets, seed=seed)
+    trace = read_file(asked.file, asked, spread_buckets=asked.spread_buckets)
     statistics = statistics_of(trace)
-    if as_json:
+    if asked.as_json:
         print(json.dumps(statistics.to_json()))
         return
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, text in statistics.rows():
         table.add_row(name, text)
     show(table)
+
+
+trace_app.command(epilog=DESCRIBE_EPILOG)(spread(describe))
 
 
 @trace_app.command(
@@ -62,7 +77,7 @@ def make(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A .csv, .jsonl (+ .gz, .zst) or .parquet file; PRESET.csv.")
     ] = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a synthetic trace with the published shape of a public one."""
     import numpy as np
@@ -87,7 +102,7 @@ def make(
 
 
 @trace_app.command("list", epilog="Example: shadowprice trace list --json")
-def list_names(as_json: Json = False) -> None:
+def list_names(as_json: AsJson = False) -> None:
     """Presets for `make`, and public traces that can stand in for a file."""
     from rich.table import Table
 

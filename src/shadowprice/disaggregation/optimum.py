@@ -32,9 +32,11 @@ every request is charged p(x) = own + c (x @ use), and each of S besides that (n
 where w_j is the least cost of its j-th further token (one recomputed over several steps only adds: roots are
 subadditive, and each step pays m c). With equal requests and m = y c w / (tau - c)^2 a decode costs w / (1 - c/tau):
 what a step of tau seconds that always pays c leaves for it. Prompts cost no more than before, because they may run in
-steps without decodes. At least a share `attainment` of all must be in S, and in the long run the charges of all
-requests must fit into N workers' time, since all are served to their end. The cheapest such S gives the bound. It
-holds for any scheduling, routing, chunk size up to the worker's and split of N equal workers. Source: ours.
+steps without decodes. In the long run let f_i be the share of the requests like request i that are in S. The charges
+of all must fit into N workers' time, since all are served to their end:  lambda mean_i(p_i + f_i extra_i) <= N, with
+mean_i f_i >= attainment, 0 <= f_i <= 1, and f_i = 0 for who cannot meet the SLO even alone. The f that makes the sum
+least takes the smallest extras first, one of them perhaps in part (and beyond them those below 0): it gives the bound.
+It holds for any scheduling, routing, chunk size up to the worker's and split of N equal workers. Source: ours.
 """
 
 from dataclasses import dataclass
@@ -164,19 +166,23 @@ def decode_roots(prompt: IntArray, output: IntArray, worker: Worker) -> FloatArr
     """At most sum_{j=1..o-1} sqrt(w_j), w_j = min(a + b(s+j), e(s+j)) [sqrt s]: an integral, since w rises in j."""
     time = worker.step_time
     a, b, e = time.per_sequence_s, time.per_kv_token_s, time.per_prefill_token_s
-    crossing = a / (e - b) if e > b else inf  # below this context recomputing is cheaper
-
-    def decoded(z: FloatArray) -> FloatArray:
-        return 2 / (3 * b) * (a + b * z) ** 1.5 if b > 0 else np.sqrt(a) * z
-
-    def integral(z: FloatArray) -> FloatArray:
-        low = np.minimum(z, crossing)
-        beyond = np.maximum(z, crossing) if isfinite(crossing) else low
-        start = np.full_like(z, crossing) if isfinite(crossing) else low
-        return np.asarray(2 / 3 * np.sqrt(e) * low**1.5 + decoded(beyond) - decoded(start))
-
     start = prompt.astype(np.float64)
-    return integral(start + (output - 1)) - integral(start)
+    end = start + (output - 1)
+    # below this context recomputing is cheaper
+    crossing = np.clip(a / (e - b), start, end) if e > b else end
+    return _root_integral(0.0, e, start, crossing) + _root_integral(a, b, crossing, end)
+
+
+def _root_integral(a: float, b: float, low: FloatArray, high: FloatArray) -> FloatArray:
+    """Integral of sqrt(a + b z) over z from low to high: 2/3 (high - low) (u^2 + u v + v^2) / (u + v).
+
+    u and v are the roots at the two ends. The difference of the antiderivatives, 2 (v^3 - u^3) / (3 b), is the same
+    and loses all its digits where b is tiny.
+    """
+    u, v = np.sqrt(a + b * low), np.sqrt(a + b * high)
+    both = u + v
+    mean = np.divide(u * u + u * v + v * v, both, out=np.zeros_like(both), where=both > 0)
+    return np.asarray(2 / 3 * (high - low) * mean)
 
 
 def _bound(
@@ -220,9 +226,10 @@ def slo_extra_s(
 def _rate(charge_s: FloatArray, extra_s: FloatArray, within: BoolArray, workers: int, slo: Slo) -> float:
     """Arrivals per second at which all charges and the least extra of sufficiently many just fit the workers' time."""
     n = len(charge_s)
-    needed = int(np.ceil(slo.attainment * n * (1 - 1e-12)))
+    needed = slo.attainment * n * (1 - 1e-12)
     if int(within.sum()) < needed:
         return 0.0
     extras = np.sort(extra_s[within])
-    least_s = float(charge_s.sum() + extras[:needed].sum() + np.minimum(extras[needed:], 0.0).sum())
+    shares = np.where(extras < 0, 1.0, np.clip(needed - np.arange(len(extras)), 0.0, 1.0))
+    least_s = float(charge_s.sum() + shares @ extras)
     return workers * n / least_s if least_s > 0 else inf

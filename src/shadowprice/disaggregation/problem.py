@@ -9,15 +9,28 @@ import numpy.typing as npt
 from shadowprice.arrays import BoolArray, FloatArray, IntArray
 from shadowprice.errors import FleetError, PolicyError, TraceError
 from shadowprice.fleet.worker import Worker
+from shadowprice.options import Options
 
 
 @dataclass(frozen=True)
-class Link:
+class Link(Options):
     """What carries KV out of a prefill worker, one transfer after another.
 
-    kv_bytes_per_token: of the whole model. bandwidth_bytes_per_s: of one worker's link. latency_s: per transfer.
-    layers: parts in which the KV is sent, each as soon as it is computed; 1 sends all of it when the prompt is done.
-    Raises FleetError when a number is impossible.
+    Parameters
+    ----------
+    kv_bytes_per_token : float
+        Of the whole model.
+    bandwidth_bytes_per_s : float
+        Of one worker's link.
+    latency_s : float
+        Seconds per transfer.
+    layers : int
+        Parts in which the KV is sent, each as soon as it is computed; 1 sends all of it when the prompt is done.
+
+    Raises
+    ------
+    FleetError
+        When a number is impossible.
     """
 
     kv_bytes_per_token: float
@@ -42,11 +55,23 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Slo:
-    """What counts as served well: TTFT and TPOT at most so many seconds, for at least a share `attainment` of all.
+class Slo(Options):
+    """What counts as served well: TTFT and TPOT within limits, for a share of all requests.
 
     TTFT is arrival to first token, TPOT the mean time per output token after the first, per request; a request of one
-    token has no TPOT to miss. Infinite: no limit. Raises PolicyError when a number is impossible.
+    token has no TPOT to miss.
+
+    Parameters
+    ----------
+    ttft_s, tpot_s : float
+        At most so many seconds; infinite: no limit.
+    attainment : float
+        The least share of requests within both, in (0, 1].
+
+    Raises
+    ------
+    PolicyError
+        When a number is impossible.
     """
 
     ttft_s: float = math.inf

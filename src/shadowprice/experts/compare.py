@@ -9,20 +9,25 @@ import numpy as np
 from shadowprice.arrays import FloatArray
 from shadowprice.experts.altering import Altered, capacity_drop, expert_choice
 from shadowprice.experts.eplb import eplb
+from shadowprice.experts.gemm_time import GemmTime
 from shadowprice.experts.loads import ExpertLoads, Routing
 from shadowprice.experts.optimum import placement_bound
-from shadowprice.experts.place import Budget, Dispatch, objective, place, value_of
+from shadowprice.experts.options import ExpertOptions, SearchOptions
+from shadowprice.experts.place import Budget, Dispatch, Worth, place
 from shadowprice.experts.policies import POLICIES, DispatchPolicy
 from shadowprice.experts.problem import Placement, contiguous, slots_for
+from shadowprice.experts.timed import SPLITS, gpu_seconds
 
 CAPACITY_FACTOR = 1.25
 
 
 @dataclass(frozen=True)
-class Row:
+class Compared:
     """max_over_mean: largest GPU load over the mean one, averaged over batches and layers of the judged half.
 
-    bound: what no placement and no split can go below there. batch_tokens: None where only counts are known.
+    bound: what no placement and no split can go below there. batch_tokens: None where only counts are known. Where
+    loads are seconds, the mean is of the seconds that the experts take at least, and slowest_s what the slowest GPU
+    takes in a layer, averaged likewise; None where loads are tokens.
     """
 
     placement: str
@@ -30,6 +35,7 @@ class Row:
     batch_tokens: int | None
     max_over_mean: float
     bound: float
+    slowest_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -47,14 +53,20 @@ class Baseline:
 class Comparison:
     """rows: placement x dispatch. placements: by name, ours once per dispatch. seconds: CPU time of our search."""
 
-    rows: tuple[Row, ...]
+    options: ExpertOptions
+    rows: tuple[Compared, ...]
     baselines: tuple[Baseline, ...]
     placements: dict[str, Placement]
     judged: ExpertLoads
     seconds: float
     notes: tuple[str, ...]
 
-    def row(self, placement: str, dispatch: str) -> Row:
+    @property
+    def slots(self) -> int:
+        """Slots of a layer."""
+        return self.placements["eplb"].expert_of_slot.shape[1]
+
+    def row(self, placement: str, dispatch: str) -> Compared:
         """The row of that placement and dispatch."""
         return next(row for row in self.rows if (row.placement, row.dispatch) == (placement, dispatch))
 
@@ -63,6 +75,11 @@ class Comparison:
         return {
             "rows": [vars(row) for row in self.rows],
             "baselines": [vars(row) for row in self.baselines],
+            "options": self.options.to_json(),
+            "gpus": self.options.gpus,
+            "slots": self.slots,
+            "layers": self.judged.layers,
+            "experts": self.judged.experts,
             "search_s": self.seconds,
             "notes": list(self.notes),
         }
@@ -70,62 +87,83 @@ class Comparison:
 
 def compare(
     loads: ExpertLoads | Routing,
-    gpus: int,
-    redundant: int,
-    rng: np.random.Generator,
+    options: ExpertOptions = ExpertOptions(),
     *,
-    batch_tokens: int = 2048,
+    rng: np.random.Generator | None = None,
     budget: Budget | None = None,
-    quantile: float = 0.0,
-    groups: int = 1,
-    nodes: int = 1,
-    effort: float = 1.0,
 ) -> Comparison:
     """Contiguous experts, EPLB's placement and ours, each under the even, the random and the optimal split.
 
-    redundant: replicas more than experts, at least; filled up so that all GPUs have the same number of slots. With
-    routing token by token or several batches of counts, placements are chosen on the first half and judged on the
-    second; one batch of counts is both. Raises ExpertError.
+    With routing token by token or several batches of counts, placements are chosen on the first half and judged on the
+    second; one batch of counts is both. rng: a new one of options.seed where none is given. Raises ExpertError.
     """
-    chosen, judged, searched = _halves(loads, batch_tokens)
-    slots = slots_for(judged.experts, redundant, gpus)
+    rng = rng or np.random.default_rng(options.seed)
+    chosen, judged, searched = _halves(loads, options)
+    gpus, search, gemm = options.gpus, options.search, options.cost
+    slots = slots_for(judged.experts, options.redundant, gpus)
     placements = {
         "contiguous": contiguous(judged.layers, judged.experts, _contiguous_slots(judged.experts, slots, gpus), gpus),
-        "eplb": eplb(chosen.totals, slots, gpus, groups, nodes),
+        "eplb": eplb(chosen.totals, slots, gpus, search.groups, search.nodes),
     }
-    options: dict[str, Any] = {
-        "quantile": quantile,
-        "budget": budget,
-        "groups": groups,
-        "nodes": nodes,
-        "effort": effort,
-    }
-    _compile()
+    _compile(gemm)
     started = time.process_time()
     kinds: tuple[Dispatch, ...] = ("even", "optimal")
     for kind in kinds:
-        ours = place(searched, gpus, slots, rng, dispatch=kind, **options)
+        ours = place(searched, gpus, slots, rng, dispatch=kind, search=search, budget=budget, gemm=gemm)
         fallback = placements["eplb"] if budget is None else budget.before
-        placements[f"shadowprice for {kind}"] = _no_worse(ours, fallback, chosen, kind, quantile)
+        worth = Worth(chosen, gpus, kind, search.quantile, gemm)
+        placements[f"shadowprice for {kind}"] = _no_worse(ours, fallback, worth)
     seconds = time.process_time() - started
-    tokens = batch_tokens if isinstance(loads, Routing) else None
-    bound = float(placement_bound(judged, gpus, slots).mean())
+    rows = _rows(judged, placements, rng, gemm, options.batch_tokens if isinstance(loads, Routing) else None)
+    notes = (*judged.notes, *_notes(judged, options.redundant, slots, gpus, loads))
+    baselines = _baselines(judged, placements, rng) if gemm is None else ()
+    return Comparison(options, rows, baselines, placements, judged, seconds, notes)
+
+
+def _rows(
+    judged: ExpertLoads,
+    placements: dict[str, Placement],
+    rng: np.random.Generator,
+    gemm: GemmTime | None,
+    batch_tokens: int | None,
+) -> tuple[Compared, ...]:
+    """Every placement under every split."""
+    gpus, slots = placements["eplb"].gpus, placements["eplb"].expert_of_slot.shape[1]
+    bound = float(placement_bound(judged, gpus, slots, gemm=gemm).mean())
     rows = []
     for name in ("contiguous", "eplb", "shadowprice"):
-        for dispatch in ("even", "random", "optimal"):
-            kind_of_ours = "optimal" if dispatch == "optimal" else "even"
-            placement = placements[name if name != "shadowprice" else f"shadowprice for {kind_of_ours}"]
-            value = max_over_mean(judged, placement, POLICIES[dispatch], rng)
-            rows.append(Row(name, dispatch, tokens, value, bound))
-    notes = (*judged.notes, *_notes(judged, redundant, slots, gpus, loads))
-    return Comparison(tuple(rows), _baselines(judged, placements, rng), placements, judged, seconds, notes)
+        for dispatch in ("even", "random", "optimal") if gemm is None else (*SPLITS, "optimal"):
+            placement = placements[name if name != "shadowprice" else f"shadowprice for {_made_for(dispatch)}"]
+            value, slowest_s = value_under(judged, placement, dispatch, rng, gemm)
+            rows.append(Compared(name, dispatch, batch_tokens, value, bound, slowest_s))
+    return tuple(rows)
 
 
-def _compile() -> None:
+def _made_for(dispatch: str) -> Dispatch:
+    """Which of our placements a split is shown with."""
+    return "even" if dispatch in ("even", "random") else "optimal"
+
+
+def value_under(
+    loads: ExpertLoads, placement: Placement, dispatch: str, rng: np.random.Generator, gemm: GemmTime | None
+) -> tuple[float, float | None]:
+    """(`max_over_mean`, and where loads are seconds what the slowest GPU takes, averaged over batches and layers)."""
+    if gemm is None:
+        return max_over_mean(loads, placement, POLICIES[dispatch], rng), None
+    ratios, slowest_s = [], []
+    for layer, slots in enumerate(placement.expert_of_slot):
+        counts = loads.tokens[:, layer].astype(np.float64)
+        times_s = gpu_seconds(counts, slots, placement.gpus, gemm, dispatch, rng)
+        ratios.append(_ratio(times_s, gemm.of(counts).sum(axis=1) / placement.gpus))
+        slowest_s.append(times_s.max(axis=1))
+    return float(np.mean(ratios)), float(np.mean(slowest_s))
+
+
+def _compile(gemm: GemmTime | None) -> None:
     """Have the kernels compiled before time is taken."""
     tiny = ExpertLoads(np.array([[[2, 1]], [[1, 2]]]), np.zeros(1, np.int64))
     for kind in ("even", "optimal"):
-        place(tiny, 2, 4, np.random.default_rng(0), dispatch=kind, effort=1e-9)
+        place(tiny, 2, 4, np.random.default_rng(0), dispatch=kind, search=SearchOptions(effort=1e-9), gemm=gemm)
 
 
 def max_over_mean(loads: ExpertLoads, placement: Placement, policy: DispatchPolicy, rng: np.random.Generator) -> float:
@@ -138,11 +176,18 @@ def max_over_mean(loads: ExpertLoads, placement: Placement, policy: DispatchPoli
 
 
 def gpu_loads(found: Comparison, name: str, dispatch: str) -> FloatArray:
-    """Load of each GPU over the mean one, [batches, gpus], in the first layer, under a placement and a split."""
+    """Load of each GPU over the mean one, [batches, gpus], in the first layer, under a placement and a split.
+
+    Where loads are seconds, the mean is that of the experts' least seconds, as in `Compared`.
+    """
     placement = found.placements[name]
     counts = found.judged.tokens[:, 0].astype(np.float64)
     counts = counts[counts.sum(axis=1) > 0]
-    loads = POLICIES[dispatch](counts, placement.expert_of_slot[0], placement.gpus, np.random.default_rng(0))
+    slots, gpus, gemm = placement.expert_of_slot[0], placement.gpus, found.options.cost
+    if gemm is not None:
+        mean_s = gemm.of(counts).sum(axis=1, keepdims=True) / gpus
+        return np.asarray(gpu_seconds(counts, slots, gpus, gemm, dispatch) / mean_s)
+    loads = POLICIES[dispatch](counts, slots, gpus, np.random.default_rng(0))
     return np.asarray(loads / loads.mean(axis=1, keepdims=True))
 
 
@@ -150,22 +195,25 @@ def _ratio(gpu_loads: FloatArray, mean: FloatArray) -> FloatArray:
     return np.divide(gpu_loads.max(axis=1), mean, out=np.ones(len(mean)), where=mean > 0)
 
 
-def _halves(loads: ExpertLoads | Routing, batch_tokens: int) -> tuple[ExpertLoads, ExpertLoads, ExpertLoads]:
+def _halves(loads: ExpertLoads | Routing, options: ExpertOptions) -> tuple[ExpertLoads, ExpertLoads, ExpertLoads]:
     """(to choose on, to judge on, to search on). Searching sees batches half as large, where tokens are known one by
-    one: they are more and vary more, so that what fits them all also fits what comes."""
+    one: they are more and vary more, so that what fits them all also fits what comes. Not where loads are seconds, for
+    those of half a batch are more than half of a batch's."""
     first, second = loads.halves()
     if isinstance(first, ExpertLoads) or isinstance(second, ExpertLoads):
         assert isinstance(first, ExpertLoads) and isinstance(second, ExpertLoads)
         return first, second, first
-    return first.in_batches(batch_tokens), second.in_batches(batch_tokens), first.in_batches(max(1, batch_tokens // 2))
+    size = options.batch_tokens
+    chosen = first.in_batches(size)
+    searched = chosen if options.cost is not None else first.in_batches(max(1, size // 2))
+    return chosen, second.in_batches(size), searched
 
 
-def _no_worse(ours: Placement, other: Placement, loads: ExpertLoads, kind: Dispatch, quantile: float) -> Placement:
-    """Ours in the layers where it is at least as good as the other placement on these batches, else the other's."""
-    relative = loads.relative(ours.gpus)
+def _no_worse(ours: Placement, other: Placement, worth: Worth) -> Placement:
+    """Ours in the layers where it is at least as good as the other placement, else the other's."""
     rows = []
     for layer, pair in enumerate(zip(ours.expert_of_slot, other.expert_of_slot, strict=True)):
-        here, there = (objective(value_of(relative[:, layer], s, ours.gpus, kind), quantile) for s in pair)
+        here, there = (worth(layer, slots) for slots in pair)
         rows.append(pair[0] if here <= there else pair[1])
     return replace(ours, expert_of_slot=np.stack(rows))
 

@@ -7,14 +7,28 @@ import numpy.typing as npt
 
 from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.errors import ExpertError
+from shadowprice.experts.gemm_time import GemmTime
 
 
 @dataclass(frozen=True)
 class ExpertLoads:
-    """tokens: int64 [batches, layers, experts], (token, expert) pairs computed. One batch where only totals are known.
+    """How many tokens each expert computed, batch by batch and layer by layer.
 
-    layer_ids: int64 [layers], each layer's number in the model (dense layers have no row). notes: what a reader dropped
-    or assumed. Raises ExpertError for a wrong shape or type, a negative count, or a layer without any token.
+    Parameters
+    ----------
+    tokens : ndarray of int64, shape (batches, layers, experts)
+        (token, expert) pairs computed; one batch where only totals are known.
+    layer_ids : ndarray of int64, shape (layers,)
+        Each layer's number in the model; dense layers have no row.
+    name : str
+        Where they came from.
+    notes : tuple of str
+        What a reader dropped or assumed.
+
+    Raises
+    ------
+    ExpertError
+        For a wrong shape or type, a negative count, or a layer without any token.
     """
 
     tokens: IntArray
@@ -54,10 +68,14 @@ class ExpertLoads:
         """Tokens over all batches, int64 [layers, experts]: what EPLB is given."""
         return self.tokens.sum(axis=0)
 
-    def relative(self, gpus: int) -> FloatArray:
-        """Loads in units of their batch's mean GPU load, [batches, layers, experts]; 0 where a batch is idle."""
-        mean = self.tokens.sum(axis=2, keepdims=True) / gpus
-        return np.divide(self.tokens, mean, out=np.zeros(self.tokens.shape), where=mean > 0)
+    def relative(self, gpus: int, gemm: GemmTime | None = None) -> FloatArray:
+        """Loads in units of their batch's mean GPU load, [batches, layers, experts]; 0 where a batch is idle.
+
+        gemm: loads are the seconds that each expert takes at least, on one GPU or on many, instead of its tokens.
+        """
+        load = self.tokens if gemm is None else gemm.of(self.tokens.astype(np.float64))
+        mean = load.sum(axis=2, keepdims=True) / gpus
+        return np.divide(load, mean, out=np.zeros(self.tokens.shape), where=mean > 0)
 
     def halves(self) -> "tuple[ExpertLoads, ExpertLoads]":
         """The first half of the batches and the rest; the same loads twice where there is one batch only."""

@@ -3,13 +3,16 @@
 import numpy as np
 
 from shadowprice.arrays import FloatArray, IntArray
+from shadowprice.experts.gemm_time import GemmTime
 from shadowprice.experts.loads import ExpertLoads
 from shadowprice.experts.place import objective
 from shadowprice.experts.problem import Placement
 from shadowprice.optimize import LinearProgram, solve
 
 
-def placement_bound(loads: ExpertLoads, gpus: int, slots: int, quantile: float = 0.0) -> FloatArray:
+def placement_bound(
+    loads: ExpertLoads, gpus: int, slots: int, quantile: float = 0.0, gemm: GemmTime | None = None
+) -> FloatArray:
     """Lower bound of each layer's mean (or quantile) over batches of max / mean GPU load, for all placements.
 
     In units of a batch's mean GPU load, the largest GPU load of batch b is at least (ours)
@@ -34,17 +37,22 @@ def placement_bound(loads: ExpertLoads, gpus: int, slots: int, quantile: float =
     u[e, k] = 1 iff e has at least k replicas: then the bracket telescopes to 1 / r_e. Every placement gives a feasible
     point, with u whole; the linear program over fractional replicas is the bound. K = min(G, R + 1): more replicas than
     GPUs help nobody. The quantile of the batch bounds bounds the quantile, since the quantile is monotone.
+
+    gemm: of the slowest GPU's seconds over the mean of f(n), f = `GemmTime.of`, instead of tokens. All of the above
+    holds with f(n) in place of n and seconds in place of tokens, under every placement and every split: since f is
+    subadditive, the parts of an expert take f(n) at least together. So the GPUs take the sum of f(n) at least, and one
+    of them the mean; of r replicas one takes f(n) / r at least; a single replica takes f(n). Nothing else was used.
     """
-    floors = batch_bounds(loads, gpus, slots)
+    floors = batch_bounds(loads, gpus, slots, gemm)
     if quantile > 0:
         return np.array([objective(floors[:, layer], quantile) for layer in range(loads.layers)])
-    relative = loads.relative(gpus)
+    relative = loads.relative(gpus, gemm)
     return np.array([_joint(relative[:, layer], floors[:, layer], gpus, slots) for layer in range(loads.layers)])
 
 
-def batch_bounds(loads: ExpertLoads, gpus: int, slots: int) -> FloatArray:
+def batch_bounds(loads: ExpertLoads, gpus: int, slots: int, gemm: GemmTime | None = None) -> FloatArray:
     """The first three bounds of `placement_bound`, per batch and layer, float64 [batches, layers]; 1 where idle."""
-    relative = loads.relative(gpus)
+    relative = loads.relative(gpus, gemm)
     spare = slots - loads.experts
     floor = np.ones(relative.shape[:2])
     descending = -np.sort(-relative, axis=2)

@@ -1,6 +1,7 @@
 """Our placement: local search on the very thing that is paid for, the largest GPU load of recent batches."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -12,8 +13,11 @@ from shadowprice.experts._even_search_kernel import even_loads, search_even
 from shadowprice.experts._search_kernel import search_dispatched
 from shadowprice.experts.dispatch import split_over_replicas
 from shadowprice.experts.eplb import eplb
+from shadowprice.experts.gemm_time import GemmTime
 from shadowprice.experts.loads import ExpertLoads
+from shadowprice.experts.options import SearchOptions
 from shadowprice.experts.problem import Placement
+from shadowprice.experts.timed import gpu_seconds
 
 Dispatch = Literal["even", "optimal"]
 
@@ -40,44 +44,41 @@ def place(
     rng: np.random.Generator,
     *,
     dispatch: Dispatch = "optimal",
-    quantile: float = 0.0,
+    search: SearchOptions = SearchOptions(),
     budget: Budget | None = None,
-    groups: int = 1,
-    nodes: int = 1,
-    effort: float = 1.0,
+    gemm: GemmTime | None = None,
 ) -> Placement:
-    """The placement with the least mean (or `quantile`, 0 < q <= 1) over batches of the largest GPU load (ours).
+    """The placement with the least mean (or quantile) over batches of the largest GPU load (ours).
 
     dispatch: how tokens will be split over replicas, and so what a placement is worth: "optimal" as
-    `split_over_replicas`, "even" as engines do today. groups, nodes: as for `eplb`; where EPLB would be hierarchical,
-    experts stay on the node that EPLB (or budget.before) gives them. effort: 1 is about a second of one core, shared by
-    the layers; twice that is twice the search.
+    `split_over_replicas`, "even" as engines do today. gemm: GPU loads are seconds
+    instead of tokens, and "optimal" is `split_by_tiles`. The search then takes an expert for the seconds it needs at
+    least, parted at will; what it finds is judged by what the splits take.
 
     Guarantee: in every layer no worse on `loads` than EPLB's placement for their totals, because EPLB's is where the
     search starts and one of the candidates at the end. With a budget: no worse than budget.before, nor than EPLB's
     where that is within the budget. The same rng state gives the same placement. Raises ExpertError.
     """
-    if not 0 <= quantile <= 1 or not effort > 0:
-        raise ExpertError(f"placement: quantile {quantile}, effort {effort}; expected 0 to 1, and > 0")
+    groups, nodes = search.groups, search.nodes
     if groups < 1 or nodes < 1 or groups % nodes:
         groups, nodes = 1, 1
     greedy = eplb(loads.totals, slots, gpus, groups, nodes).expert_of_slot
     if budget is not None:
         _require_comparable(budget, loads, gpus, slots)
-    relative = loads.relative(gpus)
+    worth = Worth(loads, gpus, dispatch, search.quantile, gemm)
     node_of_gpu = np.arange(gpus) // (gpus // nodes)
     chosen = []
     for layer in range(loads.layers):
         start = greedy[layer] if budget is None else budget.before.expert_of_slot[layer]
-        search = _Search(gpus, node_of_gpu, start, budget, layer, dispatch, quantile)
-        found = search.candidates(relative[:, layer], effort / loads.layers, int(rng.integers(1 << 62)))
-        best = search.best(relative[:, layer], [*found, *search.affordable(greedy[layer]), start])
+        one = _LayerSearch(gpus, node_of_gpu, start, budget, layer, dispatch, search.quantile)
+        found = one.candidates(worth.relative[:, layer], search.effort / loads.layers, int(rng.integers(1 << 62)))
+        best = min([*found, *one.affordable(greedy[layer]), start], key=lambda slots: worth(layer, slots))
         chosen.append(best if budget is None else keep_in_place(best, start, gpus))
     return Placement(np.stack(chosen), gpus, loads.experts)
 
 
 @dataclass(frozen=True)
-class _Search:
+class _LayerSearch:
     """One layer's search: where it starts, what it may change, what it values."""
 
     gpus: int
@@ -99,7 +100,7 @@ class _Search:
         even, _ = search_even(loads, self.start.copy(), *shared, proposals, HEAT, seed)
         if self.dispatch == "even":
             return [even]
-        begin = self.best(loads, [self.start, even])
+        begin = self._better(loads, [self.start, even])
         loads = _varied(loads, seed)
         turns = PROPOSALS_PER_EVALUATION * evaluations
         found, _ = search_dispatched(loads, begin.copy(), *shared, turns, evaluations, HEAT, seed)
@@ -114,19 +115,46 @@ class _Search:
         moved = Placement(slots[None], self.gpus, experts).holds()[0] & (had == 0)
         return [slots] if moved.sum() <= copies else []
 
-    def best(self, relative: FloatArray, candidates: list[IntArray]) -> IntArray:
+    def _better(self, relative: FloatArray, candidates: list[IntArray]) -> IntArray:
         """The first candidate with the least objective over these batches."""
-        return min(candidates, key=lambda slots: self._value(relative, slots))
-
-    def _value(self, relative: FloatArray, slots: IntArray) -> float:
-        # rounding of sums must not decide between equal candidates
-        return round(objective(value_of(relative, slots, self.gpus, self.dispatch), self.quantile), 12)
+        worth = (_rounded(value_of(relative, slots, self.gpus, self.dispatch), self.quantile) for slots in candidates)
+        return min(zip(worth, candidates, strict=True), key=lambda pair: pair[0])[1]
 
     def _had(self, experts: int) -> tuple[npt.NDArray[np.uint8], int]:
         if self.budget is None:
             return np.ones((experts, self.gpus), np.uint8), 0
         before = Placement(self.budget.before.expert_of_slot[self.layer][None], self.gpus, experts)
         return before.holds()[0].astype(np.uint8), self.budget.copies_per_layer
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What a placement is worth on some loads under a split: the objective of the largest GPU load over the mean."""
+
+    loads: ExpertLoads
+    gpus: int
+    dispatch: Dispatch
+    quantile: float = 0.0
+    gemm: GemmTime | None = None
+
+    @cached_property
+    def relative(self) -> FloatArray:
+        """The loads, in tokens or in seconds, of [batches, layers, experts]."""
+        return self.loads.relative(self.gpus, self.gemm)
+
+    def __call__(self, layer: int, slots: IntArray) -> float:
+        """Of one layer's slots."""
+        if self.gemm is None:
+            return _rounded(value_of(self.relative[:, layer], slots, self.gpus, self.dispatch), self.quantile)
+        counts = self.loads.tokens[:, layer].astype(np.float64)
+        slowest_s = gpu_seconds(counts, slots, self.gpus, self.gemm, self.dispatch).max(axis=1)
+        mean_s = self.gemm.of(counts).sum(axis=1) / self.gpus
+        return _rounded(np.divide(slowest_s, mean_s, out=np.zeros(len(counts)), where=mean_s > 0), self.quantile)
+
+
+def _rounded(largest: FloatArray, quantile: float) -> float:
+    """The objective; rounding of sums must not decide between equal candidates."""
+    return round(objective(largest, quantile), 12)
 
 
 def _varied(loads: FloatArray, seed: int) -> FloatArray:

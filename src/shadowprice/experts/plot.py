@@ -6,6 +6,7 @@ import numpy as np
 
 from shadowprice.errors import ExpertError
 from shadowprice.experts.compare import Comparison, gpu_loads
+from shadowprice.extras import needs
 
 COLOURS = {"even": "#b0b7c3", "random": "#7c879b", "optimal": "#1f6f8b"}
 
@@ -15,6 +16,7 @@ def write_plot(found: Comparison, path: Path) -> None:
 
     The same comparison gives the same bytes. Raises ExpertError where the file cannot be written.
     """
+    needs("report")
     import matplotlib
 
     matplotlib.use("Agg")

@@ -32,12 +32,16 @@ def even(counts: FloatArray, expert_of_slot: IntArray, gpus: int, rng: np.random
 def random(counts: FloatArray, expert_of_slot: IntArray, gpus: int, rng: np.random.Generator) -> FloatArray:
     """Each token takes a replica of its expert at random (SGLang's `dynamic`). Even in expectation, and never better
     than even there: the largest of averages is at most the average of the largest (Jensen)."""
-    slots = len(expert_of_slot)
-    load = np.zeros((len(counts), slots))
+    return over_slots(counts, expert_of_slot, rng).reshape(len(counts), gpus, -1).sum(axis=2)
+
+
+def over_slots(counts: FloatArray, expert_of_slot: IntArray, rng: np.random.Generator) -> FloatArray:
+    """Tokens of each slot [batches, slots] if each takes a replica of its expert at random."""
+    tokens = np.zeros((len(counts), len(expert_of_slot)))
     for expert in range(counts.shape[1]):
         held = np.flatnonzero(expert_of_slot == expert)
-        load[:, held] = rng.multinomial(counts[:, expert].astype(np.int64), np.full(len(held), 1 / len(held)))
-    return load.reshape(len(counts), gpus, -1).sum(axis=2)
+        tokens[:, held] = rng.multinomial(counts[:, expert].astype(np.int64), np.full(len(held), 1 / len(held)))
+    return tokens
 
 
 def nearest(counts: FloatArray, expert_of_slot: IntArray, gpus: int, rng: np.random.Generator) -> FloatArray:

@@ -35,9 +35,21 @@ from shadowprice.errors import ExpertError
 
 @dataclass(frozen=True)
 class Placement:
-    """Which expert each slot holds: expert_of_slot int64 [layers, slots]; slots are dealt to GPUs in equal runs.
+    """Which expert each slot holds; slots are dealt to GPUs in equal runs.
 
-    Raises ExpertError where slots do not divide over the GPUs, an id is not below `experts`, or an expert has no slot.
+    Parameters
+    ----------
+    expert_of_slot : ndarray of int64, shape (layers, slots)
+        Expert ids.
+    gpus : int
+        That share the slots.
+    experts : int
+        Of a layer.
+
+    Raises
+    ------
+    ExpertError
+        Where slots do not divide over the GPUs, an id is not below `experts`, or an expert has no slot.
     """
 
     expert_of_slot: IntArray

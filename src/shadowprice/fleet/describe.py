@@ -45,6 +45,7 @@ def _model(fleet: Fleet) -> dict[str, Any]:
         "active_parameters": model.active_parameters,
         "weight_bytes": model.weight_bytes(),
         "kv_bytes_per_token": model.kv_bytes_per_token(fleet.kv_cache_dtype),
+        "state_bytes_per_sequence": model.state_bytes(),
     }
 
 

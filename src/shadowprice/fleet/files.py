@@ -11,6 +11,8 @@ from shadowprice.fleet.derive import STEP_TIME_SOURCES, kv_tokens_that_fit, step
 from shadowprice.fleet.engine_limits import default_limits
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.fleet.gpus import GPUS, Gpu, gpu_by_name
+from shadowprice.fleet.layer_sections import LAYERS, given_layers
+from shadowprice.fleet.layers import Mixer, Mlp
 from shadowprice.fleet.model_config import read_model
 from shadowprice.fleet.model_presets import MODELS, model_by_name
 from shadowprice.fleet.models import Model
@@ -28,7 +30,26 @@ _LIMITS = {f.name: f.type for f in fields(Worker) if f.name != "step_time"}
 def read_fleet(path_or_preset: str | Path) -> Fleet:
     """Read a fleet from a TOML file, or one of PRESETS by its name.
 
-    Raises FleetError naming file, key, what was found and what is accepted.
+    Parameters
+    ----------
+    path_or_preset : str or Path
+        A file (docs/fleet.md has every key) or a name of `shadowprice fleet list`.
+
+    Returns
+    -------
+    Fleet
+        With what follows from its GPU and model worked out.
+
+    Raises
+    ------
+    FleetError
+        Naming file, key, what was found and what is accepted.
+
+    Examples
+    --------
+    >>> import shadowprice as sp
+    >>> sp.read_fleet("llama-3.1-70b-h100-tp4").gpus_per_worker
+    4
     """
     preset = PRESETS.get(str(path_or_preset).lower())
     path = preset or Path(path_or_preset)
@@ -52,7 +73,20 @@ def read_fleet(path_or_preset: str | Path) -> Fleet:
 
 
 def write_fleet(fleet: Fleet, path: str | Path) -> None:
-    """Write the TOML file that read_fleet reads back as the same fleet. Raises FleetError when it cannot be written."""
+    """Write the TOML file that `read_fleet` reads back as the same fleet.
+
+    Parameters
+    ----------
+    fleet : Fleet
+        What to write, every limit and coefficient.
+    path : str or Path
+        Where to.
+
+    Raises
+    ------
+    FleetError
+        When it cannot be written.
+    """
     try:
         Path(path).write_text(fleet_toml(fleet), encoding="utf-8")
     except OSError as error:
@@ -83,7 +117,15 @@ def _shape(thing: Any, preset: Any) -> dict[str, Any]:
     """A GPU or model as a section: its name where that says all, every field otherwise."""
     if thing == preset:
         return {"name": thing.name}
-    return {f.name: getattr(thing, f.name) for f in fields(thing) if getattr(thing, f.name) is not None}
+    values = {f.name: getattr(thing, f.name) for f in fields(thing) if getattr(thing, f.name) not in (None, ())}
+    for name in LAYERS.keys() & values.keys():
+        values[name] = [_said(group) for group in values[name]]
+    return values | ({"part_bits": dict(values["part_bits"])} if "part_bits" in values else {})
+
+
+def _said(group: Mixer | Mlp) -> dict[str, Any]:
+    """The fields of a group of layers that are not what they are by default."""
+    return {f.name: getattr(group, f.name) for f in fields(group) if getattr(group, f.name) != f.default}
 
 
 def fleet_from(document: Mapping[str, Any], folder: Path, name: str) -> Fleet:
@@ -140,17 +182,18 @@ def _gpu(section: Section) -> Gpu | None:
 def _model(section: Section, folder: Path) -> Model | None:
     if not section:
         return None
-    types = {f.name: f.type for f in fields(Model)}
-    section.only(*types, "config")
-    given = _given(section, types)
+    types = {f.name: f.type for f in fields(Model) if f.name not in LAYERS and f.name != "part_bits"}
+    section.only(*types, *LAYERS, "part_bits", "config")
+    given = _given(section, types) | given_layers(section)
     config = section.text("config", None)
-    if config is not None:
-        return replace(read_model(folder / config), **given)
-    if all(f.name in given for f in fields(Model) if f.default is MISSING):
+    if config is None and all(f.name in given for f in fields(Model) if f.default is MISSING):
         return Model(**given)
-    if "name" not in given:
+    if config is None and "name" not in given:
         raise FleetError('model.name is missing; expected a preset\'s name, or config = "path to config.json"')
-    return replace(model_by_name(given.pop("name")), **given)
+    known = read_model(folder / config) if config is not None else model_by_name(given.pop("name"))
+    if "dtype" in given and "part_bits" not in given:
+        given["part_bits"] = ()  # a format of one's own is one for all parts
+    return replace(known, **given)
 
 
 def _given(section: Section, types: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,15 +12,33 @@ from shadowprice.fleet.worker import Worker
 
 @dataclass(frozen=True)
 class Fleet:
-    """`workers` identical workers, each on tensor_parallel_size GPUs that hold one copy of the model.
+    """Identical workers, and what they are made of.
 
-    worker: step time and limits, all that a simulation or a bound needs. gpu and model: None where the source does
-    not say; they are where memory, power and cost come from. gpu_memory_utilization: share of the GPU's memory that
-    the engine takes. kv_cache_dtype: format of the KV cache. idle_power_w and peak_power_w: of one worker, all its
-    GPUs [W]; None stands for the data sheet's figure (worker_power_w). step_time_note: where the step time came from,
-    for people.
+    Parameters
+    ----------
+    name : str
+        For titles and messages.
+    worker : Worker
+        Step time and limits, all that a simulation or a bound needs.
+    workers : int
+        How many there are.
+    gpu, model : Gpu and Model, or None
+        Where memory, power and cost come from; None where the source does not say.
+    tensor_parallel_size : int
+        GPUs that hold one copy of the model.
+    gpu_memory_utilization : float
+        Share of the GPU's memory that the engine takes, in (0, 1].
+    kv_cache_dtype : str
+        Format of the KV cache.
+    idle_power_w, peak_power_w : float or None
+        Of one worker, all its GPUs [W]; None stands for the data sheet's figure (`worker_power_w`).
+    step_time_note : str
+        Where the step time came from, for people.
 
-    Raises FleetError when a number is impossible.
+    Raises
+    ------
+    FleetError
+        When a number is impossible.
     """
 
     name: str

@@ -17,15 +17,35 @@ GIB = 1024**3
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU.
+    """One GPU, as its data sheet has it.
 
-    hbm_bytes: memory that the driver reports [bytes]. hbm_bandwidth_bytes_per_s: peak of the memory.
-    bf16_flops_per_s, fp8_flops_per_s: dense peaks of the tensor cores with 32-bit accumulation where the vendor tells
-    them apart; fp8 is None where the chip has no fp8 units. interconnect: the link to the other GPUs of the same
-    worker; interconnect_bytes_per_s: its peak, both directions together. idle_power_w (None: not known) and
-    peak_power_w: of the board. usd_per_hour: what one costs to rent, None until you say so: prices have no data sheet.
+    Parameters
+    ----------
+    name : str
+        Of the board.
+    hbm_bytes : int
+        Memory that the driver reports [bytes].
+    hbm_bandwidth_bytes_per_s : float
+        Peak of the memory [bytes/s].
+    bf16_flops_per_s : float
+        Dense peak of the tensor cores with 32-bit accumulation, where the vendor tells them apart.
+    fp8_flops_per_s : float or None
+        Likewise; None where the chip has no fp8 units.
+    interconnect : str
+        The link to the other GPUs of the same worker.
+    interconnect_bytes_per_s : float
+        Its peak, both directions together [bytes/s].
+    peak_power_w : float
+        Of the board [W].
+    idle_power_w : float or None
+        Of the board [W]; None where it is not known.
+    usd_per_hour : float or None
+        What one costs to rent; None until you say so: prices have no data sheet.
 
-    Raises FleetError when a number is not positive and finite.
+    Raises
+    ------
+    FleetError
+        When a number is not positive and finite.
     """
 
     name: str

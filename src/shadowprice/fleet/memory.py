@@ -31,10 +31,7 @@ def activation_bytes(model: Model, max_num_batched_tokens: int, max_num_seqs: in
     In 16 bits: the residual and its normalised copy, and for each token the widest intermediate (the gate and up
     projections and their product); the logits of the sampled tokens in 16 and in 32 bits.
     """
-    widest = model.intermediate_size if model.num_moe_layers < model.num_hidden_layers else 0
-    widest = max(
-        widest, model.num_experts_per_tok * model.moe_intermediate_size + model.shared_expert_intermediate_size
-    )
+    widest = max(m.width for m in model.mlp_groups) if model.mlp_groups else 0
     per_token = 2 * (2 * model.hidden_size + 3 * widest / tensor_parallel_size)
     return int(max_num_batched_tokens * per_token + max_num_seqs * model.vocab_size * 6)
 

@@ -41,29 +41,27 @@ def roofline_step_time(
     E (1 - (1 - k/E)^n) are expected to be read. For a dense model the arithmetic is linear in sequences and KV
     tokens, and the fit is exact; for experts it is not, and the fit's error says by how much.
     """
-    reached = efficiency.expert_products if model.num_moe_layers else efficiency.products
+    groups = [m for m in model.mlp_groups if m.num_experts]
+    reached = efficiency.expert_products if groups else efficiency.products
     flops = gpu.flops_per_s(WEIGHT_BITS[model.dtype]) * tensor_parallel_size * reached
-    moe, dense = model.num_moe_layers, model.num_hidden_layers - model.num_moe_layers
+    moe = sum(m.count for m in groups)
+    dense = max(0, model.num_hidden_layers - moe)
     layers_s = dense * efficiency.layer_s + moe * efficiency.expert_layer_s
-    always, routed = _weight_bytes(model)
-    untouched = 1 - model.num_experts_per_tok / model.num_experts if model.num_experts else 0.0
+    bits, parts = model.bits(), model.parts
+    always = sum(parts[part] * bits[part] for part in ("attention", "mlp", "router", "shared_experts")) / 8
+    always += model.embedding_parameters * bits["head"] / 8
+    routed = [
+        (m.count * m.routed_parameters * bits["experts"] / 8, 1 - m.num_experts_per_tok / m.num_experts) for m in groups
+    ]
     read_s = 1 / (gpu.hbm_bandwidth_bytes_per_s * efficiency.weights * tensor_parallel_size)
     kv_read_s = 1 / (gpu.hbm_bandwidth_bytes_per_s * efficiency.kv)
 
     def latency_s(sequences: int, context_tokens: int, prompt_tokens: int) -> float:
-        weights_s = (always + routed * (1 - untouched ** (sequences + prompt_tokens))) * read_s
-        kv_s = sequences * model.kv_bytes(context_tokens, kv_cache_dtype, tensor_parallel_size) * kv_read_s
+        touched = sum(size * (1 - untouched ** (sequences + prompt_tokens)) for size, untouched in routed)
+        weights_s = (always + touched) * read_s
+        kv_s = sequences * model.read_bytes(context_tokens, kv_cache_dtype, tensor_parallel_size) * kv_read_s
         decode_s = sequences * model.flops_per_token() / flops * efficiency.visible
         prefill_s = prompt_tokens * model.flops_per_token(prompt_tokens / 2, logits=False) / flops
         return layers_s + weights_s + kv_s + decode_s + prefill_s
 
     return fit_step_time(latency_s, max_num_seqs)
-
-
-def _weight_bytes(model: Model) -> tuple[float, float]:
-    """Bytes of the weights that every step reads, and of all routed experts together."""
-    bits = WEIGHT_BITS[model.dtype]
-    layer_bits = max(bits, 16.0) if model.dtype == "mxfp4" else bits
-    layers = model.always_active_parameters - model.embedding_parameters
-    routed = model.num_moe_layers * model.num_experts * model.expert_parameters
-    return (layers * layer_bits + model.embedding_parameters * 16) / 8, routed * bits / 8

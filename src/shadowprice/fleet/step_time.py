@@ -8,13 +8,27 @@ from shadowprice.errors import FleetError
 
 @dataclass(frozen=True)
 class StepTime:
-    """T(B, KV, P) = fixed_s + per_sequence_s*B + per_kv_token_s*KV + per_prefill_token_s*P, in seconds.
+    """How long one forward pass takes: fixed_s + per_sequence_s*B + per_kv_token_s*KV + per_prefill_token_s*P.
 
     B sequences decode one token each in the step, KV is the number of tokens they attend to (each one's context
     including the token it computes), P is the number of tokens of prompts (or of recomputed context) prefilled.
-    In the papers these are c, a, b and e. None is negative and `fixed_s` is positive: every step takes time.
+    None is negative and `fixed_s` is positive: every step takes time.
 
-    Raises FleetError when a coefficient is negative, not finite, or `fixed_s` is zero.
+    Parameters
+    ----------
+    fixed_s : float
+        Of every step [s]; c in the papers.
+    per_sequence_s : float
+        Of each decoding sequence [s]; a.
+    per_kv_token_s : float
+        Of each KV token that is read [s]; b.
+    per_prefill_token_s : float
+        Of each prompt token that is computed [s]; e.
+
+    Raises
+    ------
+    FleetError
+        When a coefficient is negative, not finite, or `fixed_s` is zero.
     """
 
     fixed_s: float

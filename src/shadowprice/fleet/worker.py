@@ -10,12 +10,27 @@ from shadowprice.fleet.step_time import StepTime
 class Worker:
     """Step time and limits of one continuous-batching engine; the limits carry vLLM's flag names.
 
-    max_num_seqs: most sequences running at once. max_num_batched_tokens: most tokens computed in one step (decode
-    and prefill together; prompts are chunked to fit). kv_tokens: KV cache size, used in whole blocks of block_size.
-    async_scheduling: each step is decided while the one before it runs (vLLM's default), not after. The defaults are
-    vLLM's on a GPU that it does not know; what it takes on others is in `engine_limits.py`.
+    The defaults are vLLM's on a GPU that it does not know; what it takes on others is in `engine_limits.py`.
 
-    Raises FleetError when a limit is not a positive integer or kv_tokens is less than one block.
+    Parameters
+    ----------
+    step_time : StepTime
+        How long a step takes.
+    max_num_seqs : int
+        Most sequences running at once.
+    max_num_batched_tokens : int
+        Most tokens computed in one step, decode and prefill together; prompts are chunked to fit.
+    kv_tokens : int
+        Size of the KV cache [tokens], used in whole blocks.
+    block_size : int
+        Tokens of a block.
+    async_scheduling : bool
+        Whether each step is decided while the one before it runs (vLLM's default), not after.
+
+    Raises
+    ------
+    FleetError
+        When a limit is not a positive integer or kv_tokens is less than one block.
     """
 
     step_time: StepTime

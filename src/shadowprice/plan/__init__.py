@@ -1,8 +1,9 @@
 """The plan: how many GPUs a trace needs, and whether they prefill and decode together or apart (docs/)."""
 
-from shadowprice.plan.autoscale import Autoscaled, autoscale
-from shadowprice.plan.measure import Rules
+from shadowprice.plan.autoscale import Autoscaled, AutoscaleOptions, autoscale
+from shadowprice.plan.measure import Policies
 from shadowprice.plan.mixture import Mixture, plan_mixture
+from shadowprice.plan.pools.options import PoolsOptions
 from shadowprice.plan.pools.plan import plan_pools
 from shadowprice.plan.results import Plan, PoolsPlan
 from shadowprice.plan.sizing.plan import plan, with_price
@@ -11,11 +12,13 @@ from shadowprice.plan.targets import Targets
 from shadowprice.verb import make_verb
 
 __all__ = [
+    "AutoscaleOptions",
     "Autoscaled",
     "Mixture",
     "Plan",
+    "Policies",
+    "PoolsOptions",
     "PoolsPlan",
-    "Rules",
     "Targets",
     "autoscale",
     "plan",

@@ -1,8 +1,8 @@
 """Workers per period against a reactive autoscaler, both within the targets, on the trace's own day."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -14,7 +14,9 @@ from shadowprice.capacity.policies import Reactive, planned
 from shadowprice.capacity.stability import charges_s
 from shadowprice.errors import TraceError
 from shadowprice.fleet.fleet import Fleet
+from shadowprice.options import Options
 from shadowprice.plan._deal_kernel import deal
+from shadowprice.plan.progress import Tell
 from shadowprice.plan.targets import Targets
 from shadowprice.printed import Printed
 from shadowprice.scheduling.surface import SchedulingPolicy
@@ -25,7 +27,31 @@ TICK_S = 15.0  # between decisions of the reactive autoscaler (Kubernetes' defau
 LOADS = np.round(np.linspace(1.2, 0.05, 24), 2)  # tried from the cheapest on; the first within the targets is taken
 PEAK_S = 60.0  # a period is sized for its busiest minute
 
-Tell = Callable[[str], None]
+
+@dataclass(frozen=True)
+class AutoscaleOptions(Options):
+    """period_s: between changes of the planned fleet's size. delay_s: from asking for a worker until it serves.
+
+    Raises TraceError for numbers without meaning.
+    """
+
+    period_s: float = 900.0
+    delay_s: float = 300.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.period_s < np.inf:
+            raise TraceError(f"the period is {self.period_s:g} s; expected a number > 0")
+        if not 0 <= self.delay_s < np.inf:
+            raise TraceError(f"the provisioning delay is {self.delay_s:g} s; expected a number >= 0")
+
+
+class _Schedule(NamedTuple):
+    """Sizes through the trace, as in `Scaled`, and the worker that each request goes to."""
+
+    setting: float
+    change_s: FloatArray
+    size: IntArray
+    worker: IntArray
 
 
 @dataclass(frozen=True)
@@ -41,8 +67,8 @@ class Scaled:
     change_s: FloatArray
     size: IntArray
     worker_hours: float
-    ttft_s: float
-    tpot_s: float
+    ttft_s: float | None
+    tpot_s: float | None
     meets: bool
 
     def to_json(self) -> dict[str, Any]:
@@ -92,26 +118,30 @@ def autoscale(
     fleet: Fleet,
     targets: Targets,
     policy: SchedulingPolicy,
-    period_s: float = 900.0,
-    delay_s: float = 300.0,
+    options: AutoscaleOptions = AutoscaleOptions(),
     *,
     tell: Tell = lambda text: None,
 ) -> Autoscaled:
     """The cheapest settings within the targets of three ways to size the fleet; where none is, the last one tried.
 
     A request goes to the worker with the least charged work left among those that serve; a worker that is let go
-    finishes what it has. Raises TraceError for a period or delay without meaning, or a trace of less than four periods.
+    finishes what it has. Raises TraceError for a trace of less than four periods.
     """
-    check_periods(trace, period_s, delay_s)
+    require_periods(trace, options)
     charge_s = charges_s(trace, fleet.worker)
+    period_s, delay_s = options.period_s, options.delay_s
 
-    def cheapest(name: str, tries: Iterator[tuple[float, FloatArray, IntArray, IntArray]]) -> Scaled:
-        for setting, change_s, size, worker in tries:
-            tell(f"{name} at {setting:g}")
-            way = _serve(name, setting, trace, fleet, targets, policy, change_s, size, worker, delay_s)
-            if way.meets:
+    def cheapest(name: str, tries: Iterator[_Schedule]) -> Scaled:
+        for way in tries:
+            tell(f"{name} at {way.setting:g}")
+            ttft_s, tpot_s, finish_s = _serve(trace, fleet, policy, way.worker)
+            ttft, tpot = targets.quantile_of(ttft_s), targets.quantile_of(tpot_s)
+            paid_s = _paid_s(trace, way.change_s, way.size, way.worker, finish_s, delay_s)
+            meets = targets.met_at(ttft, tpot)
+            found = Scaled(name, way.setting, way.change_s, way.size, paid_s / 3600, ttft, tpot, meets)
+            if found.meets:
                 break
-        return way
+        return found
 
     return Autoscaled(
         period_s=period_s,
@@ -123,41 +153,33 @@ def autoscale(
     )
 
 
-def check_periods(trace: Trace, period_s: float, delay_s: float) -> None:
-    """Raise TraceError for a period or delay [s] without meaning, or a trace of less than four periods."""
-    if not 0 < period_s < np.inf:
-        raise TraceError(f"the period is {period_s:g} s; expected a number > 0")
-    if not 0 <= delay_s < np.inf:
-        raise TraceError(f"the provisioning delay is {delay_s:g} s; expected a number >= 0")
-    if trace.span_s < 4 * period_s:
+def require_periods(trace: Trace, options: AutoscaleOptions) -> None:
+    """Raise TraceError for a trace of less than four periods."""
+    if trace.span_s < 4 * options.period_s:
         raise TraceError(
-            f"{trace.name}: spans {trace.span_s:g} s; expected at least four periods of {period_s:g} s each"
+            f"{trace.name}: spans {trace.span_s:g} s; expected at least four periods of {options.period_s:g} s each"
         )
 
 
-def _fixed(trace: Trace, charge_s: FloatArray) -> Iterator[tuple[float, FloatArray, IntArray, IntArray]]:
+def _fixed(trace: Trace, charge_s: FloatArray) -> Iterator[_Schedule]:
     """One size for all of the trace, from what its busiest minute needs at each load."""
     busiest = _busiest(trace, charge_s, trace.span_s)
     for size in dict.fromkeys(int(planned(busiest, PEAK_S, load)[0]) for load in LOADS):
         change_s, sizes = np.zeros(1), np.array([size])
-        yield size, change_s, sizes, _dealt(trace, charge_s, change_s, sizes)
+        yield _Schedule(size, change_s, sizes, _dealt(trace, charge_s, change_s, sizes))
 
 
-def _planned(
-    trace: Trace, charge_s: FloatArray, period_s: float
-) -> Iterator[tuple[float, FloatArray, IntArray, IntArray]]:
+def _planned(trace: Trace, charge_s: FloatArray, period_s: float) -> Iterator[_Schedule]:
     busiest = _busiest(trace, charge_s, period_s)
     change_s = np.arange(len(busiest), dtype=np.float64) * period_s
     for load in LOADS:
         size = planned(busiest, PEAK_S, load)
-        yield float(load), change_s, size, _dealt(trace, charge_s, change_s, size)
+        yield _Schedule(float(load), change_s, size, _dealt(trace, charge_s, change_s, size))
 
 
-def _reactive(
-    trace: Trace, charge_s: FloatArray, delay_s: float
-) -> Iterator[tuple[float, FloatArray, IntArray, IntArray]]:
+def _reactive(trace: Trace, charge_s: FloatArray, delay_s: float) -> Iterator[_Schedule]:
     for load in LOADS[LOADS <= 1]:
-        yield float(load), *_react(trace, charge_s, delay_s, Reactive(target=float(load)))
+        yield _Schedule(float(load), *_react(trace, charge_s, delay_s, Reactive(target=float(load))))
 
 
 def _busiest(trace: Trace, charge_s: FloatArray, period_s: float) -> FloatArray:
@@ -218,28 +240,16 @@ def _left_s(backlog_s: FloatArray, after_s: float) -> float:
 
 
 def _serve(
-    name: str,
-    setting: float,
-    trace: Trace,
-    fleet: Fleet,
-    targets: Targets,
-    policy: SchedulingPolicy,
-    change_s: FloatArray,
-    size: IntArray,
-    worker: IntArray,
-    delay_s: float,
-) -> Scaled:
-    """Simulate every worker with the requests dealt to it, and pay for it."""
+    trace: Trace, fleet: Fleet, policy: SchedulingPolicy, worker: IntArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Simulate every worker with the requests dealt to it: TTFT, TPOT and finish of each request [s]."""
     ttft_s, tpot_s, finish_s = (np.full(len(trace), np.nan) for _ in range(3))
     for g in range(int(worker.max()) + 1):
         rows = np.flatnonzero(worker == g)
         if len(rows):
             run = simulate(trace.take(rows), fleet.worker, policy)
             ttft_s[rows], tpot_s[rows], finish_s[rows] = run.ttft_s, run.tpot_s, run.finish_s
-    ttft, tpot = (float(np.nanquantile(values, targets.quantile)) for values in (ttft_s, tpot_s))
-    paid_s = _paid_s(trace, change_s, size, worker, finish_s, delay_s)
-    late = ttft > (targets.ttft_s or np.inf) or tpot > (targets.tpot_s or np.inf)
-    return Scaled(name, setting, change_s, size, paid_s / 3600, ttft, tpot, not late)
+    return ttft_s, tpot_s, finish_s
 
 
 def _paid_s(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from shadowprice.arrays import FloatArray
-from shadowprice.audit.served import Served
+from shadowprice.audit.fleet_run import FleetRun
 from shadowprice.capacity.stability import charges_s
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.plan.measure import Measured, quantile
@@ -22,8 +22,9 @@ PATIENCE_S = 60.0  # the fleet has recovered when the requests of so many second
 class Burst:
     """What the requests that arrive in [start_s, end_s) see; load: of the fleet, in that stretch.
 
-    inside: share of them inside the targets. recovery_s: from the end until those who arrive are served inside the
-    targets again (at the quantile, over a minute); 0 if they never were not, None if not before the trace ends.
+    inside: share of them inside the targets, None where nobody arrives then. recovery_s: from the end until those who
+    arrive are served inside the targets again (at the quantile, over a minute); 0 if they never were not, None if not
+    before the trace ends.
     """
 
     start_s: float
@@ -31,7 +32,7 @@ class Burst:
     load: float
     ttft_s: Measured
     tpot_s: Measured
-    inside: float
+    inside: float | None
     recovery_s: float | None
 
     def to_json(self) -> dict[str, Any]:
@@ -71,7 +72,7 @@ def worst(trace: Trace, fleet: Fleet, length_s: float = BURST_S) -> tuple[float,
 
 
 def behaviour(
-    served: Served, trace: Trace, fleet: Fleet, workers: int, targets: Targets, start_s: float, end_s: float
+    served: FleetRun, trace: Trace, fleet: Fleet, workers: int, targets: Targets, start_s: float, end_s: float
 ) -> Burst:
     """What happened to the requests that arrived in the stretch, and until when they were the last to feel it."""
     rows = np.flatnonzero((trace.arrival_s >= start_s) & (trace.arrival_s < end_s))
@@ -84,7 +85,7 @@ def behaviour(
         load=float(charge_s.sum()) / (end_s - start_s) / workers,
         ttft_s=quantile(trace.arrival_s[rows], served.ttft_s[rows], targets.quantile),
         tpot_s=quantile(trace.arrival_s[rows], tpot_s[rows], targets.quantile),
-        inside=float(met[rows].mean()),
+        inside=float(met[rows].mean()) if len(rows) else None,
         recovery_s=_recovery_s(trace.arrival_s, met, targets.quantile, start_s, end_s) if targets.any else None,
     )
 

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 
 from shadowprice.arrays import FloatArray
-from shadowprice.audit.served import Served, serve
+from shadowprice.audit.fleet_run import FleetRun, run_fleet
 from shadowprice.capacity.interval import Interval, mean_interval, quantile_interval, ratio_interval, windows
 from shadowprice.capacity.stability import charges_s
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.fleet.names import did_you_mean
 from shadowprice.plan.targets import Targets, tpot_of
-from shadowprice.routing.policies import POLICIES
+from shadowprice.routing.policies import POLICIES, make
 from shadowprice.scheduling.ranked import Ranked
 from shadowprice.workload.trace import Trace
 
@@ -72,10 +72,20 @@ class At:
 
 
 @dataclass(frozen=True)
-class Rules:
-    """Who decides: `scheduling` inside each worker, `routing` (a name of `routing.POLICIES`) between them.
+class Policies:
+    """Who decides in the simulated fleets.
 
-    Raises PolicyError for a name that is not known.
+    Parameters
+    ----------
+    scheduling : Ranked
+        The order inside each worker.
+    routing : str
+        Between workers: a name of `routing.POLICIES`.
+
+    Raises
+    ------
+    PolicyError
+        For a name that is not known.
     """
 
     scheduling: Ranked
@@ -89,12 +99,12 @@ class Rules:
         return f"{self.scheduling.name}, routed {self.routing}"
 
 
-def run(trace: Trace, fleet: Fleet, workers: int, rules: Rules) -> Served:
+def run(trace: Trace, fleet: Fleet, workers: int, policies: Policies) -> FleetRun:
     """Serve the trace on so many workers of the fleet's kind."""
-    return serve(trace, replace(fleet, workers=workers), rules.scheduling, POLICIES[rules.routing]())
+    return run_fleet(trace, replace(fleet, workers=workers), policies.scheduling, make(policies.routing))
 
 
-def measure(served: Served, trace: Trace, fleet: Fleet, workers: int, targets: Targets) -> At:
+def measure(served: FleetRun, trace: Trace, fleet: Fleet, workers: int, targets: Targets) -> At:
     """What the run on so many workers gave."""
     tpot_s = tpot_of(served, trace)
     good = targets.met_by(served.ttft_s, tpot_s).astype(np.float64)
@@ -148,7 +158,7 @@ def _cost(trace: Trace, fleet: Fleet, workers: int) -> Measured:
     return Measured(value, (MILLION * usd_per_s / high, MILLION * usd_per_s / low if low > 0 else np.inf))
 
 
-def _energy(served: Served, trace: Trace, fleet: Fleet, workers: int) -> Measured:
+def _energy(served: FleetRun, trace: Trace, fleet: Fleet, workers: int) -> Measured:
     """Energy per output token [J]: peak power during steps, idle power otherwise (0 where it is not known).
 
     The interval scales with that of charged work per token, since the run does not say which steps were whose.

@@ -1,6 +1,6 @@
 """Workers of several kinds at least cost, first by the integer program, then simulated against the targets."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +10,13 @@ from rich.text import Text
 
 from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.audit.words import number, percent, plural, seconds
-from shadowprice.capacity.mix import Mix, cheapest_mix, classes
-from shadowprice.capacity.stability import charges_s
+from shadowprice.capacity.mix import Mix, cheapest_mix
+from shadowprice.capacity.stability import charges_s, stability
 from shadowprice.errors import FleetError, TraceError
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.fleet.oversized import oversized
 from shadowprice.plan._deal_kernel import deal
+from shadowprice.plan.progress import Tell
 from shadowprice.plan.search import least
 from shadowprice.plan.targets import Targets
 from shadowprice.printed import Printed
@@ -27,19 +28,20 @@ from shadowprice.workload.trace import Trace
 ROOM = (1.4, 1.3, 1.2, 1.1, 1.0, 0.95, 0.9, 0.85, 0.8)  # times the load that a kind alone may have, the cheapest first
 MOST_TIMES = 8  # workers beyond the stable minimum that are tried
 
-Tell = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class Fleeted:
-    """Workers of each kind with what they cost and how the trace fares on them; load: of the busiest kind."""
+    """Workers of each kind with what they cost and how the trace fares on them; load: of the busiest kind.
+
+    ttft_s, tpot_s: at the targets' quantile; None where no request has any, as no TPOT without a second token.
+    """
 
     names: tuple[str, ...]
     workers: tuple[int, ...]
     usd_per_hour: float
     load: float
-    ttft_s: float
-    tpot_s: float
+    ttft_s: float | None
+    tpot_s: float | None
     meets: bool
 
     def to_json(self) -> dict[str, Any]:
@@ -66,7 +68,7 @@ class Fleeted:
 class Mixture(Printed):
     """The cheapest mix within the targets, the cheapest of each kind alone (None where it cannot hold the requests).
 
-    bound_usd_per_hour: no fleet of these kinds is stable for less (requests of one class treated alike).
+    bound_usd_per_hour: no fleet of these kinds is stable for less (`capacity/mix.py`).
     """
 
     trace: Trace
@@ -108,8 +110,8 @@ def plan_mixture(
 ) -> Mixture:
     """The cheapest workers of these fleets' kinds that serve the trace within the targets.
 
-    Each class of requests is dealt to the kinds by the program's shares, inside a kind to the worker with the least
-    charged work left. Raises FleetError where a kind has no price or two have one name, TraceError for a trace without
+    Requests are dealt to the kinds by the program's shares, inside a kind to the worker with the least charged work
+    left. Raises FleetError where a kind has no price or two have one name, TraceError for a trace without
     a rate, InfeasibleError where no kind can hold some request.
     """
     if len(trace) < 2 or trace.span_s <= 0:
@@ -135,18 +137,17 @@ def _alone(
     """The fewest workers of one kind within the targets; the most tried where none are; None if it cannot hold all."""
     if oversized(trace, fleet.worker).any():
         return None
-    busy = float(charges_s(trace, fleet.worker).sum()) / trace.span_s
+    least_workers = stability(trace, fleet.worker).least_workers
     seen: dict[int, Fleeted] = {}
 
     def passes(sizes: Sequence[int]) -> list[bool]:
         for n in sizes:
             tell(f"simulating {n} x {fleet.name}")
-            mix = Mix(np.array([n]), np.ones((int(classes(trace).max()) + 1, 1)), n * price, np.nan)
+            mix = Mix(np.array([n]), np.ones((len(trace), 1)), n * price, 0.0)
             seen[n] = _simulated(trace, [fleet], mix, targets, policy)
         return [seen[n].meets for n in sizes]
 
-    start = int(busy) + 1
-    found = least(passes, start, start * MOST_TIMES)
+    found = least(passes, least_workers, least_workers * MOST_TIMES)
     return seen[max(seen) if found is None else found]
 
 
@@ -183,7 +184,7 @@ def _bears(found: Fleeted | None) -> float:
 
 
 def _simulated(trace: Trace, fleets: Sequence[Fleet], mix: Mix, targets: Targets, policy: SchedulingPolicy) -> Fleeted:
-    kind = _kinds(classes(trace), mix.shares)
+    kind = _kinds(mix.shares)
     ttft_s, tpot_s = (np.full(len(trace), np.nan) for _ in range(2))
     busy = [0.0]
     for t, fleet in enumerate(fleets):
@@ -197,19 +198,19 @@ def _simulated(trace: Trace, fleets: Sequence[Fleet], mix: Mix, targets: Targets
         for g in np.unique(worker):
             run = simulate(part.take(np.flatnonzero(worker == g)), fleet.worker, policy)
             ttft_s[rows[worker == g]], tpot_s[rows[worker == g]] = run.ttft_s, run.tpot_s
-    ttft, tpot = (float(np.nanquantile(values, targets.quantile)) for values in (ttft_s, tpot_s))
-    late = ttft > (targets.ttft_s or np.inf) or tpot > (targets.tpot_s or np.inf)
+    ttft, tpot = targets.quantile_of(ttft_s), targets.quantile_of(tpot_s)
     names, workers = tuple(fleet.name for fleet in fleets), tuple(int(n) for n in mix.workers)
-    return Fleeted(names, workers, mix.cost_per_hour, max(busy), ttft, tpot, not late)
+    return Fleeted(names, workers, mix.cost_per_hour, max(busy), ttft, tpot, targets.met_at(ttft, tpot))
 
 
-def _kinds(of: IntArray, shares: FloatArray) -> IntArray:
-    """Kind of each request: those of a class are dealt out evenly by its shares."""
-    kind = np.zeros(len(of), np.int64)
-    for b in range(len(shares)):
-        rows = np.flatnonzero(of == b)
+def _kinds(shares: FloatArray) -> IntArray:
+    """Kind of each request: those that have the same shares are dealt out evenly by them."""
+    kind = np.zeros(len(shares), np.int64)
+    groups, of = np.unique(shares.round(9), axis=0, return_inverse=True)
+    for b, share in enumerate(groups):
+        rows, used = np.flatnonzero(of == b), np.flatnonzero(share)
         turn = (np.arange(len(rows)) * 0.6180339887498949) % 1.0  # spreads evenly over [0, 1) from the first on
-        kind[rows] = np.minimum(np.searchsorted(np.cumsum(shares[b]), turn, side="right"), shares.shape[1] - 1)
+        kind[rows] = used[np.searchsorted(np.cumsum(share[used])[:-1], turn, side="right")]
     return kind
 
 

@@ -14,10 +14,10 @@ from shadowprice.capacity import Price, Stability, in_words
 from shadowprice.disaggregation import Estimate, GoodputBound, PoolRates, Slo, Split
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.plan.bursts import Burst
-from shadowprice.plan.measure import At, Rules
+from shadowprice.plan.measure import At, Policies
 from shadowprice.plan.targets import Targets
 from shadowprice.printed import Printed
-from shadowprice.simulate.pools_study import Outcome, Setting
+from shadowprice.simulate.pools_study import Outcome, PoolsSetting
 from shadowprice.workload.trace import Trace
 
 
@@ -35,16 +35,42 @@ def dumped(result: object) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Plan(Printed):
-    """How many workers a trace takes. workers_slo: least within the targets, None where none was found or `impossible`.
+    """How many workers a trace takes, and how sure that is; prints itself.
 
-    at: the fleets that were simulated, by size. doubled, worst: a 2x burst, and the trace's own worst minutes, on the
-    planned fleet (workers_slo, or the stable minimum without targets). unjudged: why the trace is too short, or None.
+    Parameters
+    ----------
+    trace : Trace
+        What arrives, from time 0.
+    fleet : Fleet
+        Whose kind of worker was asked about.
+    targets : Targets
+        Latency targets.
+    policies : Policies
+        How workers schedule and requests are routed.
+    stability : Stability
+        The stable rate of one worker, and what binds.
+    workers_stable : int
+        Least workers that can be stable.
+    workers_slo : int or None
+        Least within the targets; None where none was found or `impossible`.
+    at : tuple of At
+        The fleets that were simulated, by size.
+    prices : dict of str to Price
+        What more of a resource would be worth.
+    doubled, worst : Burst or None
+        A burst of twice the rate, and the trace's own worst minutes, on the planned fleet.
+    impossible : str or None
+        Why no number of workers meets the targets.
+    unjudged : str or None
+        Why the trace is too short.
+    notes : tuple of str
+        What should be known about trace and simulation.
     """
 
     trace: Trace
     fleet: Fleet
     targets: Targets
-    rules: Rules
+    policies: Policies
     stability: Stability
     workers_stable: int
     workers_slo: int | None
@@ -88,13 +114,33 @@ def binding_in_words(found: Plan) -> str:
 
 @dataclass(frozen=True)
 class PoolsPlan(Printed):
-    """Every design that was tried, together and apart, at its goodput on the fleet's workers; the bound on all of them.
+    """Every design that was tried, together and apart, at its goodput, and the bound on all of them; prints itself.
 
-    rates, split: closed forms of the stable rates and the split that is best by them. expected: what the formulas of
-    `disaggregation/fluid.py` expect. unjudged: why the trace is too short, or None.
+    Parameters
+    ----------
+    setting : PoolsSetting
+        What all designs share.
+    fleet : Fleet
+        Whose workers are compared.
+    slo : Slo
+        What counts as served well.
+    together, apart : tuple of Outcome
+        The designs, each at its goodput on the fleet's workers.
+    bound : GoodputBound
+        What no design can beat.
+    rates : PoolRates
+        Closed forms of the stable rates.
+    split : Split
+        The split that is best by them.
+    expected : Estimate
+        What the formulas of `disaggregation/fluid.py` expect.
+    unjudged : str or None
+        Why the trace is too short.
+    notes : tuple of str
+        What should be known about trace and simulation.
     """
 
-    setting: Setting
+    setting: PoolsSetting
     fleet: Fleet
     slo: Slo
     together: tuple[Outcome, ...]

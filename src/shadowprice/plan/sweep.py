@@ -1,30 +1,18 @@
 """Many simulations at once: the same function on many cases, on the local cores or on a cluster."""
 
-import signal
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from importlib import import_module
-from multiprocessing import resource_tracker
-from typing import Any, TypeVar
-
-import joblib  # type: ignore[import-untyped]
-from joblib.externals.loky.backend import resource_tracker as loky_tracker  # type: ignore[import-untyped]
-from joblib.externals.loky.process_executor import TerminatedWorkerError  # type: ignore[import-untyped]
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from shadowprice.errors import ShadowpriceError
+from shadowprice.extras import needs
 
-BACKENDS = ("loky", "ray", "dask")  # local processes, or a cluster that is already there
-BATCH = 4  # cases per process and batch: what is lost when a process dies
-ATTEMPTS = 3
-
-Case = TypeVar("Case")
+Given = TypeVar("Given")
 Result = TypeVar("Result")
 
 
 def sweep(
-    function: Callable[[Case], Result],
-    cases: Sequence[Case],
+    function: Callable[[Given], Result],
+    cases: Sequence[Given],
     *,
     jobs: int = -1,
     backend: str = "loky",
@@ -38,7 +26,8 @@ def sweep(
     DASK_SCHEDULER_ADDRESS names, or a local one. small: what there is to do is not worth local processes.
     When a process is killed its batch is run again, up to three times; what was finished before is kept. done: is told
     after each batch how many cases are finished.
-    Raises ShadowpriceError for a backend that is unknown or not installed, and when processes die again and again.
+    Raises ShadowpriceError for a backend that is unknown or not installed, and when processes die again and again;
+    MissingExtraError without joblib, where jobs are not 1.
     """
     if jobs == 0 or jobs < -1:
         raise ShadowpriceError(f"jobs is {jobs}; expected -1 for all cores, or 1 and more")
@@ -48,69 +37,7 @@ def sweep(
             results.append(function(case))
             done(len(results))
         return results
-    with _backend(backend) as deaths:
-        if backend == "loky":
-            _start_processes(jobs)
-        size = BATCH * joblib.effective_n_jobs(jobs)
-        for first in range(0, len(cases), size):
-            results += _survive(function, cases[first : first + size], jobs, deaths)
-            done(len(results))
-    return results
+    needs("sweep")
+    from shadowprice.plan.processes import spread  # needs joblib, which not every user of a plan has
 
-
-def _start_processes(jobs: int) -> None:
-    """Start them with SIGINT blocked, for as long as they live: Ctrl-C is for this process, which then ends them."""
-    for tracker in (resource_tracker, loky_tracker):  # what starts them unblocks it
-        tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        joblib.Parallel(n_jobs=jobs)(joblib.delayed(abs)(k) for k in range(joblib.effective_n_jobs(jobs)))
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _survive(
-    function: Callable[[Case], Result], cases: Sequence[Case], jobs: int, deaths: tuple[type[Exception], ...]
-) -> list[Result]:
-    """One batch, again when a process is killed, which raises one of `deaths`."""
-    for _ in range(ATTEMPTS):
-        try:
-            finished: list[Result] = joblib.Parallel(n_jobs=jobs)(joblib.delayed(function)(case) for case in cases)
-            return finished
-        except deaths as error:
-            killed = error
-    raise ShadowpriceError(
-        f"processes of a sweep were killed {ATTEMPTS} times in a row; with too little memory, fewer jobs may help"
-    ) from killed
-
-
-@contextmanager
-def _backend(name: str) -> Iterator[tuple[type[Exception], ...]]:
-    """Work on this backend; what it raises when processes die (dask starts others by itself, three times)."""
-    if name not in BACKENDS:
-        raise ShadowpriceError(f"backend is {name!r}; accepted: {', '.join(BACKENDS)}")
-    deaths: tuple[type[Exception], ...] = (TerminatedWorkerError,)
-    with ExitStack() as until_done:
-        if name == "ray":
-            _installed("ray.util.joblib", "ray").register_ray()
-            deaths = (import_module("ray.exceptions").RayActorError,)
-        elif name == "dask":
-            distributed = _installed("distributed", "dask[distributed]")
-            deaths = (distributed.KilledWorker,)
-            try:
-                distributed.get_client()
-            except ValueError:  # none is connected
-                until_done.enter_context(distributed.Client())
-        until_done.enter_context(joblib.parallel_config(backend=name))
-        until_done.enter_context(warnings.catch_warnings())
-        # It replaces processes that have grown (by a trace, compiled kernels) and loses nothing; raised as an error, it
-        # would end the thread that hears from them, and the sweep would wait for ever.
-        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
-        yield deaths
-
-
-def _installed(module: str, package: str) -> Any:
-    try:
-        return import_module(module)
-    except ImportError:
-        raise ShadowpriceError(f"this backend needs {package}, which is not installed") from None
+    return spread(function, cases, jobs, backend, done)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from shadowprice.arrays import FloatArray
-from shadowprice.audit.served import Served
+from shadowprice.audit.fleet_run import FleetRun
 from shadowprice.audit.words import seconds
 from shadowprice.errors import TraceError
 from shadowprice.fleet.work import work
 from shadowprice.fleet.worker import Worker
+from shadowprice.options import Options
 from shadowprice.workload.trace import Trace
 
 BATCHES = 10  # requests beyond a quantile, at least, for it to say anything
@@ -18,11 +19,22 @@ LIVES = 20  # the trace must be so many times as long as a request lives when it
 
 
 @dataclass(frozen=True)
-class Targets:
-    """The quantile (0.99) of TTFT and of TPOT over the requests may be at most so many seconds; None: no target.
+class Targets(Options):
+    """Latency targets of a plan: a quantile of TTFT and of TPOT over the requests.
 
     TTFT is arrival to first token; TPOT the mean time per output token after the first, per request.
-    Raises TraceError unless a target is a positive finite number and the quantile lies between 0 and 1.
+
+    Parameters
+    ----------
+    ttft_s, tpot_s : float or None
+        At most so many seconds; None: no target.
+    quantile : float
+        Of the requests, between 0 and 1.
+
+    Raises
+    ------
+    TraceError
+        Unless a target is a positive finite number and the quantile lies between 0 and 1.
     """
 
     ttft_s: float | None = None
@@ -51,8 +63,17 @@ class Targets:
             late |= tpot_s > self.tpot_s
         return ~late
 
+    def quantile_of(self, values: FloatArray) -> float | None:
+        """The targets' quantile of one value per request, NaN left out; None where there is nothing else."""
+        known = values[~np.isnan(values)]
+        return float(np.quantile(known, self.quantile)) if len(known) else None
 
-def tpot_of(served: Served, trace: Trace) -> FloatArray:
+    def met_at(self, ttft_s: float | None, tpot_s: float | None) -> bool:
+        """Whether such quantiles are within the targets; what nobody has (None) is within any."""
+        return (ttft_s or 0.0) <= (self.ttft_s or math.inf) and (tpot_s or 0.0) <= (self.tpot_s or math.inf)
+
+
+def tpot_of(served: FleetRun, trace: Trace) -> FloatArray:
     """Mean time per output token after the first [s]; NaN for requests of one token."""
     decodes = trace.output_tokens - 1
     return np.divide(

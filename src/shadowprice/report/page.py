@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from shadowprice.audit.certify import Audit
 from shadowprice.audit.finding import Finding
+from shadowprice.audit.result import Audit
 from shadowprice.audit.table import load_line
 from shadowprice.audit.words import load, number, percent
 from shadowprice.errors import ShadowpriceError
@@ -34,7 +34,20 @@ def page_html(audit: Audit) -> str:
 
 
 def write_page(audit: Audit, path: str | Path) -> None:
-    """Write the page. Raises ShadowpriceError naming the file when it cannot be written."""
+    """Write an audit as one page that opens offline, with tables and plots (HTML).
+
+    Parameters
+    ----------
+    audit : Audit
+        What to show.
+    path : str or Path
+        Where to.
+
+    Raises
+    ------
+    ShadowpriceError
+        Naming the file when it cannot be written.
+    """
     try:
         Path(path).write_text(page_html(audit), encoding="utf-8")
     except OSError as error:

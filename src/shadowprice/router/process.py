@@ -5,25 +5,21 @@ import signal
 from collections.abc import Coroutine
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from shadowprice.router.fleet.in_flight import Flights
-from shadowprice.router.processes.further import First
+from shadowprice.router.processes.messages import Joining
 from shadowprice.router.server import Server
 from shadowprice.router.settings import Settings
 from shadowprice.router.terminal import greet
 
 
-async def serve(settings: Settings, flights: Flights | None = None, first: First | None = None) -> None:
-    """Route until SIGTERM or SIGINT, then drain; a second signal ends it at once."""
-    server = Server(settings, flights, first)
+async def serve(server: Server, *, alone: bool) -> None:
+    """Route until told to end, then drain; told a second time it ends at once. alone: by SIGTERM or SIGINT."""
     try:
         await server.start()
-        if first is None:
+        if alone:
             for signum in (signal.SIGTERM, signal.SIGINT):
                 server.loop.add_signal_handler(signum, server.stopping.release)
-            greet(server)
+            greet(server.greeting())
         await server.stopping.acquire()
         drained, second = server.loop.create_task(server.drain()), server.loop.create_task(server.stopping.acquire())
         await asyncio.wait((drained, second), return_when=asyncio.FIRST_COMPLETED)
@@ -35,12 +31,20 @@ async def serve(settings: Settings, flights: Flights | None = None, first: First
 
 def run(settings: Settings) -> None:
     """Run the router as this process."""
-    _run_loop(serve(settings))
+
+    async def main() -> None:
+        await serve(Server(settings, further=run_further), alone=True)
+
+    _run_loop(main())
 
 
-def run_member(settings: Settings, blocks: npt.NDArray[np.int64], own: int, first: First) -> None:
+def run_further(settings: Settings, flights: Flights, joining: Joining) -> None:
     """Run a further process of a router; see `processes/first.py`."""
-    _run_loop(serve(settings, Flights(blocks, own), first))
+
+    async def main() -> None:
+        await serve(Server(settings, flights=flights, joining=joining), alone=False)
+
+    _run_loop(main())
 
 
 def _run_loop(main: Coroutine[Any, Any, None]) -> None:

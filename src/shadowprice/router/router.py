@@ -1,169 +1,99 @@
 """The router itself: takes requests from clients, has them placed, and settles how each ended."""
 
 import asyncio
-import hmac
-import ssl
-import time
-from collections import deque
+import math
 from collections.abc import Callable
 
-import numpy as np
-
-from shadowprice.arrays import FloatArray
-from shadowprice.errors import RouterError
-from shadowprice.fleet.step_time import StepTime
-from shadowprice.fleet.worker import Worker
 from shadowprice.router.decide.dispatch import Dispatcher
-from shadowprice.router.exchange import BUSY, Exchange
+from shadowprice.router.exchange import Exchange
+from shadowprice.router.fleet.fleet import Fleet
 from shadowprice.router.fleet.in_flight import Flights
-from shadowprice.router.fleet.worker import DRAINING, NOT_PROBED, PROBING, UP, LiveWorker
-from shadowprice.router.http.client import Client
-from shadowprice.router.http.head import Fields, error_response, whole_response
+from shadowprice.router.fleet.worker import LiveWorker
+from shadowprice.router.http.client import Client, Door
+from shadowprice.router.http.connector import Connector
+from shadowprice.router.http.head import error_response, whole_response
+from shadowprice.router.http.held_bodies import HeldBodies
+from shadowprice.router.http.keys import Keys
 from shadowprice.router.http.outbox import Outbox
 from shadowprice.router.http.request import Request, one_hop_less
 from shadowprice.router.http.upstream import Upstream
-from shadowprice.router.openai.body import SIZED, WITHOUT_OUTPUT, key_of, prefix_blocks, read_body
+from shadowprice.router.openai.body import SIZED, WITHOUT_OUTPUT
+from shadowprice.router.openai.load import load_of
 from shadowprice.router.openai.prompt_size import PromptSize
+from shadowprice.router.record.finished import Ended
 from shadowprice.router.record.statistics import Statistics
 from shadowprice.router.settings import Settings
-from shadowprice.routing.surface import Active
 
-BUSY_S = 0.5  # a worker that answered 429 or 503 is left alone for so long
 PENALTY_S = 2.0  # a failed request counts as load for so long: who fails fast must not look idle
-OPEN_PATHS = frozenset(("/health", "/metrics", "/ping"))  # need no key, as in vLLM
-Ended = Callable[[Exchange, float, str], None]
-TurnedAway = Callable[[Client, int, float], None]
+BUSY = frozenset((429, 503))  # an answer of a worker that lives
+TurnedAway = Callable[[str, tuple[str, str], int, float], None]  # address, method and path, status, seconds
 OwnAnswer = Callable[[], tuple[int, bytes, bytes]]  # status, content type, body
 
 
 class Router:
-    """State shared by all connections of one process; runs on one event loop."""
+    """One process's: clients come in at `door`, workers are the `fleet`, `dispatcher` decides; on one event loop.
+
+    active: exchanges at a worker. in_flight: those of them that compute something. keeps_prefixes: does anybody hear of
+    them when a request has ended. when_ended: recorder, access log, shadow evaluation; when_turned_away: access log.
+    """
 
     def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop, flights: Flights) -> None:
-        self.settings = settings
-        self.loop = loop
-        self.clock = time.monotonic  # the loop's own may be as old as this turn
-        self.workers: list[LiveWorker] = []
-        self.flights = flights
-        self._next_serial = 0
-        self.clients: set[Client] = set()
-        self.active: set[Exchange] = set()  # at a worker
+        self.settings, self.flights = settings, flights
+        self.fleet = Fleet(flights, lockstep=settings.lockstep)
+        self.clock = self.fleet.clock
+        self.active: set[Exchange] = set()
+        self.in_flight = 0
         self.outbox = Outbox(loop, self.active)
+        keys, bodies = Keys(settings.api_keys), HeldBodies(-(-settings.max_buffered_size // settings.processes))
+        self.door = Door(settings, keys, bodies, loop, self.clock, self.outbox, self.handle, self.turned_away)
         self.statistics = Statistics()
         self.prompt_size = PromptSize(settings.tokenizer)
-        self.dispatcher = Dispatcher(self)
-        self.draining = False
-        self.in_flight = 0  # of those that compute something
-        self.held_bytes = 0  # of bodies that have come and may still have to be sent
-        self.most_held_bytes = -(-settings.max_buffered_size // settings.processes)
-        self.keeps_prefixes = False  # does anybody hear of them when a request has ended
-        self.penalties: deque[tuple[float, int]] = deque()
-        self.when_ended: list[Ended] = []  # recorder, access log, shadow evaluation
-        self.when_turned_away: list[TurnedAway] = []  # access log
+        self.dispatcher = Dispatcher(settings, loop, self.fleet, self)
+        self.fleet.changed, self.fleet.reopened = self.dispatcher.look_at_workers, self.dispatcher.schedule
+        self.keeps_prefixes = False
+        self.when_ended: list[Ended] = []
+        self.when_turned_away: list[TurnedAway] = []
         self.own_answers: dict[str, OwnAnswer] = {"/health": self._health}
-        self._keys = [key.encode() for key in settings.api_keys]
         key = settings.worker_api_key
         self.worker_authorization = b"" if key is None else b"Authorization: Bearer %b\r\n" % key.encode()
-        self._connecting: set[asyncio.Task[None]] = set()
-        self._ssl: ssl.SSLContext | None = None
-        self.model = Worker(StepTime(0.02, 0.0, 1e-7, 1e-5))
+        self._connector = Connector(loop, settings.connect_timeout_s, self.outbox)
 
-    # workers
-
-    def add(self, worker: LiveWorker, serial: int | None = None) -> LiveWorker:
-        """One more worker, or one back that was to be removed; serial: as the first of several processes has it.
-
-        Raises RouterError when it is there.
-        """
-        for other in self.workers:
-            if worker.name == other.name and other.state == DRAINING:
-                other.revive()
-                return other
-            if worker.name == other.name:
-                raise RouterError(f"worker {worker.name} is there already")
-        worker.serial = self._next_serial if serial is None else serial
-        self._next_serial = worker.serial + 1
-        self.workers.append(worker)
-        self._set_workers()
-        self.dispatcher.schedule()
-        return worker
-
-    def remove(self, worker: LiveWorker) -> None:
-        """Take it away; what it still has is sent elsewhere, or cut."""
-        for exchange in [exchange for exchange in self.active if exchange.worker is worker]:
-            self.lost(exchange, "the worker was removed", self.clock(), stale=True)
-        worker.drop_idle()
-        self.workers.remove(worker)
-        self._set_workers()
-
-    def _set_workers(self) -> None:
-        self.flights.set_workers([worker.serial for worker in self.workers])
-        self.dispatcher.set_workers([worker.name for worker in self.workers])
-
-    def speeds(self) -> FloatArray | None:
-        """Of the workers, relative to one another; None where they are alike, or nobody knows."""
-        if self.settings.lockstep:
-            return None
-        speeds = [worker.speed for worker in self.workers]
-        return None if min(speeds) == max(speeds) else np.array(speeds)
-
-    def survey(self) -> tuple[Active, list[list[int]]]:
-        """`Flights.survey`, and what the workers last reported beyond it."""
-        active, lists = self.flights.survey()
-        running, kv_tokens, waiting, _ = lists
-        most = (max(running), max(kv_tokens))
-        lockstep = self.settings.lockstep
-        for g, worker in enumerate(self.workers):
-            worker.load = most if lockstep else (running[g], kv_tokens[g])
-            if worker.foreign_requests:
-                kv_tokens[g] += worker.foreign_kv_tokens
-                waiting[g] += worker.foreign_requests
-                self.flights.sums[1:3, g] = kv_tokens[g], waiting[g]
-        return active, lists
+    @property
+    def draining(self) -> bool:
+        """Is it on its way out."""
+        return self.door.closing
 
     # a request's way
 
     def handle(self, client: Client, request: Request) -> None:
         """A whole request has come."""
-        own = self._own_answer(request)
-        if own is not None:
+        if request.head.method != b"POST" and (own := self._own_answer(request)) is not None:
             status, kind, body = own
-            answer = whole_response(status, kind, body, keep_alive=request.keep_alive)
-            client.respond(answer, keep_alive=request.keep_alive)
+            answer = whole_response(status, kind, body, keep_alive=request.head.keep_alive)
+            client.respond(answer, keep_alive=request.head.keep_alive)
             return
-        now_s = self.clock()
-        exchange = client.exchange = Exchange(self, client, request, now_s)
-        if request.method == b"POST" and request.path in SIZED:
-            self._measure(exchange)
-        if self.draining:
+        exchange = client.exchange = Exchange(self, client, request, self.clock())
+        if request.head.method == b"POST" and request.head.path in SIZED:
+            needs = self.dispatcher.needs
+            exchange.counts = True
+            exchange.load = load_of(
+                request,
+                self.prompt_size,
+                tenants_by_key=len(self.door.keys) > 1,
+                blocks=self.keeps_prefixes or needs.prefixes,
+                hashes=needs.keys,
+            )
+        if self.door.closing:
             self.refuse(exchange, 503, "no_worker", "the router is shutting down", 1)
             return
         self.dispatcher.submit(exchange)
 
     def _own_answer(self, request: Request) -> tuple[int, bytes, bytes] | None:
         """Status, content type and body of what is for no worker to answer."""
-        if request.method == b"OPTIONS" and not one_hop_less(request):
+        if request.head.method == b"OPTIONS" and not one_hop_less(request):
             return 200, b"text/plain", b""
-        own = self.own_answers.get(request.path)
-        return own() if own is not None and request.method in (b"GET", b"HEAD") else None
-
-    def _measure(self, exchange: Exchange) -> None:
-        """How much is asked for, and by whom."""
-        request = exchange.request
-        exchange.counts = True
-        exchange.asked, prompt = read_body(request.body or b"")
-        exchange.prompt_tokens = self.prompt_size.tokens(exchange.asked, prompt)
-        session, tenant = request.fields.get(b"x-session-id"), request.fields.get(b"x-tenant-id")
-        if not tenant and len(self._keys) > 1:
-            tenant = request.fields.get(b"authorization")
-        user = exchange.asked.user.encode()
-        exchange.session = key_of(session or user) if session or user else -1
-        exchange.tenant = key_of(tenant or user) if tenant or user else -1
-        if self.keeps_prefixes or self.dispatcher.uses_prefixes:
-            exchange.prefix = prefix_blocks(prompt)
-        exchange.hashed_by = exchange.session
-        if exchange.session < 0 and not exchange.prefix and self.dispatcher.hashes:
-            exchange.hashed_by = key_of(bytes(prompt))
+        own = self.own_answers.get(request.head.path)
+        return own() if own is not None and request.head.method in (b"GET", b"HEAD") else None
 
     @property
     def block_tokens(self) -> int:
@@ -178,36 +108,25 @@ class Router:
         exchange.start(worker, now_s)
 
     def connect(self, exchange: Exchange) -> None:
-        """Open a connection to the exchange's worker for it."""
-        task = self.loop.create_task(self._connect(exchange))
-        self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
-
-    async def _connect(self, exchange: Exchange) -> None:
+        """Open a connection to the exchange's worker for it; what it does not wait for any more is there for others."""
         worker, attempt = exchange.worker, exchange.attempts
         assert worker is not None
-        address = worker.address
-        if address.tls and self._ssl is None:
-            self._ssl = ssl.create_default_context()
-        context = self._ssl if address.tls else None
-        try:
-            async with asyncio.timeout(self.settings.connect_timeout_s):
-                _, upstream = await self.loop.create_connection(
-                    lambda: Upstream(worker, self.outbox), address.host, address.port, ssl=context
-                )
-        except (OSError, TimeoutError, ValueError) as error:  # ValueError: a host name that cannot be one
+
+        def opened(upstream: Upstream) -> None:
+            if exchange.worker is worker and exchange.attempts == attempt:
+                exchange.connected(upstream)
+            elif worker in self.fleet.workers:
+                worker.pool.idle.append(upstream)
+            else:
+                upstream.close()
+
+        def failed(reason: str, error: Exception) -> None:
             if isinstance(error, ConnectionRefusedError):
                 worker.refused(self.clock(), "nothing listens")
             if exchange.worker is worker and exchange.attempts == attempt:
-                reason = "no connection in time" if isinstance(error, TimeoutError) else f"no connection: {error}"
                 self.lost(exchange, reason, self.clock(), stale=False)
-            return
-        if exchange.worker is worker and exchange.attempts == attempt:
-            exchange.connected(upstream)
-        elif worker in self.workers:
-            worker.idle.append(upstream)
-        else:
-            upstream.close()
+
+        self._connector.open(worker.address, worker.pool, opened, failed)
 
     # how it ended
 
@@ -216,11 +135,10 @@ class Router:
         worker = exchange.worker
         assert worker is not None
         if status in BUSY:
-            worker.busy_until_s = now_s + BUSY_S
-            worker.errors_total += 1
+            worker.busy(now_s)
         else:
             worker.failed(now_s, f"answered {status}")
-        others = any(other.open_at(now_s) and other not in exchange.tried for other in self.workers)
+        others = any(other.open_at(now_s) and other not in exchange.tried for other in self.fleet.workers)
         if exchange.attempts > self.settings.max_retries or not others:
             if status == 500 and len(exchange.tried) > 1:  # they agree: the request's fault, not theirs
                 for other in exchange.tried:
@@ -236,37 +154,64 @@ class Router:
         if not stale:
             worker.failed(now_s, reason)
         if exchange.head_sent:
-            self.ended(exchange, now_s, "truncated")
-            exchange.client.abort()
+            self._break_off(exchange, now_s)
         elif stale or exchange.attempts <= self.settings.max_retries:
             exchange.attempts -= stale
             if stale:
                 exchange.tried.discard(worker)
             self._again(exchange, now_s, penalty=not stale)
         else:
-            client, keep_alive = exchange.client, exchange.request.keep_alive
             message = f"{exchange.attempts} workers failed; the last, {worker.name}: {reason}"
-            exchange.status = 502
-            self.ended(exchange, now_s, "finished")
-            client.respond(error_response(502, message, keep_alive=keep_alive), keep_alive=keep_alive)
+            self._answer_with_error(exchange, 502, message, now_s)
+
+    def give_up(self, exchange: Exchange, now_s: float) -> None:
+        """It took longer than a request may."""
+        if exchange.head_sent:
+            self._break_off(exchange, now_s)
+        else:
+            message = f"no answer within {self.settings.request_timeout_s:g} s"
+            self._answer_with_error(exchange, 504, message, now_s)
+
+    def worker_is_dead(self, worker: LiveWorker, reason: str, now_s: float) -> None:
+        """Its probes failed: what it has not begun to answer goes elsewhere."""
+        for exchange in self.active_at(worker):
+            if not exchange.head_sent:
+                self.lost(exchange, reason, now_s, stale=False)
+
+    def remove(self, worker: LiveWorker) -> None:
+        """Take it away; what it still has is sent elsewhere, or cut."""
+        for exchange in self.active_at(worker):
+            self.lost(exchange, "the worker was removed", self.clock(), stale=True)
+        self.fleet.remove(worker)
+
+    def active_at(self, worker: LiveWorker) -> list[Exchange]:
+        """What this worker has."""
+        return [exchange for exchange in self.active if exchange.worker is worker]
+
+    def _break_off(self, exchange: Exchange, now_s: float) -> None:
+        self.ended(exchange, now_s, "truncated")
+        exchange.client.abort()
+
+    def _answer_with_error(self, exchange: Exchange, status: int, message: str, now_s: float) -> None:
+        client, keep_alive = exchange.client, exchange.request.head.keep_alive
+        exchange.status = status
+        self.ended(exchange, now_s, "finished")
+        client.respond(error_response(status, message, keep_alive=keep_alive), keep_alive=keep_alive)
 
     def _again(self, exchange: Exchange, now_s: float, *, penalty: bool) -> None:
         worker = exchange.worker
         assert worker is not None
-        worker.retries_total += 1
-        self.statistics.retries_total += 1
+        worker.counts.retries_total += 1
+        self.statistics.note_retry()
         self._leave(exchange, now_s, penalty=penalty)
         self.dispatcher.submit(exchange)
 
     def _leave(self, exchange: Exchange, now_s: float, *, penalty: bool) -> None:
         self.active.discard(exchange)
-        if self.dispatcher.turns is not None:
-            self.dispatcher.turns.room_was_made()
+        self.dispatcher.room_was_made()
         if exchange.worker is not None and exchange.counts:
             self.in_flight -= 1
-        row = exchange.leave_worker(keep_load=penalty)
-        if penalty and row >= 0:
-            self.penalties.append((now_s + PENALTY_S, row))
+        exchange.leave_worker(keep_load_until_s=now_s + PENALTY_S if penalty else 0.0)
 
     def ended(self, exchange: Exchange, now_s: float, how: str) -> None:
         """Over, one way or another; whoever keeps account hears of it."""
@@ -277,59 +222,44 @@ class Router:
         self.dispatcher.waiting.pop(exchange, None)
         if worker is not None and how == "finished" and exchange.status < 500 and exchange.status not in BUSY:
             worker.succeeded()
-        if exchange.usage is not None:
-            prompt, generated = exchange.usage
-            if how != "finished":  # what was told may be of the beginning
-                generated = max(generated, exchange.generated)
-            if exchange.counts and prompt:
-                self.prompt_size.learn(exchange.asked, prompt)
-                exchange.prompt_tokens = prompt
-            exchange.generated = generated or exchange.generated
+        if exchange.learn_usage(how):
+            self.prompt_size.learn(exchange.load.ask, exchange.load.prompt_tokens)
         if exchange.counts and worker is not None:
-            worker.prompt_tokens_total += exchange.prompt_tokens
-            worker.generated_tokens_total += exchange.generated
-        failed = exchange.status >= 500 or how == "truncated"
-        self.statistics.note(exchange, now_s, how)
+            worker.served(exchange.load.prompt_tokens, exchange.generated)
+        row = exchange.row_of_end(now_s, how, self.block_tokens if self.keeps_prefixes else 0)
+        self.statistics.note(row, now_s)
         for listener in self.when_ended:
-            listener(exchange, now_s, how)
-        self._leave(exchange, now_s, penalty=failed)
-        if exchange.counts and how == "finished" and exchange.request.path not in WITHOUT_OUTPUT:
+            listener(row, exchange.request, exchange.client.address)
+        self._leave(exchange, now_s, penalty=exchange.status >= 500 or how == "truncated")
+        if exchange.counts and how == "finished" and exchange.request.head.path not in WITHOUT_OUTPUT:
             self.dispatcher.ended(exchange)
         self.dispatcher.schedule()
 
     def refuse(self, exchange: Exchange, status: int, reason: str, message: str, retry_after_s: int) -> None:
         """Answer that it is not served now."""
-        self.statistics.refused[reason] += 1
+        self.statistics.note_refusal(reason)
         exchange.status = status
-        client, keep_alive = exchange.client, exchange.request.keep_alive and not self.draining
+        client, keep_alive = exchange.client, exchange.request.head.keep_alive and not self.door.closing
         self.ended(exchange, self.clock(), "refused")
         extra = b"Retry-After: %d\r\n" % retry_after_s
         client.respond(error_response(status, message, keep_alive=keep_alive, extra=extra), keep_alive=keep_alive)
 
+    def retry_after_s(self, waiting: int, now_s: float) -> int:
+        """Seconds until what waits now will have been taken up, at the rate at which requests end; 1 to 60."""
+        per_s = self.statistics.ends_per_s(now_s)
+        return min(max(math.ceil(waiting / per_s), 1), 60) if per_s > 0 else 5
+
     def turned_away(self, client: Client, status: int, reason: str) -> None:
         """What never became an exchange was refused: it came not whole, not in time, or without a key."""
-        self.statistics.refused[reason] += 1
-        self.statistics.responses[f"{status // 100}xx"] += 1
+        self.statistics.note_turned_away(status, reason)
+        now_s, incoming = self.clock(), client.incoming
         for listener in self.when_turned_away:
-            listener(client, status, self.clock())
-
-    def unauthorized(self, fields: Fields, target: bytes) -> tuple[int, str] | None:
-        """The refusal of a request without a valid key, None if it has one or needs none."""
-        if not self._keys or target.partition(b"?")[0].decode("latin-1") in OPEN_PATHS:
-            return None
-        given = fields.get(b"authorization", b"")
-        given = given[7:] if given[:7].lower() == b"bearer " else b""
-        valid = False
-        for key in self._keys:  # all are compared, so that time tells nothing
-            valid |= hmac.compare_digest(key, given)
-        return None if valid else (401, "no valid key; expected the header 'Authorization: Bearer KEY'")
+            listener(client.address, incoming.seen, status, now_s - (incoming.begun_s or now_s))
 
     @property
     def healthy(self) -> bool:
         """Is there a worker that answered its last probe, and is the router not on its way out."""
-        return not self.draining and any(
-            worker.state == UP or (worker.state == PROBING and worker.reason != NOT_PROBED) for worker in self.workers
-        )
+        return not self.door.closing and self.fleet.healthy
 
     def _health(self) -> tuple[int, bytes, bytes]:
         return (200, b"text/plain", b"") if self.healthy else (503, b"text/plain", b"no worker is up\n")

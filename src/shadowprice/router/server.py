@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import gc
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import count
-from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Any
 
@@ -16,105 +16,129 @@ from aiohttp import web
 from shadowprice.router.admin import metrics
 from shadowprice.router.admin.app import admin_app, require_key
 from shadowprice.router.admin.state import LiveControl
+from shadowprice.router.background import Background
 from shadowprice.router.deadlines import TICK_S, tick
-from shadowprice.router.exchange import Exchange
 from shadowprice.router.fleet.health import watch_endpoint
-from shadowprice.router.fleet.in_flight import Flights, block_numbers
-from shadowprice.router.fleet.model import learn, shadow_setting
+from shadowprice.router.fleet.in_flight import Flights
+from shadowprice.router.fleet.model import learn
 from shadowprice.router.fleet.scrape import watch_metrics
-from shadowprice.router.fleet.worker import DRAINING, LiveWorker, ranks_of
+from shadowprice.router.fleet.worker import DRAINING
 from shadowprice.router.fleet.worker_file import WorkerFile
 from shadowprice.router.http.client import Client
 from shadowprice.router.http.listen import bound, tls
-from shadowprice.router.processes.first import Family, followed_of, shared_blocks
-from shadowprice.router.processes.further import First, Followed, Member
-from shadowprice.router.record.access_log import AccessLog, finished_request
+from shadowprice.router.http.request import Request
+from shadowprice.router.processes.first import FirstProcess, Run, followed_of
+from shadowprice.router.processes.further import FurtherProcess
+from shadowprice.router.processes.messages import Change, Files, Followed, Joining, Report, UsePolicy
+from shadowprice.router.record.access_log import AccessLog
+from shadowprice.router.record.finished import FinishedRequest
 from shadowprice.router.record.recorder import Recorder
 from shadowprice.router.record.tracing import Tracer
+from shadowprice.router.roster import Roster
 from shadowprice.router.router import Router
-from shadowprice.router.settings import Settings, make_policy
+from shadowprice.router.settings import Settings
 from shadowprice.router.shadow.runner import ShadowRunner
-from shadowprice.router.terminal import States
+from shadowprice.router.shadow.setting import shadow_setting
+from shadowprice.router.terminal import Greeting, States
 
 BACKLOG = 4096
-Watch = Callable[[Router, aiohttp.ClientSession, str], Coroutine[Any, Any, None]]
 LEARN_EVERY = 5  # seconds
 
 
 class Server:
-    """A router with its listening sockets and what runs beside it."""
+    """A router with its listening sockets and what runs beside it. stopping: once to drain and end, twice at once."""
 
-    def __init__(self, settings: Settings, flights: Flights | None = None, first: First | None = None) -> None:
-        """Opens the record and the access log. first: to the first of several processes. Raises RouterError."""
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        further: Run | None = None,
+        flights: Flights | None = None,
+        joining: Joining | None = None,
+    ) -> None:
+        """Opens the record and the access log. Raises RouterError.
+
+        further: what each further process does, to the first of several. flights, joining: to one of the further ones.
+        """
         self.settings = settings
         require_key(settings.prometheus_host, settings.admin_api_key)
         self.loop = asyncio.get_running_loop()
-        memory = None
-        if flights is None and settings.processes > 1:
-            memory = SharedMemory(create=True, size=8 * settings.processes * block_numbers())
-            flights = Flights(shared_blocks(memory, settings.processes))
+        self.stopping = asyncio.Semaphore(0)
+        self.first: FirstProcess | None = None
+        if further is not None and settings.processes > 1:
+            self.first = FirstProcess(self.loop, settings.processes, further, self._now, self._take)
+            flights = self.first.flights()
         self.router = Router(settings, self.loop, Flights() if flights is None else flights)
         self.recorder = None if settings.record is None else Recorder(settings.record)
         self.shadow = ShadowRunner() if settings.shadow else None
         endpoint = settings.otlp_traces_endpoint
         self.tracer = None if endpoint is None else Tracer(endpoint)
         self.access_log = None if settings.access_log is None else AccessLog(settings.access_log)
-        self.family = None if memory is None else Family(self, memory)
-        self.member = None if first is None else Member(self, first)
-        for others in (self.family, first):
-            if others is not None:
-                self.router.dispatcher.turns = others.turns
-        self.control = LiveControl(self)
+        self.background = Background(self.loop)
+        self.roster = Roster(self.router, self.background, self._look_after, self._tell)
+        self.further: FurtherProcess | None = None
+        if joining is not None:
+            self.further = FurtherProcess(self.loop, joining, self.roster.follow, self.stopping.release)
+        for lock in (other.lock for other in (self.first, joining) if other is not None):
+            self.router.dispatcher.lock = lock
+        self.control = LiveControl(self.router, self.roster, self.shadow, self.files, self._reports)
         self.session = aiohttp.ClientSession()
-        self.stopping = asyncio.Semaphore(0)  # once: drain and end; twice: end at once
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._watched: set[tuple[Watch, str]] = set()
+        self._watched: set[tuple[str, str]] = set()
         self._states = States()
         self._listener: asyncio.Server | None = None
         self._admin: web.AppRunner | None = None
 
     async def start(self) -> None:
         """Listen. Raises RouterError when an address is taken or a certificate cannot be read."""
-        if self.member is not None:
-            self.router.dispatcher.policy = make_policy(self.member.first.policy, self.settings)
-            for followed in self.member.first.followed:
-                self.follow(followed)
+        if self.further is not None:
+            joining = self.further.joining
+            self.roster.follow(UsePolicy(joining.policy))
+            for followed in joining.followed:
+                self.roster.follow(followed)
         for url in self.settings.worker_urls:
-            self.add_worker(url)
+            await self.roster.add_worker(url)
         if self.settings.worker_file is not None:
-            asked = WorkerFile(Path(self.settings.worker_file), self.control)
+            asked = WorkerFile(Path(self.settings.worker_file), self.roster)
             await asked.apply()
-            self.run(asked.follow())
-        if self.recorder is not None or self.shadow is not None or self.member is not None:
-            self.router.when_ended.append(self._account)
+            self.background.run(asked.follow())
+        self._keep_account()
+        self.router.own_answers["/metrics"] = self._metrics
+        self.router.dispatcher.warm_up()
+        await self._listen()
+        if self.further is None:
+            await self._start_admin()
+        if self.first is not None:
+            self.first.start()
+        self.background.run(self._tick())
+        self.background.run(self._each_second())
+        for file in (self.access_log, self.recorder):
+            if file is not None:
+                self.background.run(self._flush_each_second(file.flush))
+        gc.collect()
+        gc.freeze()  # what is loaded stays: the collector need not look at it again
+        gc.set_threshold(20_000, 10, 20)  # requests make no cycles
+
+    def _keep_account(self) -> None:
+        """Whoever wants to hear of requests that are over does from now on."""
+        rows = [listener.add for listener in (self.recorder, self.shadow, self.further) if listener is not None]
+        if rows:
             self.router.keeps_prefixes = True
+            self.router.when_ended.append(partial(_those_that_count, rows))
         if self.access_log is not None:
             self.router.when_ended.append(self.access_log.add)
             self.router.when_turned_away.append(self.access_log.add_turned_away)
         if self.tracer is not None:
             self.router.when_ended.append(self.tracer.add)
-        self.router.own_answers["/metrics"] = self._metrics
+
+    async def _listen(self) -> None:
         context = None if self.settings.ssl_certfile is None else tls(self.settings)
-        self.router.dispatcher.warm_up()
         shared = self.settings.processes > 1
-        if shared and self.member is None:  # a shared port would let any other router in too
+        if shared and self.further is None:  # a shared port would let any other router in too
             bound("--host", self.settings.host, "--port", self.settings.port).close()
         sock = bound("--host", self.settings.host, "--port", self.settings.port, shared=shared)
         self._listener = await self.loop.create_server(
-            lambda: Client(self.router), sock=sock, ssl=context, backlog=BACKLOG
+            lambda: Client(self.router.door), sock=sock, ssl=context, backlog=BACKLOG
         )
-        if self.member is None:
-            await self._start_admin()
-        if self.family is not None:
-            self.family.start()
-        self.run(self._tick())
-        self.run(self._each_second())
-        for file in (self.access_log, self.recorder):
-            if file is not None:
-                self.run(self._flush_each_second(file.flush))
-        gc.collect()
-        gc.freeze()  # what is loaded stays: the collector need not look at it again
-        gc.set_threshold(20_000, 10, 20)  # requests make no cycles
 
     async def _start_admin(self) -> None:
         settings = self.settings
@@ -135,132 +159,126 @@ class Server:
         assert self._admin is not None
         return int(self._admin.addresses[0][1])
 
+    def greeting(self) -> Greeting:
+        """What an operator is told."""
+        notes = () if self.recorder is None else self.recorder.notes
+        workers, policy = len(self.router.fleet.workers), self.router.dispatcher.policy.name
+        return Greeting(self.settings, self.port, self.admin_port, workers, policy, notes)
+
     # workers
 
-    def add_worker(self, url: str) -> list[str]:
-        """Route to the worker behind this URL, or to its ranks; their names. Raises RouterError."""
-        workers = [self._add(worker) for worker in ranks_of(url, self.settings.intra_node_data_parallel_size)]
-        if self.family is not None:
-            for worker in workers:
-                self.family.tell("follow_worker", followed=followed_of(worker))
-        return [worker.name for worker in workers]
+    def _look_after(self, url: str) -> None:
+        """Probe this endpoint and read its metrics, as long as there are workers."""
+        fleet, settings, session = self.router.fleet, self.settings, self.session
+        self._watch("health", url, lambda: watch_endpoint(fleet, settings, session, url, self.router.worker_is_dead))
+        self._watch("metrics", url, lambda: watch_metrics(fleet, settings, session, url))
 
-    def follow(self, followed: Followed) -> None:
-        """Route to a worker of the first process."""
-        self._add(LiveWorker(followed.url, followed.rank, followed.ranks), followed.serial)
+    def _watch(self, what: str, url: str, watch: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if (what, url) in self._watched:
+            return
+        self._watched.add((what, url))
 
-    def _add(self, worker: LiveWorker, serial: int | None = None) -> LiveWorker:
-        worker = self.router.add(worker, serial)
-        for watch in (watch_endpoint, watch_metrics):
-            watched = (watch, worker.address.url)
-            if watched not in self._watched:
-                self._watched.add(watched)
-                self.run(self._watch(*watched))
-        return worker
+        async def watched() -> None:
+            try:
+                await watch()
+            finally:
+                self._watched.discard((what, url))
 
-    async def _watch(self, watch: Watch, endpoint: str) -> None:
-        try:
-            await watch(self.router, self.session, endpoint)
-        finally:
-            self._watched.discard((watch, endpoint))
+        self.background.run(watched())
+
+    # other processes
+
+    def _tell(self, change: Change) -> None:
+        if self.first is not None:
+            self.first.tell(change)
+
+    def _reports(self) -> list[Report]:
+        """What the other processes last told."""
+        return [] if self.first is None else list(self.first.reports.values())
+
+    def _now(self) -> tuple[Settings, tuple[Followed, ...], str]:
+        same = replace(self.settings, worker_urls=(), worker_file=None, port=self.port, shadow=False)
+        workers = [worker for worker in self.router.fleet.workers if worker.state != DRAINING]
+        return same, tuple(map(followed_of, workers)), self.router.dispatcher.policy.name
+
+    def _take(self, report: Report) -> None:
+        self.router.statistics.take(report.statistics, self.router.clock())
+        for worker in self.router.fleet.workers:
+            more = report.workers.get(worker.serial)
+            if more is not None:
+                worker.counts.add(more.counts)
+                worker.steps.take(more.steps)
+        if self.shadow is not None:
+            for row in report.finished:
+                self.shadow.add(row)
 
     # by the clock
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            self._try(partial(tick, self.router, self.router.clock()))
+            self.background.step(partial(tick, self.router, self.router.clock()))
 
     async def _each_second(self) -> None:
+        router, step = self.router, self.background.step
         for seconds in count(1):
             await asyncio.sleep(1.0)
-            if self.member is None:
-                self._try(self.control.sample)
-                self._try(partial(self._states.tell, self.router.workers))
+            if self.further is None:
+                step(self.control.sample)
+                step(partial(self._states.tell, router.fleet.workers))
             else:
-                await self._attempt(self.member.report())
+                await self.background.attempt(self.report())
             if seconds % LEARN_EVERY == 0:
-                self._try(partial(learn, self.router))
+                step(partial(learn, router.fleet, self.settings))
             if self.shadow is not None:
-                self._try(self._tick_shadow)
+                step(self._tick_shadow)
+
+    async def report(self) -> None:
+        """Tell the first process what happened here since it was told last."""
+        assert self.further is not None
+        router = self.router
+        queue = router.dispatcher.queue()
+        await self.further.report(router.fleet, router.statistics, router.in_flight, queue, self.files())
 
     async def _flush_each_second(self, flush: Callable[[], object]) -> None:
         """Each file by itself: one that hangs must not keep the others waiting."""
         while True:
             await asyncio.sleep(1.0)
-            await self._attempt(self.loop.run_in_executor(None, flush))
+            await self.background.attempt(self.loop.run_in_executor(None, flush))
 
-    async def _attempt(self, step: Awaitable[object]) -> None:
-        try:
-            await step
-        except Exception as error:
-            self._stumbled(error)
-
-    def _try(self, step: Callable[[], object]) -> None:
-        """The clock goes on, whatever one step did."""
-        try:
-            step()
-        except Exception as error:
-            self._stumbled(error)
-
-    def _stumbled(self, error: Exception) -> None:
-        self.loop.call_exception_handler({"message": "the router's clock stumbled", "exception": error})
-
-    def files(self) -> dict[str, dict[str, Any] | None]:
+    def files(self) -> Files:
         """What this process has written to the record and the access log, since start."""
         written = {"record": self.recorder, "access_log": self.access_log}
         return {name: None if file is None else file.to_json() for name, file in written.items()}
 
     def _tick_shadow(self) -> None:
         assert self.shadow is not None
-        self.shadow.tick(shadow_setting(self.router), self.router.clock())
-
-    def _account(self, exchange: Exchange, now_s: float, how: str) -> None:
-        if not exchange.counts:
-            return
-        row = finished_request(exchange, now_s, how, self.router.block_tokens)
-        if self.recorder is not None:
-            self.recorder.add(row)
-        if self.shadow is not None:
-            self.shadow.add(row)
-        if self.member is not None:
-            self.member.finished.append(row)
+        setting = shadow_setting(self.router.fleet, self.settings, self.router.dispatcher.policy.name)
+        self.shadow.tick(setting, self.router.clock())
 
     def _metrics(self) -> tuple[int, bytes, bytes]:
         if self.settings.processes > 1:
             return 404, b"text/plain", b"the metrics of all processes are on the dashboard's port (--prometheus-port)\n"
         return 200, metrics.CONTENT_TYPE.encode(), metrics.exposition(self.control.snapshot())
 
-    def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run this beside the requests; if it fails, the event loop's handler says so."""
-        task = self.loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            about = {"message": "background work of the router failed", "exception": task.exception(), "task": task}
-            self.loop.call_exception_handler(about)
-
     # the end
 
     async def drain(self) -> None:
         """Take nothing new; wait for what runs, at most drain_timeout_s."""
-        self.router.draining = True
-        for worker in self.router.workers:
+        self.router.door.closing = True
+        for worker in self.router.fleet.workers:
             worker.reason = "the router is shutting down" if worker.state == DRAINING else worker.reason
         if self._listener is not None:
             self._listener.close()
-        for client in list(self.router.clients):
+        for client in list(self.router.door.clients):
             if not client.busy:
                 client.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.drain_timeout_s):
-                await asyncio.gather(self._idle(), *([] if self.family is None else [self.family.drain()]))
+                await asyncio.gather(self._idle(), *([] if self.first is None else [self.first.drain()]))
 
     async def _idle(self) -> None:
-        while any(client.busy for client in self.router.clients):
+        while any(client.busy for client in self.router.door.clients):
             await asyncio.sleep(0.05)
 
     async def stop(self) -> None:
@@ -274,21 +292,27 @@ class Server:
                 self.access_log.close()
 
     async def _stop_serving(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.background.stop()
         if self._listener is not None:
             self._listener.close()
-        for client in list(self.router.clients):
+        for client in list(self.router.door.clients):
             client.abort()
-        for worker in self.router.workers:
+        for worker in self.router.fleet.workers:
             worker.drop_idle()
         if self._admin is not None:
             await self._admin.cleanup()
-        if self.family is not None:
-            await self.family.stop()
+        if self.first is not None:
+            await self.first.stop()
         await self.session.close()
         if self.shadow is not None:
             self.shadow.close()
         if self.tracer is not None:
             await self.loop.run_in_executor(None, self.tracer.close)
+
+
+def _those_that_count(
+    adds: Sequence[Callable[[FinishedRequest], None]], row: FinishedRequest, request: Request, address: str
+) -> None:
+    if row.counts:
+        for add in adds:
+            add(row)

@@ -1,31 +1,38 @@
 """What the router says where it was started, on stderr."""
 
 import sys
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from shadowprice.router.fleet.worker import DRAINING, NOT_PROBED, PROBING, UP, LiveWorker
-
-if TYPE_CHECKING:
-    from shadowprice.router.server import Server
+from shadowprice.router.settings import Settings
 
 
-def greet(server: "Server") -> None:
+class Greeting(NamedTuple):
+    """What there is to say at the start. notes: of the record."""
+
+    settings: Settings
+    port: int
+    admin_port: int
+    workers: int
+    policy: str
+    notes: Sequence[str]
+
+
+def greet(about: Greeting) -> None:
     """Where it serves, with what, and where its dashboard is."""
-    settings = server.settings
+    settings, workers = about.settings, about.workers
     scheme = "http" if settings.ssl_certfile is None else "https"
-    workers = len(server.router.workers)
     lines = [
-        f"serving    {scheme}://{settings.host}:{server.port}, {workers} worker{'' if workers == 1 else 's'}, "
-        f"policy {server.router.dispatcher.policy.name}"
-        + (f", {settings.processes} processes" if settings.processes > 1 else ""),
-        f"dashboard  http://{settings.prometheus_host}:{server.admin_port}/ (metrics: /metrics)",
+        f"serving    {scheme}://{settings.host}:{about.port}, {workers} worker{'' if workers == 1 else 's'}, "
+        f"policy {about.policy}" + (f", {settings.processes} processes" if settings.processes > 1 else ""),
+        f"dashboard  http://{settings.prometheus_host}:{about.admin_port}/ (metrics: /metrics)",
     ]
     if workers > 1:
         together = "together, as data-parallel ranks with experts do (if each by itself: --no-lockstep)"
         lines.append(f"workers    step {together if settings.lockstep else 'each by itself'}")
-    if server.recorder is not None:
-        lines += [f"recording  {settings.record}", *server.recorder.notes]
+    if settings.record is not None:
+        lines += [f"recording  {settings.record}", *about.notes]
     if not workers:
         lines.append("no worker yet: add one with POST /workers on the dashboard's port, or in --worker-file")
     print("\n".join(lines), file=sys.stderr, flush=True)

@@ -5,6 +5,7 @@ Policies, those of production routers and ours: `policies.py`; what they see and
 `simulate.barrier` drives them through time.
 """
 
+from shadowprice.routing.compiled import Compiled
 from shadowprice.routing.optimum import (
     StepOptimum,
     barrier_time_bound,
@@ -14,14 +15,14 @@ from shadowprice.routing.optimum import (
     step_optimum,
     volumes,
 )
-from shadowprice.routing.policies import POLICIES, BuiltIn, bf_io, br_0, priced_holes
+from shadowprice.routing.policies import POLICIES, bf_io, br_0, least_kv, make, priced_holes
 from shadowprice.routing.problem import StepProblem
 from shadowprice.routing.surface import Active, Needs, Pending, RoutingPolicy, Workers
 
 __all__ = [
     "POLICIES",
     "Active",
-    "BuiltIn",
+    "Compiled",
     "Needs",
     "Pending",
     "RoutingPolicy",
@@ -33,6 +34,8 @@ __all__ = [
     "br_0",
     "busy_time_bound",
     "hindsight_optimum",
+    "least_kv",
+    "make",
     "priced_holes",
     "solve_step",
     "step_optimum",

@@ -14,20 +14,22 @@ FORGET_AFTER = 4096.0  # ended requests after which all weights are halved
 
 
 @njit(cache=True)
-def note_prompt(notes, recent, prompt):
+def note_prompt(learned, prompt):
     """One more prompt."""
-    recent[notes[0].prompts % RECENT] = prompt
-    notes[0].prompts += 1
+    totals, recent = learned.totals, learned.recent
+    recent[totals[0].prompts % RECENT] = prompt
+    totals[0].prompts += 1
 
 
 @njit(cache=True)
-def refresh_law(notes, recent, law):
+def refresh_law(learned):
     """Tabulate law[i] = E[(S - i * law_width)+] over the recent prompts, where enough new ones came."""
-    n = min(notes[0].prompts, RECENT)
-    new = notes[0].prompts - notes[0].law_prompts
+    totals, recent, law = learned.totals, learned.recent, learned.law
+    n = min(totals[0].prompts, RECENT)
+    new = totals[0].prompts - totals[0].law_prompts
     if new == 0 or (n > FEW_PROMPTS and new < 16):
         return
-    notes[0].law_prompts = notes[0].prompts
+    totals[0].law_prompts = totals[0].prompts
     top = recent[:n].max()
     width = top / LAW_POINTS
     count, total = np.zeros(LAW_POINTS + 1), np.zeros(LAW_POINTS + 1)
@@ -40,8 +42,8 @@ def refresh_law(notes, recent, law):
         above += count[b]
         tokens += total[b]
         law[b] = max((tokens - above * b * width) / n, 0.0)
-    notes[0].law_width = width
-    notes[0].law_mean = tokens / n
+    totals[0].law_width = width
+    totals[0].law_mean = tokens / n
 
 
 @njit(cache=True)
@@ -57,64 +59,67 @@ def excess(law, width, hole):
 
 
 @njit(cache=True)
-def note_end(notes, ages, age_class, tokens):
+def note_end(learned, tokens):
     """A request ended after so many output tokens."""
+    totals, ages, age_class = learned.totals, learned.ages, learned.age_class
     c = age_class[min(tokens - 1, LONGEST_AGE - 1)]
     ages[c].ended += 1
     ages[c].inside += tokens - ages[c].start
-    notes[0].ends += 1
-    notes[0].output_count += 1
-    notes[0].output_sum += tokens
-    notes[0].output_squares += tokens * tokens
-    if notes[0].output_count >= FORGET_AFTER:
-        notes[0].output_count /= 2
-        notes[0].output_sum /= 2
-        notes[0].output_squares /= 2
+    totals[0].ends += 1
+    totals[0].output_count += 1
+    totals[0].output_sum += tokens
+    totals[0].output_squares += tokens * tokens
+    if totals[0].output_count >= FORGET_AFTER:
+        totals[0].output_count /= 2
+        totals[0].output_sum /= 2
+        totals[0].output_squares /= 2
         for b in range(AGES):
             ages[b].ended /= 2
             ages[b].inside /= 2
 
 
 @njit(cache=True)
-def mean_growth(notes):
+def mean_growth(totals):
     """KV tokens that a running request has made so far, on average over requests and their lives."""
-    return notes[0].output_squares / (2 * notes[0].output_sum) if notes[0].output_sum > 0 else 0.0
+    return totals[0].output_squares / (2 * totals[0].output_sum) if totals[0].output_sum > 0 else 0.0
 
 
 @njit(cache=True)
-def growth_ratio(notes):
+def growth_ratio(totals):
     """Mean growth over mean prompt: how much of the load is made by growth, rather than by prompts that come."""
-    return mean_growth(notes) / notes[0].law_mean if notes[0].law_mean > 0 else 0.0
+    return mean_growth(totals) / totals[0].law_mean if totals[0].law_mean > 0 else 0.0
 
 
 @njit(cache=True)
-def mean_output(notes):
+def mean_output(totals):
     """Mean output tokens of the requests that ended; the prior's where none has."""
-    return notes[0].output_sum / notes[0].output_count if notes[0].output_count > 0 else PRIOR_STEPS
+    return totals[0].output_sum / totals[0].output_count if totals[0].output_count > 0 else PRIOR_STEPS
 
 
 @njit(cache=True)
-def refresh_stride(rules, notes):
+def refresh_stride(balance, totals):
     """Set the steps between points of the window; returns whether enough requests ended to renew what is learned."""
-    new = notes[0].ends - notes[0].refreshed
-    if new < max(1, min(64, notes[0].ends // 8)):
+    new = totals[0].ends - totals[0].refreshed
+    if new < max(1, min(64, totals[0].ends // 8)):
         return False
-    notes[0].refreshed = notes[0].ends
-    notes[0].stride = rules.stride
-    if rules.stride < 0:
-        ratio = growth_ratio(notes)
-        notes[0].stride = mean_output(notes) / 2 * ratio / (1 + ratio) / max(rules.points - 1, 1)
+    totals[0].refreshed = totals[0].ends
+    totals[0].stride = balance.stride
+    if balance.stride < 0:
+        ratio = growth_ratio(totals)
+        totals[0].stride = mean_output(totals) / 2 * ratio / (1 + ratio) / max(balance.points - 1, 1)
     return True
 
 
 @njit(cache=True)
-def refresh_survival(notes, ages, age_class, survival, requests, workers, slots, step):
+def refresh_survival(learned, question):
     """Set survival[c, x]: the chance that a request in age class c still runs x * stride steps later.
 
     The hazard of a class is (ends in it + prior) / (steps spent in it + prior): those still running count with the
     steps they survived, so that long requests are not underrated while the first short ones end.
     """
-    stride = notes[0].stride
+    totals, ages, age_class, survival = learned.totals, learned.ages, learned.age_class, learned.survival
+    requests, workers, slots, step = question.requests, question.workers, question.slots, question.step
+    stride = totals[0].stride
     for c in range(AGES):
         ages[c].exposure = ages[c].inside
     passed = np.zeros(AGES + 1)  # requests that ended in a class, or are in it now, with all earlier classes behind

@@ -3,36 +3,45 @@
 
 from shadowprice.kernels import njit
 from shadowprice.routing._learn_kernel import refresh_stride, refresh_survival
-from shadowprice.routing._tables import AGES, LEARNED, LONGEST_AGE, PREDICTED
+from shadowprice.routing._tables import AGES, LONGEST_AGE
+
+NO_FORECAST, LEARNED, PREDICTED = 0, 1, 2  # where a window of expected loads comes from
 
 
 @njit(cache=True)
-def expected_loads(rules, requests, workers, slots, step, notes, ages, age_class, survival, window, sums):
-    """Fill window[g, x] with the load of worker g that is expected x * stride steps ahead, of those it has now.
+def expected_loads(balance, question, memory):
+    """Fill the window: loads[g, x] of worker g that are expected x * stride steps ahead, of the requests it has now.
 
     A running request holds its KV, grown by a token a step, while it lasts: surely to its predicted end and no longer
     (PREDICTED), or with the chance that its age gives it (LEARNED). The waiting of a worker count as if they had begun.
     """
-    points = rules.points
-    if rules.forecast != 0 and refresh_stride(rules, notes) and rules.forecast == LEARNED:
-        refresh_survival(notes, ages, age_class, survival, requests, workers, slots, step)
-    stride = notes[0].stride
+    workers, window, points = question.workers, memory.window.loads, balance.points
+    if (
+        balance.forecast != NO_FORECAST
+        and refresh_stride(balance, memory.learned.totals)
+        and balance.forecast == LEARNED
+    ):
+        refresh_survival(memory.learned, question)
+    stride = memory.learned.totals[0].stride
     for g in range(len(workers)):
         window[g, 0] = workers[g].level
-    if rules.forecast == LEARNED:
-        _by_age(requests, workers, slots, step, age_class, survival, points, stride, window, sums)
-    elif rules.forecast == PREDICTED:
-        _by_prediction(requests, workers, slots, step, points, stride, window)
-    if rules.forecast != 0:
+    if balance.forecast == LEARNED:
+        _by_age(question, memory, points, stride)
+    elif balance.forecast == PREDICTED:
+        _by_prediction(question, window, points, stride)
+    if balance.forecast != NO_FORECAST:
         for g in range(len(workers)):
             queued = workers[g].queued
             for x in range(1, points):
-                load = window[g, x] + workers[g].queued_kv + x * stride * queued + rules.fixed_kv_tokens
+                load = window[g, x] + workers[g].queued_kv + x * stride * queued + balance.fixed_kv_tokens
                 window[g, x] = load / workers[g].speed
 
 
 @njit(cache=True)
-def _by_age(requests, workers, slots, step, age_class, survival, points, stride, window, sums):
+def _by_age(question, memory, points, stride):
+    requests, workers, slots, step = question.requests, question.workers, question.slots, question.step
+    age_class, survival = memory.learned.age_class, memory.learned.survival
+    window, sums = memory.window.loads, memory.window.sums
     for g in range(len(workers)):
         for c in range(AGES):
             sums[g, c, 0] = 0.0
@@ -53,7 +62,8 @@ def _by_age(requests, workers, slots, step, age_class, survival, points, stride,
 
 
 @njit(cache=True)
-def _by_prediction(requests, workers, slots, step, points, stride, window):
+def _by_prediction(question, window, points, stride):
+    requests, workers, slots, step = question.requests, question.workers, question.slots, question.step
     for g in range(len(workers)):
         for x in range(1, points):
             window[g, x] = 0.0
@@ -68,23 +78,23 @@ def _by_prediction(requests, workers, slots, step, points, stride, window):
 
 
 @njit(cache=True)
-def footprint(rules, notes, requests, r, survival, added):
+def footprint(balance, learned, requests, r, added):
     """Fill added[x] with the load that request r, if begun now, is expected to be x * stride steps ahead."""
-    for x in range(rules.points):
-        ahead = x * notes[0].stride
+    for x in range(balance.points):
+        ahead = x * learned.totals[0].stride
         added[x] = requests[r].prompt + ahead
-        if rules.forecast == LEARNED:
-            added[x] *= survival[0, x]
-        elif rules.forecast == PREDICTED and ahead >= requests[r].predicted and x > 0:
+        if balance.forecast == LEARNED:
+            added[x] *= learned.survival[0, x]
+        elif balance.forecast == PREDICTED and ahead >= requests[r].predicted and x > 0:
             added[x] = 0.0
 
 
 @njit(cache=True)
-def point_weights(rules, notes, weights):
+def point_weights(balance, totals, weights):
     """Fill weights[x] with the discount of each point of the window; they sum to 1."""
     total = 0.0
-    for x in range(rules.points):
-        weights[x] = rules.discount ** (x * notes[0].stride)
+    for x in range(balance.points):
+        weights[x] = balance.discount ** (x * totals[0].stride)
         total += weights[x]
-    for x in range(rules.points):
+    for x in range(balance.points):
         weights[x] /= total

@@ -1,6 +1,7 @@
 """Exact optima on small instances, the fast solver of one step, and bounds at any size."""
 
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -16,6 +17,7 @@ from shadowprice.routing._improve_kernel import greedy, improve
 from shadowprice.routing.problem import StepProblem
 
 MOST_ROUNDS = 20
+INFEASIBLE = 2  # scipy's status
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,9 @@ def _solve(
     upper: FloatArray,
     binary: int,
     time_limit_s: float,
+    least: FloatArray | float = 0.0,
 ) -> Any:
-    """HiGHS on: minimise cost @ x, lower <= A x <= upper, x >= 0, the first `binary` of them 0 or 1; A by entries."""
+    """HiGHS on: minimise cost @ x, lower <= A x <= upper, x >= least; the first `binary` are 0 or 1; A by entries."""
     rows, columns, values = (np.concatenate(part) for part in zip(*entries, strict=True))
     matrix = csc_array((values, (rows, columns)), shape=(len(lower), len(cost)))
     is_binary = np.arange(len(cost)) < binary
@@ -84,7 +87,7 @@ def _solve(
     return milp(
         cost,
         integrality=is_binary.astype(np.int64),
-        bounds=Bounds(0.0, np.where(is_binary, 1.0, inf)),
+        bounds=Bounds(least, np.where(is_binary, 1.0, inf)),
         constraints=LinearConstraint(matrix, lower, upper),
         options=options,
     )
@@ -165,13 +168,50 @@ def hindsight_optimum(
     """Least total barrier time [s] of a handful of requests, all there at 0: (value found, proved bound, is optimal).
 
     Program: z_igk in {0, 1}: i starts on g in step k; u_k in {0, 1}: somebody runs in step k; T_k >= c u_k + a B_gk +
-    b L_gk; B_gk <= slots u_k; u_k >= u_(k+1); minimise sum T_k. A request of o_i steps starts by step H - o_i, where
-    the horizon H = sum of the ceil(n / (G slots)) largest outputs lets every batch after batch end. That the best
-    schedule needs no more steps is not assumed: u_k falls, so idle steps are at the end and cost nothing.
+    b L_gk; B_gk <= slots u_k; u_k >= u_(k+1); minimise sum T_k over the steps k < H, a request of o_i steps starting
+    by step H - o_i.
+
+    How many steps are enough. H_1 = the sum of the ceil(n / (G slots)) largest outputs, in which batch after batch
+    ends, is; let V be the value found with it. Somebody runs in every step of a schedule, so it has at most sum o_i
+    of them; and one of K steps takes at least c K + (a sum o_i + b sum vol_i) / G (`barrier_time_bound`), so one that
+    is better than V has at most K = (V - (a sum o_i + b sum vol_i) / G) / c. Where the smaller of the two is above
+    H_1 the program is solved again with it as H, for schedules of more than H_1 steps that take less than V.
+    """
+    batches = -(-len(prompt_tokens) // (workers * slots))
+    first = int(np.sort(output_tokens)[::-1][:batches].sum())
+    solve_within = partial(_least_within, prompt_tokens, output_tokens, workers, slots, step_time, time_limit_s)
+    value, bound, optimal = solve_within(first)
+    most = _most_steps(prompt_tokens, output_tokens, value, workers, step_time)
+    if most <= first:
+        return value, bound, optimal
+    longer, longer_bound, closed = solve_within(most, first + 1, value)
+    return min(value, longer), min(bound, longer_bound), optimal and closed
+
+
+def _most_steps(prompt: IntArray, output: IntArray, value_s: float, workers: int, step_time: StepTime) -> int:
+    """No schedule that takes less than value_s has more steps than this."""
+    most = int(output.sum())
+    shared_s = step_time.per_sequence_s * most + step_time.per_kv_token_s * float(volumes(prompt, output).sum())
+    by_value = (value_s - shared_s / workers) / step_time.fixed_s
+    return most if by_value >= most else int(by_value * (1 + 1e-9))
+
+
+def _least_within(
+    prompt_tokens: IntArray,
+    output_tokens: IntArray,
+    workers: int,
+    slots: int,
+    step_time: StepTime,
+    time_limit_s: float,
+    horizon: int,
+    least_steps: int = 0,
+    below_s: float = inf,
+) -> tuple[float, float, bool]:
+    """The program of `hindsight_optimum` over `horizon` steps: (value found, proved bound, is optimal).
+
+    Of schedules with so many steps or more, that take less than below_s; infinite where there is none.
     """
     n, G = len(prompt_tokens), workers
-    batches = -(-n // (G * slots))
-    horizon = int(np.sort(output_tokens)[::-1][:batches].sum())
     starts = [(i, g, k) for i in range(n) for g in range(G) for k in range(horizon - int(output_tokens[i]) + 1)]
     m = len(starts)  # columns: z, then u_k, then T_k; rows: n starts, then horizon * G times, horizon * G slots, falls
     times, places, falls = n, n + horizon * G, n + 2 * horizon * G
@@ -190,11 +230,16 @@ def hindsight_optimum(
         (falls + np.arange(horizon - 1), m + np.arange(horizon - 1), np.ones(horizon - 1)),
         (falls + np.arange(horizon - 1), m + 1 + np.arange(horizon - 1), -np.ones(horizon - 1)),
     ]
+    entries.append((np.full(horizon, falls + horizon - 1), m + horizon + np.arange(horizon), np.ones(horizon)))
     free = np.full(horizon * G, inf)
-    lower = np.concatenate([np.ones(n), np.zeros(horizon * G), -free, np.zeros(horizon - 1)])
-    upper = np.concatenate([np.ones(n), free, np.zeros(horizon * G), np.full(horizon - 1, inf)])
+    lower = np.concatenate([np.ones(n), np.zeros(horizon * G), -free, np.zeros(horizon - 1), [0.0]])
+    upper = np.concatenate([np.ones(n), free, np.zeros(horizon * G), np.full(horizon - 1, inf), [below_s]])
     cost = np.concatenate([np.zeros(m + horizon), np.ones(horizon)])
-    found = _solve(cost, entries, lower, upper, m + horizon, time_limit_s)
+    least = np.zeros(m + 2 * horizon)
+    least[m : m + least_steps] = 1.0
+    found = _solve(cost, entries, lower, upper, m + horizon, time_limit_s, least)
+    if found.status == INFEASIBLE:
+        return inf, inf, True
     value = inf if found.fun is None else float(found.fun)
     bound = 0.0 if found.mip_dual_bound is None else float(found.mip_dual_bound)
     return value, bound, found.status == 0

@@ -48,14 +48,15 @@ class Active(msgspec.Struct, frozen=True, gc=False):
 class Workers(msgspec.Struct, frozen=True, gc=False):
     """Arrays of one length, one entry per worker.
 
-    kv_tokens: held by the running; running, waiting: requests; waiting_tokens: context tokens of the waiting; slots:
-    most requests running at once; speed: of a worker relative to the others (1 where None). active: the running
-    requests; policies that forecast need them. finished_tokens: output lengths of the requests that ended since the
-    policy was last asked; policies that learn, learn from them. open: which may be given requests (all where None); at
-    least one is. keys: what tells a worker for good, wherever it stands, each another (None: its index).
+    held_tokens: KV of the running, in whole blocks where the engine counts blocks (`simulate/cluster`), else to the
+    token; running, waiting: requests; waiting_tokens: context tokens of the waiting; slots: most requests running at
+    once; speed: of a worker relative to the others (1 where None). active: the running requests; policies that forecast
+    need them. finished_tokens: output lengths of the requests that ended since the policy was last asked; policies that
+    learn, learn from them. open: which may be given requests (all where None); at least one is. keys: what tells a
+    worker for good, wherever it stands, each another (None: its index).
     """
 
-    kv_tokens: IntArray
+    held_tokens: IntArray
     running: IntArray
     waiting: IntArray
     waiting_tokens: IntArray
@@ -67,21 +68,33 @@ class Workers(msgspec.Struct, frozen=True, gc=False):
     keys: IntArray | None = None
 
     def __len__(self) -> int:
-        return len(self.kv_tokens)
+        return len(self.held_tokens)
 
 
 class Needs(NamedTuple):
-    """What a policy looks at beside the loads: who asks it may leave out the rest.
+    """What a policy is shown beside the loads, and what is kept for it: who asks it may leave out the rest.
 
-    prefixes: the prompts' blocks; keys: what requests are hashed by; forecasts: `predicted_output`; running: `active`,
-    and the outputs that ended; draws: random numbers per request at most.
+    prefixes: the prompts' blocks; keys: what requests are hashed by; forecasts: `predicted_output`; running: `active`;
+    outputs: `finished_tokens`. Of compiled policies also: draws, random numbers per request at most; own and of_worker,
+    how many numbers it remembers, and of each worker; trees, a prefix tree per worker; ring_points, points per worker
+    on a circle of keys; points, of a window of expected loads.
     """
 
     prefixes: bool = False
     keys: bool = False
     forecasts: bool = False
     running: bool = False
+    outputs: bool = False
     draws: int = 0
+    own: int = 0
+    of_worker: int = 0
+    trees: bool = False
+    ring_points: int = 0
+    points: int = 1
+
+
+NOTHING = Needs()
+EVERYTHING = Needs(prefixes=True, keys=True, forecasts=True, running=True, outputs=True)
 
 
 class RoutingPolicy(Protocol):

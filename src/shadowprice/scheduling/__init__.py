@@ -2,12 +2,13 @@
 
 from shadowprice.scheduling.fairness import VirtualTokenCounter, vtc
 from shadowprice.scheduling.policies import POLICIES
-from shadowprice.scheduling.ranked import Gate, Ranked, Victim
+from shadowprice.scheduling.ranked import Gate, Levels, Ranked, Victim
 from shadowprice.scheduling.surface import Needs, Requests, SchedulingPolicy, TenantService, WorkerState
 
 __all__ = [
     "POLICIES",
     "Gate",
+    "Levels",
     "Needs",
     "Ranked",
     "Requests",

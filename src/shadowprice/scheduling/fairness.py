@@ -30,9 +30,8 @@ from math import inf
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from shadowprice.arrays import FloatArray, IntArray
+from shadowprice.arrays import FloatArray, IntArray, Records
 from shadowprice.errors import PolicyError
 from shadowprice.scheduling._fairness_kernel import TENANT, starts
 from shadowprice.scheduling.surface import Needs, Requests, TenantService, WorkerState
@@ -43,7 +42,7 @@ class _Remembered:
     """What is remembered of the tenants with these codes (rows of TENANT), the floor, and the last largest start."""
 
     codes: IntArray
-    tenants: npt.NDArray[np.void]
+    tenants: Records
     floor: float = 0.0
     last: float = 0.0
 

@@ -37,9 +37,22 @@ PRICES = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.5, 0.5, 0], [0.25, 0.75, 
 
 @dataclass(frozen=True)
 class LatencyBound:
-    """A lower bound on mean latency [s], how it was obtained, and its parts: mean_s of each of the three bounds.
+    """A lower bound on mean latency, how it was obtained, and its parts.
 
-    prices: the shadow prices (slots, memory, token budget) under which the best one holds.
+    Parameters
+    ----------
+    mean_s : float
+        No policy has a smaller mean latency [s].
+    method : str
+        Which of the three bounds it is.
+    prices : ndarray of float64, shape (3,)
+        The shadow prices (slots, memory, token budget) under which the best one holds.
+    alone_s : float
+        Every request alone on an idle worker [s].
+    srpt_s : float
+        Shortest remaining priced work first, on one fast machine [s].
+    mixture_s : float
+        The mixture of queue and run [s].
     """
 
     mean_s: float
@@ -58,9 +71,42 @@ def latency_bound(
     workers: int = 1,
     ascents: int = 12,
 ) -> LatencyBound:
-    """No policy serves these requests (arrivals sorted, [s]) on so many workers with a smaller mean latency.
+    """Bound from below the mean latency of these requests under any policy on so many workers.
 
-    ascents: steps of the mixture's ascent; more are tighter. Raises ValueError for no requests.
+    Parameters
+    ----------
+    arrival_s : ndarray of float64, shape (n,)
+        Arrivals [s], not falling.
+    prompt_tokens, output_tokens : ndarray of int64, shape (n,)
+        Lengths, at least 1.
+    worker : Worker
+        Step time and limits of each worker.
+    workers : int
+        How many there are, behind any router.
+    ascents : int
+        Steps of the mixture's ascent; more are tighter.
+
+    Returns
+    -------
+    LatencyBound
+        The largest of three bounds, and each of them [s].
+
+    Raises
+    ------
+    ValueError
+        For no requests.
+
+    References
+    ----------
+    Proofs: the module's docstring and docs/scheduling.md. Goemans 1996 for the mean busy time relaxation.
+
+    Examples
+    --------
+    >>> import numpy as np, shadowprice as sp
+    >>> worker = sp.read_fleet("llama-3.1-8b-h100").worker
+    >>> bound = sp.latency_bound(np.zeros(3), np.full(3, 100), np.full(3, 10), worker)
+    >>> bound.mean_s == max(bound.alone_s, bound.srpt_s, bound.mixture_s)
+    True
     """
     if len(arrival_s) == 0:
         raise ValueError("latency_bound of no requests; expected at least one")

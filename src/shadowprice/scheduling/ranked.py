@@ -43,11 +43,52 @@ class Victim(IntEnum):
 
 
 @dataclass(frozen=True)
+class Levels:
+    """Numbers of tokens made at which a moving key is taken anew: 0, then after `step` tokens, and so on.
+
+    Each gap is `growth` times the one before (1: all alike). Raises PolicyError outside step >= 1 and growth >= 1.
+    """
+
+    step: int
+    growth: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.step, int) and self.step >= 1 and 1 <= self.growth < inf):
+            raise PolicyError(f"levels of {self.step} tokens, growing by {self.growth}; expected both to be at least 1")
+
+    def up_to(self, tokens: int) -> IntArray:
+        """The levels' first numbers of tokens, ascending from 0, none above `tokens`."""
+        if self.growth == 1:
+            return np.arange(0, tokens + 1, self.step, dtype=np.int64)
+        starts, gap = [0.0], float(self.step)
+        while starts[-1] + gap <= tokens:
+            starts.append(starts[-1] + gap)
+            gap *= self.growth
+        return np.floor(starts).astype(np.int64)
+
+    def reached(self, generated: IntArray) -> IntArray:
+        """The level's first number of tokens for each of these numbers, as an array of the same shape."""
+        starts = self.up_to(int(generated.max(initial=0)))
+        return starts[np.searchsorted(starts, generated, side="right") - 1]
+
+
+@dataclass(frozen=True)
 class Ranked:
     """A policy: wait by ascending `key` (ties by arrival), join while `gate` allows; stop at the first that may not.
 
+    key: one number per request, of what Requests says and the worker's limits. **Static** (levels is None): it must
+    not read generated_tokens or computed_tokens, and is taken once per request, when it comes. **Moving**: it may, and
+    is taken anew whenever a request reaches another of the `levels`; between them it stands still, for it sees
+    generated_tokens rounded down to the level. Tokens come only to those that run, so a kernel looks a moving key up
+    when a request comes back to the queue, and where it compares the running. computed_tokens: while it runs it sees
+    all of prompt and generated_tokens there, while it waits what is.
+    victim: who goes when blocks run out. gives_way: where the head of the queue lacks a slot, blocks or the gate's
+    leave, and would join if all who run with a worse key were gone, these are preempted, the worst first, until it can.
+    Who joined in this step stays; who gave way in it, and those behind, join in a later one. So that nobody gives way
+    without end, a moving key must be no worse while a request runs than while it waits: then every round of giving way
+    without a token made lowers the keys of those that run.
     max_wait_s: once the oldest waiting request has waited longer it is the head of the queue whatever its key, and
-    nobody passes it; so a request is passed over only during its first max_wait_s.
+    nobody passes it; so a request is passed over only during its first max_wait_s. After these it gives way to nobody.
     alpha: share of memory kept free (PROTECT). beta: probability with which each running request is cleared (CLEAR).
     needs: what the order depends on. words: how an audit's advice names the order; empty: audits leave it out.
 
@@ -61,6 +102,8 @@ class Ranked:
     max_wait_s: float = inf
     alpha: float = 0.0
     beta: float = 1.0
+    levels: Levels | None = None
+    gives_way: bool = False
     needs: Needs = NOTHING
     words: str = ""
 
@@ -84,17 +127,37 @@ class Ranked:
 
     def keys(self, requests: Requests, worker: Worker) -> FloatArray:
         """The key of each request as it stands now, float64 [n]; PolicyError unless it is one number each, not NaN."""
+        if self.levels is not None:
+            requests = replace(requests, generated_tokens=self.levels.reached(requests.generated_tokens))
         found = np.asarray(self.key(requests, worker), dtype=np.float64)
         if found.shape != (len(requests),) or np.isnan(found).any():
             raise PolicyError(f"policy {self.name}: its key must give one number per request, and no NaN")
         return found
 
+    def require_static(self, requests: Requests, worker: Worker) -> None:
+        """Raise PolicyError where the key moves with what these requests make, and no levels say so."""
+        if self.levels is not None:
+            return
+        later = replace(
+            requests,
+            generated_tokens=requests.generated_tokens + 1,
+            computed_tokens=requests.prompt_tokens + requests.generated_tokens,
+        )
+        if not np.array_equal(self.keys(requests, worker), self.keys(later, worker)):
+            raise PolicyError(
+                f"policy {self.name}: its key moves with generated_tokens or computed_tokens; expected one that "
+                "does not, or levels=Levels(step), the numbers of tokens at which it is taken anew"
+            )
+
     def order(self, waiting: Requests, running: Requests, state: WorkerState) -> IntArray:
-        """Indices into `waiting`, best first, up to the first that the gate refuses."""
+        """Indices into `waiting`, best first, up to the first that the gate refuses.
+
+        Where running requests give way the gate depends on who does: then all are named, and the engine holds the gate.
+        """
         queue = np.argsort(self.keys(waiting, state.worker), kind="stable")
         late = state.now_s - waiting.arrival_s > self.max_wait_s
         late_first = np.concatenate([np.flatnonzero(late), queue[~late[queue]]])
-        return _gated(self, late_first, waiting, running, state.worker)
+        return late_first if self.gives_way else _gated(self, late_first, waiting, running, state.worker)
 
 
 def arrival(requests: Requests, worker: Worker) -> FloatArray:

@@ -1,7 +1,7 @@
 """What a scheduling policy sees and what it answers; the same in the simulators, the router and the engine."""
 
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -31,6 +31,15 @@ class Requests:
 
     def __len__(self) -> int:
         return len(self.arrival_s)
+
+    def take(self, rows: IntArray) -> "Requests":
+        """Those at these places."""
+        columns: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: column[rows] for name, column in columns.items() if column is not None})
+
+    def having(self, generated_tokens: IntArray, computed_tokens: IntArray) -> "Requests":
+        """The same, having made and computed so many tokens."""
+        return replace(self, generated_tokens=generated_tokens, computed_tokens=computed_tokens)
 
     @property
     def due_s(self) -> FloatArray:

@@ -1,15 +1,13 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 """The compiled heart of the barrier simulator: decode-only workers that wait for the slowest at every step.
 
-A step costs O(workers) and what starts and ends in it. The table of requests is the routing kernels'; `ends` is a ring
-of steps, each with the chain of requests that make their last token in it. `_barrier_step_kernel` has the step itself.
+A step costs O(workers) and what starts and ends in it. `_barrier_step_kernel` has the step itself.
 """
 
-import numpy as np
-
 from shadowprice.kernels import njit
+from shadowprice.routing._choose_kernel import cached_tokens, remember_prefix
 from shadowprice.routing._decide_kernel import decide
-from shadowprice.routing._pick_kernel import cached_tokens
+from shadowprice.routing._tables import Question
 from shadowprice.simulate._barrier_state import ASK, DONE, STUCK
 from shadowprice.simulate._barrier_step_kernel import run_step
 
@@ -63,8 +61,10 @@ def hand_over(requests, pool, workers, answer, run):
 
 
 @njit(cache=True)
-def start_queued(model, requests, workers, slots, ends, run, started, blocks, block_tokens, held):
-    """Let the queued join while slots last. Returns how many started; their ids are in `started`."""
+def start_queued(model, tables, run):
+    """Let the queued join while slots last. Returns how many started; their ids are in `tables.started`."""
+    requests, workers, slots, ends = tables.requests, tables.workers, tables.slots, tables.ends
+    started, held = tables.started, tables.held
     n = 0
     for g in range(len(workers)):
         workers[g].prefill = 0.0
@@ -79,12 +79,9 @@ def start_queued(model, requests, workers, slots, ends, run, started, blocks, bl
             workers[g].running += 1
             workers[g].kv += requests[r].prompt
             if model.per_prefill_token_s > 0:
-                requests[r].cached = cached_tokens(requests, r, g, blocks, block_tokens, held)
+                requests[r].cached = cached_tokens(requests, r, g, held)
                 workers[g].prefill += requests[r].prompt - requests[r].cached
-                if len(held) > 0:
-                    word, bit = g // 64, np.uint64(1) << np.uint64(g % 64)
-                    for i in range(requests[r].first_block, requests[r].first_block + requests[r].n_blocks):
-                        held[blocks[i], word] |= bit
+                remember_prefix(requests, r, g, held)
             at = (run.step + requests[r].output - 1) % len(ends)
             requests[r].following = ends[at]
             ends[at] = r
@@ -94,43 +91,14 @@ def start_queued(model, requests, workers, slots, ends, run, started, blocks, bl
 
 
 @njit(cache=True)
-def advance(
-    model,
-    requests,
-    pool,
-    workers,
-    slots,
-    ends,
-    runs,
-    started,
-    ended,
-    samples,
-    held,
-    rules,
-    notes,
-    seen,
-    recent,
-    law,
-    ages,
-    age_class,
-    survival,
-    blocks,
-    block_tokens,
-    tree,
-    ring,
-    owners,
-    window,
-    sums,
-    answer,
-    asks,
-    answered,
-    rng,
-):
+def advance(model, tables, rule, memory, answer, asks, answered):
     """Run until all is served (DONE), a Python policy must answer (ASK), or the pool can never move (STUCK).
 
     asks: `answer` comes from outside; answered: it is there, for the pool as it stands.
     """
-    run = runs[0]
+    requests, pool, workers, slots = tables.requests, tables.pool, tables.workers, tables.slots
+    run = tables.run[0]
+    learns = rule.learns and not asks
     while run.left > 0:
         if not answered:
             offer(model, requests, pool, run)
@@ -140,32 +108,9 @@ def advance(
             continue
         if run.n_pool > 0 and (not model.central or run.free > 0):
             if not asks:
+                now, central = run.now_s, model.central
                 decide(
-                    rules,
-                    requests,
-                    pool,
-                    run.n_pool,
-                    workers,
-                    slots,
-                    run.step,
-                    run.now_s,
-                    model.central,
-                    notes,
-                    seen,
-                    recent,
-                    law,
-                    ages,
-                    age_class,
-                    survival,
-                    blocks,
-                    block_tokens,
-                    tree,
-                    ring,
-                    owners,
-                    window,
-                    sums,
-                    answer,
-                    rng,
+                    rule, Question(requests, pool, run.n_pool, workers, slots, run.step, now, central, answer), memory
                 )
             elif not answered:
                 return ASK
@@ -178,23 +123,8 @@ def advance(
                     return STUCK
                 run.now_s = max(run.now_s, requests[run.following].arrival_s)
                 continue
-        n_started = start_queued(model, requests, workers, slots, ends, run, started, blocks, block_tokens, held)
-        run_step(
-            model,
-            requests,
-            workers,
-            slots,
-            ends,
-            run,
-            started,
-            n_started,
-            ended,
-            samples,
-            notes,
-            ages,
-            age_class,
-            not asks,
-        )
+        n_started = start_queued(model, tables, run)
+        run_step(model, tables, run, n_started, memory.learned, learns)
     return DONE
 
 

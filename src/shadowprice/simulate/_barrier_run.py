@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shadowprice.arrays import FloatArray, IntArray
-from shadowprice.routing._tables import Table
-from shadowprice.simulate._barrier_state import Model
+from shadowprice.arrays import FloatArray, IntArray, Records
+from shadowprice.simulate._barrier_state import Model, Tables
 from shadowprice.workload.trace import Trace
 
 
@@ -60,9 +59,9 @@ class BarrierRun:
     load_tokens: FloatArray
 
 
-def result(trace: Trace, requests: Table, workers: Table, runs: Table, samples: FloatArray, model: Model) -> BarrierRun:
+def result(trace: Trace, tables: Tables, model: Model) -> BarrierRun:
     """The run that the kernel's tables tell of."""
-    run = runs[0]
+    requests, workers, run, samples = tables.requests, tables.workers, tables.run[0], tables.samples
     first, finish, offered = (requests[name].copy() for name in ("first_token_s", "finish_s", "offered_s"))
     steady_s = float(run["steady_s"])
     throughput_tok_s, energy_j_per_token = _rates(trace, run, finish, model.saturated)
@@ -110,7 +109,7 @@ def _rates(trace: Trace, run: np.void, finish_s: FloatArray, saturated: bool) ->
     return tokens / float(run["steady_s"]), float(run["steady_energy_j"]) / tokens
 
 
-def _indivisible_s(workers: Table, run: np.void, model: Model) -> float:
+def _indivisible_s(workers: Records, run: np.void, model: Model) -> float:
     """Idle worker-seconds of the steady part that no placement of the same running requests avoids.
 
     Where workers are equal and time is load only, whole tokens W cannot be split evenly: the maximum of a step is at

@@ -1,8 +1,11 @@
-"""What the barrier kernel works on beside the routing tables: the model, and one row of where a run stands."""
+"""What the barrier kernel works on: the model, the tables, and one row of where a run stands."""
 
 from typing import NamedTuple
 
 import numpy as np
+
+from shadowprice.arrays import FloatArray, IntArray, Records
+from shadowprice.routing._tables import Prefixes
 
 DONE, ASK, STUCK = 0, 1, 2  # what `advance` returns
 
@@ -20,6 +23,25 @@ class Model(NamedTuple):
     power_exponent: float
     central: bool
     saturated: bool
+
+
+class Tables(NamedTuple):
+    """requests, pool, workers, slots: see `routing._tables.Question`. ends: a ring of steps, each with the first of the
+    chain of requests that make their last token in it, -1 for none. run: one row. started, ended: room for the requests
+    that start in a step, and for the outputs of those that ended since a policy in Python was last asked. samples: rows
+    of a time and every worker's load. held: the prompt blocks that workers have cached.
+    """
+
+    requests: Records
+    pool: IntArray
+    workers: Records
+    slots: IntArray
+    ends: IntArray
+    run: Records
+    started: IntArray
+    ended: IntArray
+    samples: FloatArray
+    held: Prefixes
 
 
 _TOTALS = "barrier_s idle_s energy_j steady_s steady_idle_s steady_imbalance steady_indivisible steady_energy_j"

@@ -51,10 +51,10 @@ def sample(workers, run, samples):
 
 
 @njit(cache=True)
-def run_step(
-    model, requests, workers, slots, ends, run, started, n_started, ended, samples, notes, ages, age_class, learns
-):
+def run_step(model, tables, run, n_started, learned, learns):
     """All workers make one token per running request; who made the last one leaves."""
+    requests, workers, slots, ends = tables.requests, tables.workers, tables.slots, tables.ends
+    started, ended = tables.started, tables.ended
     longest_s = 0.0
     for g in range(len(workers)):
         workers[g].seconds = (
@@ -72,7 +72,7 @@ def run_step(
     if steady and run.steady_steps == 0:
         run.steady_from_s = run.now_s
     measure(model, workers, slots.shape[1], run, longest_s, steady)
-    sample(workers, run, samples)
+    sample(workers, run, tables.samples)
     run.now_s += longest_s
     if steady:
         run.steady_until_s = run.now_s
@@ -100,7 +100,7 @@ def run_step(
         ended[run.n_ended] = requests[r].output
         run.n_ended += 1
         if learns:
-            note_end(notes, ages, age_class, requests[r].output)
+            note_end(learned, requests[r].output)
         r = following
     run.left -= run.n_ended - ended_before
     run.step += 1

@@ -6,7 +6,7 @@ import numpy as np
 from shadowprice.kernels import njit
 from shadowprice.routing._decide_kernel import decide
 from shadowprice.routing._learn_kernel import note_end
-from shadowprice.routing._tables import JOINT
+from shadowprice.routing._tables import Question
 from shadowprice.simulate._engine_kernel import advance
 from shadowprice.simulate._engine_queue_kernel import pull_arrivals
 from shadowprice.simulate._engine_schedule_kernel import admit, schedule_running
@@ -43,24 +43,25 @@ def observe(requests, rules, runs, workers):
             r = requests[r].following
         workers[g].running = run.n_running
         workers[g].waiting = waiting
-        workers[g].kv_tokens = (rules.kv_blocks - run.free_blocks) * rules.block_size
+        workers[g].held_tokens = (rules.kv_blocks - run.free_blocks) * rules.block_size
         workers[g].waiting_tokens = waiting_tokens
 
 
 @njit(cache=True)
-def advance_apart(requests, rules, runs, batches, samples, residues, rng, until_s):
+def advance_apart(engines, rng, until_s):
     """Run every worker on its own up to the decision on or after `until_s`."""
-    for g in range(len(runs)):
-        advance(requests, rules, runs[g : g + 1], batches[g], samples[g], residues, NO_RANKING, -1, rng, until_s)
+    for g in range(len(engines.runs)):
+        advance(engines, g, NO_RANKING, -1, rng, until_s)
 
 
 @njit(cache=True)
-def advance_together(requests, rules, runs, batches, samples, own_s, rng, until_s):
+def advance_together(engines, rng, until_s):
     """Run all workers in lockstep up to the step decided on or after `until_s`, or until nobody has anything to do.
 
-    A step lasts as long as the slowest worker's; one with nothing to do takes part in it idle. own_s: seconds of its
-    own work are added per worker.
+    A step lasts as long as the slowest worker's; one with nothing to do takes part in it idle.
     """
+    requests, rules, keys = engines.requests, engines.rules, engines.keys
+    runs, batches, samples = engines.runs, engines.batches, engines.samples
     seconds = np.zeros(len(runs))
     while runs[0].now_s < until_s:
         busy = False
@@ -70,9 +71,9 @@ def advance_together(requests, rules, runs, batches, samples, own_s, rng, until_
             run = runs[g]
             pull_arrivals(requests, rules, run)
             busy |= run.n_running + run.n_waiting > 0
-            budget, preempted = schedule_running(requests, rules, run, batches[g], rng)
+            budget, preempted = schedule_running(requests, rules, run, batches[g], keys, rng)
             if preempted == 0:
-                admit(requests, rules, run, batches[g], budget, NO_RANKING, 0)
+                admit(requests, rules, run, batches[g], keys, budget, NO_RANKING, 0)
             dropped += preempted
             seconds[g] = step_seconds(requests, rules, run, batches[g])
             longest_s = max(longest_s, seconds[g])
@@ -84,20 +85,22 @@ def advance_together(requests, rules, runs, batches, samples, own_s, rng, until_
         for g in range(len(runs)):
             if longest_s > 0.0:
                 run_step(requests, rules, runs[g], batches[g], samples[g], longest_s)
-                own_s[g] += seconds[g]
+                engines.own_s[g] += seconds[g]
             release(requests, runs[g], batches[g])
 
 
 @njit(cache=True)
-def show(requests, rules, runs, batches, workers, routed, slots, notes, ages, age_class, learns):
+def show(engines, routed, question, learned, learns):
     """Fill the routing tables with the loads, and, for policies that learn, with who runs where and who ended."""
+    requests, limits, runs, batches = engines.requests, engines.rules, engines.runs, engines.batches
+    workers, slots = question.workers, question.slots
     for g in range(len(runs)):
         run = runs[g]
         if learns:
             for i in range(workers[g].running):
                 r = slots[g, i]
                 if requests[r].status == FINISHED:
-                    note_end(notes, ages, age_class, requests[r].output)
+                    note_end(learned, requests[r].output)
             for i in range(run.n_running):
                 r = batches[g][i].id
                 slots[g, i] = r
@@ -110,8 +113,8 @@ def show(requests, rules, runs, batches, workers, routed, slots, notes, ages, ag
             workers[g].queued += 1
             workers[g].queued_kv += requests[r].prompt
             r = requests[r].following
-        workers[g].kv = (rules.kv_blocks - run.free_blocks) * rules.block_size
-        workers[g].free = max(rules.max_num_seqs - workers[g].running - workers[g].queued, 0)
+        workers[g].kv = (limits.kv_blocks - run.free_blocks) * limits.block_size
+        workers[g].free = max(limits.max_num_seqs - workers[g].running - workers[g].queued, 0)
 
 
 @njit(cache=True)
@@ -125,11 +128,19 @@ def wake(runs, now_s):
 
 
 @njit(cache=True)
-def route_on_arrival(engines, own_s, last, lockstep, routed, rules, memory, workers, slots, answer, rng):
-    """Route every request when it arrives, those of one moment together, under a built-in policy; to the end."""
-    requests, limits, runs, batches, samples, residues = engines
-    notes, seen, recent, law, ages, age_class, survival, blocks, block_tokens, tree, ring, owners, window, sums = memory
-    pool = np.empty(len(requests), np.int64)
+def advance_all(engines, lockstep, rng, until_s):
+    """Run the engines up to their decision on or after `until_s`."""
+    if lockstep:
+        advance_together(engines, rng, until_s)
+    else:
+        advance_apart(engines, rng, until_s)
+
+
+@njit(cache=True)
+def route_on_arrival(engines, lockstep, rule, memory, routed, workers, slots, rng):
+    """Route every request when it arrives, those of one moment together, under a compiled policy; to the end."""
+    requests, runs = engines.requests, engines.runs
+    pool, answer = np.empty(len(requests), np.int64), np.empty(len(requests), np.int64)
     first = 0
     while first < len(requests):
         now_s = requests[first].arrival_s
@@ -137,55 +148,13 @@ def route_on_arrival(engines, own_s, last, lockstep, routed, rules, memory, work
         while first + n < len(requests) and requests[first + n].arrival_s == now_s:
             pool[n] = first + n
             n += 1
+        advance_all(engines, lockstep, rng, now_s)
         if lockstep:
-            advance_together(requests, limits, runs, batches, samples, own_s, rng, now_s)
             wake(runs, now_s)
-        else:
-            advance_apart(requests, limits, runs, batches, samples, residues, rng, now_s)
-        show(
-            requests,
-            limits,
-            runs,
-            batches,
-            workers,
-            routed,
-            slots,
-            notes,
-            ages,
-            age_class,
-            rules.code == JOINT,
-        )
-        decide(
-            rules,
-            routed,
-            pool,
-            n,
-            workers,
-            slots,
-            0,
-            now_s,
-            False,
-            notes,
-            seen,
-            recent,
-            law,
-            ages,
-            age_class,
-            survival,
-            blocks,
-            block_tokens,
-            tree,
-            ring,
-            owners,
-            window,
-            sums,
-            answer,
-            rng,
-        )
+        question = Question(routed, pool, n, workers, slots, 0, now_s, False, answer)
+        show(engines, routed, question, memory.learned, rule.learns)
+        decide(rule, question, memory)
         for i in range(n):
-            hand_over(requests, runs, last, pool[i], answer[i])
+            hand_over(requests, runs, engines.last, pool[i], answer[i])
         first += n
-    if lockstep:
-        advance_together(requests, limits, runs, batches, samples, own_s, rng, np.inf)
-    else:
-        advance_apart(requests, limits, runs, batches, samples, residues, rng, np.inf)
+    advance_all(engines, lockstep, rng, np.inf)

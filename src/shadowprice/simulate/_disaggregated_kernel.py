@@ -22,23 +22,24 @@ def tokens_at(requests, rules, run):
 
 
 @njit(cache=True)
-def serve_pool(requests, rules, runs, batches, samples, residues, last, rng):
+def serve_pool(engines, rng):
     """Serve the table to its end; each request goes on arrival to the worker with the fewest tokens, ties to the first.
 
     False when a worker's requests wait for ever.
     """
+    requests, rules, runs = engines.requests, engines.rules, engines.runs
     for r in range(len(requests)):
         now_s = requests[r].arrival_s
         chosen = 0
         fewest = np.int64(1) << 62
         for g in range(len(runs)):
-            advance(requests, rules, runs[g : g + 1], batches[g], samples[g], residues, NO_RANKING, -1, rng, now_s)
+            advance(engines, g, NO_RANKING, -1, rng, now_s)
             tokens = tokens_at(requests, rules, runs[g])
             if tokens < fewest:
                 chosen, fewest = g, tokens
-        hand_over(requests, runs, last, r, chosen)
+        hand_over(requests, runs, engines.last, r, chosen)
     for g in range(len(runs)):
-        advance(requests, rules, runs[g : g + 1], batches[g], samples[g], residues, NO_RANKING, -1, rng, np.inf)
+        advance(engines, g, NO_RANKING, -1, rng, np.inf)
         if runs[g].n_waiting > 0:
             return False
     return True

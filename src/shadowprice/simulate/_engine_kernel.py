@@ -16,14 +16,15 @@ from shadowprice.simulate._engine_step_kernel import coast, release, run_step, s
 
 
 @njit(cache=True)
-def advance(requests, rules, runs, batch, samples, residues, ranking, ranked, rng, until_s):
-    """Run until all is done (DONE), a Python policy must rank the waiting (ASK), or nothing can ever move (STUCK).
+def advance(engines, g, ranking, ranked, rng, until_s):
+    """Run engine g until all is done (DONE), a Python policy must rank who waits (ASK), or nothing can move (STUCK).
 
     Also until the next decision would fall on or after `until_s` (LATER): then more arrivals may be chained.
 
     ranking: ids of waiting requests, best first, the policy's answer for this step; ranked: how many, -1 for none yet.
     """
-    run = runs[0]
+    requests, rules, keys = engines.requests, engines.rules, engines.keys
+    run, batch, samples = engines.runs[g], engines.batches[g], engines.samples[g]
     while True:
         pull_arrivals(requests, rules, run)
         if run.n_running == 0 and run.n_waiting == 0:
@@ -33,13 +34,13 @@ def advance(requests, rules, runs, batch, samples, residues, ranking, ranked, rn
             continue
         if run.now_s >= until_s:
             return LATER
-        if rules.asks and ranked < 0 and run.n_waiting > 0 and run.n_running < rules.max_num_seqs:
+        if rules.asks and ranked < 0 and run.n_waiting > 0 and (run.n_running < rules.max_num_seqs or rules.gives_way):
             return ASK
-        budget, preempted = schedule_running(requests, rules, run, batch, rng)
+        budget, preempted = schedule_running(requests, rules, run, batch, keys, rng)
         ended = RETRY
         if preempted == 0:
-            ended = admit(requests, rules, run, batch, budget, ranking, max(ranked, 0))
-        if rules.asks and ended == NO_MEMORY:
+            ended = admit(requests, rules, run, batch, keys, budget, ranking, max(ranked, 0))
+        if rules.asks and (ended == NO_MEMORY or rules.gives_way):
             ended = RETRY
         ranked = -1
         if run.n_running == 0:
@@ -57,4 +58,4 @@ def advance(requests, rules, runs, batch, samples, residues, ranking, ranked, rn
             run.now_s = max(run.now_s, run.end_s)
         released = release(requests, run, batch)
         if ended != RETRY and (released == 0 or run.n_waiting == 0) and not rules.every_step:
-            coast(requests, rules, run, batch, samples, residues, ended, decided_s, until_s)
+            coast(engines, g, ended, decided_s, until_s)

@@ -19,7 +19,11 @@ def meld(requests, a, b):
         return max(a, b)
     if before(requests, b, a):
         a, b = b, a
-    requests[b].heap_sibling = requests[a].heap_child
+    first = requests[a].heap_child
+    requests[b].heap_sibling = first
+    requests[b].heap_before = a
+    if first >= 0:
+        requests[first].heap_before = b
     requests[a].heap_child = b
     return a
 
@@ -29,16 +33,12 @@ def push(requests, run, r):
     """Insert r into the worker's heap of the waiting, the smallest key on top."""
     requests[r].heap_child = -1
     requests[r].heap_sibling = -1
-    requests[r].in_heap = True
     run.heap_top = meld(requests, run.heap_top, r)
 
 
 @njit(cache=True)
-def pop(requests, run):
-    """Remove the top of the heap: meld its children in pairs, then the pairs from last to first."""
-    top = run.heap_top
-    requests[top].in_heap = False
-    child = requests[top].heap_child
+def meld_siblings(requests, child):
+    """Join the heaps of a chain of siblings (-1: none): in pairs, then the pairs from last to first."""
     pairs = -1  # those melded so far, last first, chained by heap_sibling
     while child >= 0:
         other = requests[child].heap_sibling
@@ -47,13 +47,33 @@ def pop(requests, run):
         requests[pair].heap_sibling = pairs
         pairs = pair
         child = following
-    top = -1
+    top = pairs  # a literal -1 would compile `meld` and `before` once more, for it
+    if top >= 0:
+        pairs = requests[top].heap_sibling
+        requests[top].heap_sibling = -1
     while pairs >= 0:
         following = requests[pairs].heap_sibling
         requests[pairs].heap_sibling = -1
         top = meld(requests, top, pairs)
         pairs = following
-    run.heap_top = top
+    return top
+
+
+@njit(cache=True)
+def take_out(requests, run, r):
+    """Remove r from the worker's heap, wherever it is."""
+    below = meld_siblings(requests, requests[r].heap_child)
+    if r == run.heap_top:
+        run.heap_top = below
+        return
+    left, right = requests[r].heap_before, requests[r].heap_sibling
+    if requests[left].heap_child == r:
+        requests[left].heap_child = right
+    else:
+        requests[left].heap_sibling = right
+    if right >= 0:
+        requests[right].heap_before = left
+    run.heap_top = meld(requests, run.heap_top, below)
 
 
 @njit(cache=True)
@@ -64,7 +84,7 @@ def wait(requests, rules, run, r):
     run.waiting_tokens += context(requests, r)
     if run.oldest < 0 or requests[r].place < requests[run.oldest].place:
         run.oldest = r
-    if not rules.asks and not requests[r].in_heap:
+    if not rules.asks:
         push(requests, run, r)
 
 
@@ -88,13 +108,30 @@ def oldest_waiting(requests, run):
 
 
 @njit(cache=True)
+def is_late(requests, rules, run, r):
+    """Has r come longer ago than a request may be passed over."""
+    return run.now_s - requests[r].arrival_s > rules.max_wait_s
+
+
+@njit(cache=True)
 def head_of_queue(requests, rules, run):
-    """Who is to be admitted next: the oldest if it has waited past the bound, else the smallest key; -1 if nobody."""
+    """Who of those that wait is to be admitted next: the oldest if it is late, else the smallest key."""
     oldest = oldest_waiting(requests, run)
-    if oldest < 0:
-        return -1
-    if run.now_s - requests[oldest].arrival_s > rules.max_wait_s:
-        return oldest
-    while requests[run.heap_top].status != WAITING:
-        pop(requests, run)
-    return run.heap_top
+    return oldest if is_late(requests, rules, run, oldest) else run.heap_top
+
+
+@njit(cache=True)
+def reach_level(requests, keys, r):
+    """Note the level that r has reached, and return it."""
+    while requests[r].generated >= keys[requests[r].level].until:
+        requests[r].level += 1
+    return requests[r].level
+
+
+@njit(cache=True)
+def key_running(requests, rules, run, batch, keys):
+    """Give the running the keys that they have by now, where keys move."""
+    if rules.moves:
+        for i in range(run.n_running):
+            r = batch[i].id
+            requests[r].key = keys[reach_level(requests, keys, r)].running

@@ -1,22 +1,25 @@
-"""What the engine kernel works on: tables (record arrays) of the requests, the batch and the run, and the rules."""
+"""What the engine kernel works on: tables (record arrays) of requests, batches and runs, and the rules of an engine."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Table = npt.NDArray[np.void]
+from shadowprice.arrays import FloatArray, IntArray, Records
 
 DONE, ASK, STUCK, LATER = 0, 1, 2, 3  # what `advance` returns
 WAITING, RUNNING, LEAVING, FINISHED = 1, 2, 3, 4  # status of a request; 0 is "not yet arrived"
+SPARE = 5  # it runs, but is left out while room for another is looked for
 OPTIMISTIC, RESERVE_PEAK, LOOK_AHEAD, PROTECT = 0, 1, 2, 3  # gates
 LAST_ADMITTED, WORST_KEY, CLEAR = 0, 1, 2  # who is preempted when blocks run out
 # why admission ended: nobody waits, no slot, no memory until something finishes, worth asking again next step
 NOBODY, NO_SLOT, NO_MEMORY, RETRY = range(4)
 
 
-class Rules(NamedTuple):
-    """The worker's limits and step time, and how the policy gates and preempts."""
+class EngineRules(NamedTuple):
+    """The worker's limits and step time, and how the policy gates and preempts.
+
+    moves: keys are looked up anew where a request has reached another level; gives_way: as in `Ranked`.
+    """
 
     fixed_s: float
     per_sequence_s: float
@@ -31,6 +34,8 @@ class Rules(NamedTuple):
     victim: int
     beta: float
     max_wait_s: float
+    moves: bool
+    gives_way: bool
     in_arrival_order: bool
     lag: bool
     asks: bool
@@ -42,42 +47,73 @@ def _fields(kind: type, names: str) -> list[tuple[str, Any]]:
 
 
 # One row per request, by arrival. key: rank in the queue, smallest first. computed: tokens whose KV is there; held:
-# blocks. following: the next arrival at the same worker, -1 for none; place: its rank among them. heap_*: links of the
-# worker's heap of the waiting.
+# blocks. level: its row of KEY, where keys move. following: the next arrival at the same worker, -1 for none; place:
+# its rank among them. heap_*: links of the worker's heap of the waiting; before: the one that links to it.
 REQUEST = np.dtype(
     _fields(np.float64, "arrival_s key scheduled_s first_token_s finish_s")
-    + _fields(np.int64, "prompt output predicted priority status computed generated held preemptions following place")
-    + _fields(np.int64, "in_heap heap_child heap_sibling worker")
+    + _fields(np.int64, "prompt output predicted status computed generated held preemptions level following place")
+    + _fields(np.int64, "heap_child heap_sibling heap_before worker")
 )
+# Keys that move: a row for each level of each request, the levels of a request in order. until: tokens made at which
+# the next level begins; the key while it waits with nothing computed, and while it runs.
+KEY = np.dtype(_fields(np.int64, "until") + _fields(np.float64, "waiting running"))
 # One row per running request, in order of admission: its id and the tokens it computes in this step. by_finish: again
 # a column of its own, the ids by forecast completion (kept for the look-ahead gate).
 BATCH = np.dtype(_fields(np.int64, "id tokens by_finish"))
 # One row. now_s: of this decision; end_s: of the last step decided. following: next arrival, -1 for none; oldest:
-# no waiting request came earlier; stride: every so many steps one is kept in the samples.
+# no waiting request came earlier; gave_way: the foremost of those that gave way in this decision, -1 for none; stride:
+# every so many steps one is kept in the samples.
 RUN = np.dtype(
     _fields(np.float64, "now_s end_s busy_s kv_token_s running_s")
-    + _fields(np.int64, "n_running n_waiting n_leaving n_by_finish n_samples following oldest heap_top free_blocks")
-    + _fields(np.int64, "steps stride peak_kv_tokens preempted waiting_tokens")
+    + _fields(np.int64, "n_running n_waiting n_leaving n_by_finish n_samples following oldest gave_way heap_top")
+    + _fields(np.int64, "free_blocks steps stride peak_kv_tokens preempted waiting_tokens")
 )
 
 
-class State(NamedTuple):
-    """Where a run stands; samples: rows of time_s, running, waiting, kv_tokens, step_s; residues: room for counting."""
+class Engines(NamedTuple):
+    """Where the engines of equal workers stand, over one table of requests; runs, batches and samples: a row for each.
 
-    requests: Table
-    rules: Rules
-    run: Table
-    batch: Table
-    samples: npt.NDArray[np.float64]
-    residues: npt.NDArray[np.int64]
+    samples [workers, rows, 5]: time_s, running, waiting, kv_tokens, step_s; residues: room for counting. own_s: seconds
+    of a worker's own work in lockstep; last: the request that was last handed to it, -1 for none.
+    """
+
+    requests: Records
+    rules: EngineRules
+    keys: Records
+    runs: Records
+    batches: Records
+    samples: FloatArray
+    residues: IntArray
+    own_s: FloatArray
+    last: IntArray
 
 
-def new_state(requests: Table, rules: Rules, samples: int) -> State:
-    """All requests still to come; `samples` rows are kept of the time series."""
-    run = np.zeros(1, RUN)
-    run["free_blocks"] = rules.kv_blocks
-    run["stride"] = 1
-    run["oldest"] = run["heap_top"] = -1
-    run["following"] = 0 if len(requests) else -1
-    batch = np.zeros(min(rules.max_num_seqs, len(requests)) + 1, BATCH)
-    return State(requests, rules, run, batch, np.zeros((samples, 5)), np.zeros(rules.block_size + 1, np.int64))
+def one_engine(requests: Records, rules: EngineRules, keys: Records, samples: int) -> Engines:
+    """A single worker with all requests still to come; `samples` rows are kept of the time series."""
+    requests["following"] = np.arange(1, len(requests) + 1)
+    requests["following"][-1:] = -1
+    requests["place"] = np.arange(len(requests))
+    engines = idle_engines(requests, rules, keys, 1, samples)
+    engines.runs["following"] = 0 if len(requests) else -1
+    return engines
+
+
+def idle_engines(requests: Records, rules: EngineRules, keys: Records, workers: int, samples: int) -> Engines:
+    """Workers to which nothing has been handed over yet."""
+    runs = np.zeros(workers, RUN)
+    runs["free_blocks"] = rules.kv_blocks
+    runs["stride"] = 1
+    runs["oldest"] = runs["gave_way"] = runs["heap_top"] = runs["following"] = -1
+    batches = np.zeros((workers, min(rules.max_num_seqs, len(requests)) + 1), BATCH)
+    residues = np.zeros(rules.block_size + 1, np.int64)
+    return Engines(
+        requests,
+        rules,
+        keys,
+        runs,
+        batches,
+        samples=np.zeros((workers, samples, 5)),
+        residues=residues,
+        own_s=np.zeros(workers),
+        last=np.full(workers, -1, np.int64),
+    )

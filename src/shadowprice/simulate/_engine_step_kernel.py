@@ -27,7 +27,8 @@ def record(rules, run, samples, step_s):
     if run.steps & (run.stride - 1) == 0:  # stride is a power of two
         if run.n_samples == len(samples):
             for i in range(len(samples) // 2):
-                samples[i] = samples[2 * i]
+                for c in range(samples.shape[1]):  # a whole row would compile numpy's broadcasting and its messages
+                    samples[i, c] = samples[2 * i, c]
             run.n_samples //= 2
             run.stride *= 2
         if run.steps & (run.stride - 1) == 0:
@@ -103,13 +104,15 @@ def release(requests, run, batch):
 
 
 @njit(cache=True)
-def coast(requests, rules, run, batch, samples, residues, ended, decided_s, until_s):
+def coast(engines, g, ended, decided_s, until_s):
     """Take the steps in which nothing changes but one more token for everyone running, all decoding.
 
-    They end before a step in which somebody finishes, an arrival could join, a waiting request's bound passes, or
-    blocks run out. The same arithmetic as `run_step`, so the results are the same to the last bit.
-    ended: why the admission at `decided_s`, of the step just run, ended.
+    They end before a step in which somebody finishes, an arrival could join, a waiting request's bound passes, a key
+    moves for which somebody gives way, or blocks run out. The same arithmetic as `run_step`, so the results are the
+    same to the last bit. ended: why the admission at `decided_s`, of the step just run, ended.
     """
+    requests, rules, keys, residues = engines.requests, engines.rules, engines.keys, engines.residues
+    run, batch, samples = engines.runs[g], engines.batches[g], engines.samples[g]
     n = run.n_running
     if n == 0 or n > rules.max_num_batched_tokens or run.n_leaving > 0:
         return
@@ -121,13 +124,16 @@ def coast(requests, rules, run, batch, samples, residues, ended, decided_s, unti
             return
         steps = min(steps, requests[r].output - requests[r].generated - 1)
         kv_tokens += requests[r].computed + 1
+        if rules.moves and rules.gives_way and ended != NOBODY:
+            steps = min(steps, keys[requests[r].level].until - requests[r].generated)
     if steps <= 0:
         return
     stop_s = until_s
-    if run.following >= 0 and (ended == NOBODY or (ended == NO_MEMORY and not rules.in_arrival_order)):
+    blocked = ended == NO_MEMORY or (rules.gives_way and ended != NOBODY)  # by something that an arrival may change
+    if run.following >= 0 and (ended == NOBODY or (blocked and not rules.in_arrival_order)):
         stop_s = min(stop_s, requests[run.following].arrival_s)
     oldest_s = np.inf  # arrival of the one whose bound on waiting may pass, which would make it the head
-    if ended == NO_MEMORY:
+    if blocked:
         oldest_s = requests[oldest_waiting(requests, run)].arrival_s
         if decided_s - oldest_s > rules.max_wait_s:  # it is the head already
             oldest_s = np.inf

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from shadowprice.arrays import FloatArray, IntArray
+from shadowprice.arrays import FloatArray, IntArray, Records
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.step_time import StepTime
-from shadowprice.routing import _tables as tables
-from shadowprice.routing._trace_table import trace_table
-from shadowprice.routing.policies import BuiltIn
+from shadowprice.routing._tables import WORKER, Prefixes
+from shadowprice.routing._trace_tables import tables_of, trace_blocks
+from shadowprice.routing.compiled import Compiled
 from shadowprice.routing.surface import Active, Pending, RoutingPolicy, Workers
 from shadowprice.simulate import _barrier_state as kernel
 from shadowprice.simulate._barrier_kernel import advance
@@ -29,70 +29,80 @@ STEP_TIME = StepTime(0.020, 0.0, 1e-7, 0.0)
 
 
 @dataclass(frozen=True)
-class _State:
-    requests: tables.Table
-    pool: IntArray
-    workers: tables.Table
-    slots: IntArray
-    ends: IntArray
-    run: tables.Table
-    started: IntArray
-    ended: IntArray
-    samples: FloatArray
-    held: npt.NDArray[np.uint64]
+class Ranks:
+    """The workers behind the barrier. drift_tokens: by which a request grows in a step; speed [workers], 1 where None.
+
+    Raises PolicyError for impossible numbers.
+    """
+
+    workers: int = 8
+    slots: int = 64
+    step_time: StepTime = STEP_TIME
+    power: Power = POWER
+    drift_tokens: float = 1.0
+    speed: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("workers", self.workers), ("slots", self.slots)):
+            if value < 1:
+                raise PolicyError(f"{name} is {value}; expected a whole number >= 1")
+        if not 0 <= self.drift_tokens < np.inf:
+            raise PolicyError(f"drift_tokens is {self.drift_tokens}; expected a number >= 0")
+        speed = self.speed
+        if speed is not None and (len(speed) != self.workers or not np.all((speed > 0) & np.isfinite(speed))):
+            raise PolicyError(f"speed is {speed}; expected {self.workers} numbers > 0")
+
+
+RANKS = Ranks()
 
 
 def simulate_barrier(
     trace: Trace,
     policy: RoutingPolicy,
+    ranks: Ranks = RANKS,
     *,
-    workers: int = 8,
-    slots: int = 64,
-    step_time: StepTime = STEP_TIME,
-    power: Power = POWER,
-    drift_tokens: float = 1.0,
-    speed: FloatArray | None = None,
     pool: int | None = None,
     saturated: bool = False,
     samples: int = 0,
-    interpreted: bool = False,
 ) -> BarrierRun:
-    """Serve the trace on `workers` workers of `slots` slots under the policy.
+    """Serve the trace on these ranks under the policy.
 
     pool: route from a central queue, offering the oldest so many; None: on arrival. saturated: do not wait for
-    arrivals (needs a pool). A built-in policy runs compiled, from a fresh memory; any other object is asked through
-    `assign`. samples: rows of loads to keep. interpreted: ask a built-in through `assign` too (the same result).
+    arrivals (needs a pool). A compiled policy runs compiled, from a fresh memory; any other object is asked through
+    `assign`. samples: rows of loads to keep.
     Raises PolicyError for impossible parameters and answers, and when requests are left waiting for ever.
     """
-    _require(trace, workers, slots, drift_tokens, speed, pool, saturated)
-    state, memory = _start(trace, policy, workers, slots, speed, pool, step_time, samples)
-    compiled = isinstance(policy, BuiltIn) and not interpreted
-    rules = policy.rules if isinstance(policy, BuiltIn) else tables.Rules(tables.ROUND_ROBIN)
-    rng = np.random.default_rng(policy.seed if isinstance(policy, BuiltIn) else 0)
-    asked = policy.fresh() if isinstance(policy, BuiltIn) else policy
-    model = _model(step_time, power, drift_tokens, central=pool is not None, saturated=saturated)
-    answer = np.full(len(state.pool), -1, np.int64)
+    if pool is not None and pool < 1:
+        raise PolicyError(f"pool is {pool}; expected a whole number >= 1")
+    if saturated and pool is None:
+        raise PolicyError("a saturated run needs a pool: how many of the oldest requests are offered")
+    if len(trace) == 0:
+        raise PolicyError(f"{trace.name}: no requests to route")
+    compiled = isinstance(policy, Compiled)
+    rule, requests, memory = tables_of(trace, policy, ranks.workers)
+    tables = _tables(trace, requests, ranks, pool, samples)
+    model = _model(ranks, central=pool is not None, saturated=saturated)
+    answer = np.full(len(tables.pool), -1, np.int64)
     answered = False
-    s = state
-    fixed = (s.requests, s.pool, s.workers, s.slots, s.ends, s.run, s.started, s.ended, s.samples, s.held)
     while True:
-        status = advance(model, *fixed, rules, *memory, answer, not compiled, answered, rng)
+        status = advance(model, tables, rule, memory, answer, not compiled, answered)
         if status == kernel.DONE:
-            return result(trace, state.requests, state.workers, state.run, state.samples, model)
+            return result(trace, tables, model)
         if status == kernel.STUCK:
-            raise PolicyError(f"{_name(policy)}: {state.run['n_pool'][0]} requests wait for ever before idle workers")
-        offered = int(state.run["n_pool"][0])
-        answer[:offered] = _ask(asked, trace, state, slots, pool is not None)
+            raise PolicyError(f"{_name(policy)}: {tables.run['n_pool'][0]} requests wait for ever before idle workers")
+        offered = int(tables.run["n_pool"][0])
+        answer[:offered] = _ask(policy, trace, tables, pool is not None)
         answered = True
 
 
-def _model(step_time: StepTime, power: Power, drift_tokens: float, *, central: bool, saturated: bool) -> kernel.Model:
+def _model(ranks: Ranks, *, central: bool, saturated: bool) -> kernel.Model:
+    step_time, power = ranks.step_time, ranks.power
     return kernel.Model(
         fixed_s=float(step_time.fixed_s),
         per_sequence_s=float(step_time.per_sequence_s),
         per_kv_token_s=float(step_time.per_kv_token_s),
         per_prefill_token_s=float(step_time.per_prefill_token_s),
-        drift_tokens=float(drift_tokens),
+        drift_tokens=float(ranks.drift_tokens),
         idle_power_w=float(power.idle_w),
         peak_power_w=float(power.peak_w),
         power_exponent=float(power.exponent),
@@ -105,49 +115,17 @@ def _name(policy: RoutingPolicy) -> str:
     return str(getattr(policy, "name", type(policy).__name__))
 
 
-def _require(
-    trace: Trace,
-    workers: int,
-    slots: int,
-    drift_tokens: float,
-    speed: FloatArray | None,
-    pool: int | None,
-    saturated: bool,
-) -> None:
-    for name, value in (("workers", workers), ("slots", slots), ("pool", pool)):
-        if value is not None and value < 1:
-            raise PolicyError(f"{name} is {value}; expected a whole number >= 1")
-    if not 0 <= drift_tokens < np.inf:
-        raise PolicyError(f"drift_tokens is {drift_tokens}; expected a number >= 0")
-    if speed is not None and (len(speed) != workers or not np.all((speed > 0) & np.isfinite(speed))):
-        raise PolicyError(f"speed is {speed}; expected {workers} numbers > 0")
-    if saturated and pool is None:
-        raise PolicyError("a saturated run needs a pool: how many of the oldest requests are offered")
-    if len(trace) == 0:
-        raise PolicyError(f"{trace.name}: no requests to route")
-
-
-def _start(
-    trace: Trace,
-    policy: RoutingPolicy,
-    workers: int,
-    slots: int,
-    speed: FloatArray | None,
-    pool: int | None,
-    step_time: StepTime,
-    samples: int,
-) -> tuple[_State, tables.Memory]:
-    n = len(trace)
-    rules = policy.rules if isinstance(policy, BuiltIn) else tables.Rules(tables.ROUND_ROBIN)
-    requests, blocks = trace_table(trace, rules)
-    memory = tables.new_memory(rules, workers, blocks, trace.prefix_block_tokens)
-    distinct = int(blocks.max()) + 1 if len(blocks) and step_time.per_prefill_token_s > 0 else 0
-    table = np.zeros(workers, tables.WORKER)
-    table["free"], table["speed"] = slots, 1.0 if speed is None else speed
+def _tables(trace: Trace, requests: Records, ranks: Ranks, pool: int | None, samples: int) -> kernel.Tables:
+    n, workers, slots = len(trace), ranks.workers, ranks.slots
+    blocks = trace_blocks(trace) if ranks.step_time.per_prefill_token_s > 0 else np.zeros(0, np.int64)
+    distinct = int(blocks.max()) + 1 if len(blocks) else 0
+    cached = np.zeros((distinct, (workers + 63) // 64), np.uint64)
+    table = np.zeros(workers, WORKER)
+    table["free"], table["speed"] = slots, 1.0 if ranks.speed is None else ranks.speed
     run = np.zeros(1, kernel.RUN)
     run["free"], run["left"], run["stride"] = workers * slots, n, 1
     ring = 1 << int(trace.output_tokens.max() + 1).bit_length()
-    state = _State(
+    return kernel.Tables(
         requests=requests,
         pool=np.zeros(n if pool is None else pool, np.int64),
         workers=table,
@@ -157,15 +135,14 @@ def _start(
         started=np.zeros(workers * slots, np.int64),
         ended=np.zeros(n, np.int64),
         samples=np.zeros((samples, 1 + workers)),
-        held=np.zeros((distinct, (workers + 63) // 64), np.uint64),
+        held=Prefixes(blocks, trace.prefix_block_tokens, cached, np.zeros(workers)),
     )
-    return state, memory
 
 
-def _ask(policy: RoutingPolicy, trace: Trace, state: _State, slots: int, central: bool) -> IntArray:
+def _ask(policy: RoutingPolicy, trace: Trace, tables: kernel.Tables, central: bool) -> IntArray:
     """The policy's answer for the pool, checked."""
-    requests, workers, run = state.requests, state.workers, state.run[0]
-    rows = state.pool[: run["n_pool"]]
+    requests, workers, run = tables.requests, tables.workers, tables.run[0]
+    rows = tables.pool[: run["n_pool"]]
     pending = Pending(
         arrival_s=trace.arrival_s[rows],
         prompt_tokens=trace.prompt_tokens[rows],
@@ -176,7 +153,7 @@ def _ask(policy: RoutingPolicy, trace: Trace, state: _State, slots: int, central
         predicted_output=requests["predicted"][rows],
         may_wait=central,
     )
-    ids = np.concatenate([state.slots[g, : workers["running"][g]] for g in range(len(workers))])
+    ids = np.concatenate([tables.slots[g, : workers["running"][g]] for g in range(len(workers))])
     active = Active(
         worker=requests["worker"][ids],
         prompt_tokens=requests["prompt"][ids],
@@ -184,16 +161,16 @@ def _ask(policy: RoutingPolicy, trace: Trace, state: _State, slots: int, central
         predicted_output=requests["predicted"][ids],
     )
     view = Workers(
-        kv_tokens=workers["kv"].copy(),
+        held_tokens=workers["kv"].copy(),
         running=workers["running"].copy(),
         waiting=workers["queued"].copy(),
         waiting_tokens=workers["queued_kv"].astype(np.int64),
-        slots=np.full(len(workers), slots, np.int64),
+        slots=np.full(len(workers), tables.slots.shape[1], np.int64),
         speed=workers["speed"].copy(),
         active=active,
-        finished_tokens=state.ended[: run["n_ended"]].copy(),
+        finished_tokens=tables.ended[: run["n_ended"]].copy(),
     )
-    state.run["n_ended"] = 0
+    tables.run["n_ended"] = 0
     answer: npt.NDArray[np.int64] = np.asarray(policy.assign(pending, view, float(run["now_s"])))
     _check(policy, answer, len(rows), workers["free"], central)
     return answer

@@ -11,28 +11,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from shadowprice.arrays import FloatArray, IntArray
+from shadowprice.arrays import FloatArray, IntArray, Records
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.oversized import require_fit
 from shadowprice.fleet.worker import Worker
-from shadowprice.routing._tables import WORKER, new_memory
-from shadowprice.routing._trace_table import trace_table
-from shadowprice.routing.policies import BuiltIn
+from shadowprice.routing._tables import WORKER
+from shadowprice.routing._trace_tables import tables_of
+from shadowprice.routing.compiled import Compiled
 from shadowprice.routing.surface import Active, Pending, RoutingPolicy, Workers
 from shadowprice.scheduling.ranked import Ranked
 from shadowprice.simulate import _engine_state as kernel
-from shadowprice.simulate._cluster_kernel import (
-    advance_apart,
-    advance_together,
-    hand_over,
-    observe,
-    route_on_arrival,
-    wake,
-)
-from shadowprice.simulate.engine import SAMPLES, EngineRun, engine_run, request_table, rules_of
+from shadowprice.simulate._cluster_kernel import advance_all, hand_over, observe, route_on_arrival, wake
+from shadowprice.simulate._engine_tables import request_table, rules_of
+from shadowprice.simulate.engine import SAMPLES, EngineRun, engine_run
 from shadowprice.workload.trace import Trace
 
-SEEN = np.dtype([(name, np.int64) for name in ("kv_tokens", "running", "waiting", "waiting_tokens")])
+SEEN = np.dtype([(name, np.int64) for name in ("held_tokens", "running", "waiting", "waiting_tokens")])
 
 
 @dataclass(frozen=True)
@@ -63,20 +57,14 @@ class ClusterRun:
 
 @dataclass(frozen=True)
 class _Cluster:
-    """The state of a run: the kernel's tables, one row or block per worker.
+    """The state of a run.
 
-    passes [n]: younger requests routed while this one waited. ran [G, slots]: who ran when a policy was last asked, -1.
+    seen: what a policy in Python may know of each worker. passes [n]: younger requests routed while this one waited.
+    ran [G, slots]: who ran when a policy was last asked, -1.
     """
 
-    requests: kernel.Table
-    rules: kernel.Rules
-    runs: kernel.Table
-    batches: kernel.Table
-    samples: FloatArray
-    residues: IntArray
-    last: IntArray
-    own_s: FloatArray
-    seen: kernel.Table
+    engines: kernel.Engines
+    seen: Records
     passes: IntArray
     ran: IntArray
 
@@ -90,13 +78,12 @@ def simulate_cluster(
     *,
     lockstep: bool = False,
     central_queue: bool = False,
-    interpreted: bool = False,
     rng: Generator | None = None,
 ) -> ClusterRun:
     """Serve the trace on `workers` equal workers.
 
-    A built-in routing policy runs compiled, from a fresh memory, when it routes on arrival (interpreted: it is asked
-    through `assign` all the same); any other object, and from a central queue all, are asked through `assign`.
+    A compiled routing policy runs compiled, from a fresh memory, when it routes on arrival; any other object, and from
+    a central queue all, are asked through `assign`.
     Raises InfeasibleError when a request cannot fit a worker's KV memory, PolicyError when the routing policy names a
     worker that is not there, holds a request back without a central queue, or leaves requests waiting for ever, and
     for a scheduling policy that is no `Ranked`.
@@ -107,11 +94,11 @@ def simulate_cluster(
     if not isinstance(scheduling, Ranked):
         raise PolicyError(f"scheduling is {scheduling!r}; expected a Ranked policy, which runs compiled")
     cluster = _start(trace, worker, workers, scheduling, central_queue)
-    if isinstance(routing, BuiltIn):
-        routing = routing.fresh()
     generator = rng if rng is not None else np.random.default_rng(0)
-    if isinstance(routing, BuiltIn) and not (central_queue or interpreted):
-        _on_arrival_compiled(cluster, trace, routing, lockstep, np.random.default_rng(routing.seed))
+    if isinstance(routing, Compiled):
+        routing = routing.fresh()
+    if isinstance(routing, Compiled) and not central_queue:
+        _on_arrival_compiled(cluster, trace, routing, lockstep, generator)
     elif central_queue:
         _from_central_queue(cluster, trace, routing, lockstep, generator)
     else:
@@ -120,52 +107,30 @@ def simulate_cluster(
 
 
 def _start(trace: Trace, worker: Worker, workers: int, scheduling: Ranked, central_queue: bool) -> _Cluster:
-    requests = request_table(trace, worker, scheduling)
-    requests["following"] = -1
+    requests, keys = request_table(trace, worker, scheduling)
     rules = rules_of(worker, scheduling, requests, asks=False, every_step=False)
     rules = rules._replace(in_arrival_order=rules.in_arrival_order and not central_queue)
-    state = kernel.new_state(requests, rules, SAMPLES)
-    runs = np.repeat(state.run, workers)
-    runs["following"] = -1
-    return _Cluster(
-        requests,
-        rules,
-        runs,
-        np.zeros((workers, len(state.batch)), kernel.BATCH),
-        np.zeros((workers, SAMPLES, 5)),
-        state.residues,
-        np.full(workers, -1, np.int64),
-        np.zeros(workers),
-        np.zeros(workers, SEEN),
-        np.zeros(len(trace), np.int64),
-        np.full((workers, len(state.batch)), -1, np.int64),
-    )
-
-
-def _advance(cluster: _Cluster, lockstep: bool, rng: Generator, until_s: float) -> None:
-    """Run the workers up to their decision on or after `until_s`."""
-    c = cluster
-    if lockstep:
-        advance_together(c.requests, c.rules, c.runs, c.batches, c.samples, c.own_s, rng, until_s)
-    else:
-        advance_apart(c.requests, c.rules, c.runs, c.batches, c.samples, c.residues, rng, until_s)
+    engines = kernel.idle_engines(requests, rules, keys, workers, SAMPLES)
+    ran = np.full(engines.batches.shape, -1, np.int64)
+    return _Cluster(engines, np.zeros(workers, SEEN), np.zeros(len(trace), np.int64), ran)
 
 
 def _view(cluster: _Cluster) -> Workers:
     """What a policy may see of the workers."""
-    requests, seen = cluster.requests, cluster.seen
-    observe(requests, cluster.rules, cluster.runs, seen)
+    engines, seen = cluster.engines, cluster.seen
+    requests = engines.requests
+    observe(requests, engines.rules, engines.runs, seen)
     ran = cluster.ran[cluster.ran >= 0]
     finished = ran[requests["status"][ran] == kernel.FINISHED]
     used = np.arange(cluster.ran.shape[1]) < seen["running"][:, None]
-    cluster.ran[:] = np.where(used, cluster.batches["id"], -1)
+    cluster.ran[:] = np.where(used, engines.batches["id"], -1)
     ids = cluster.ran[used]
     return Workers(
-        kv_tokens=seen["kv_tokens"].copy(),
+        held_tokens=seen["held_tokens"].copy(),
         running=seen["running"].copy(),
         waiting=seen["waiting"].copy(),
         waiting_tokens=seen["waiting_tokens"].copy(),
-        slots=np.full(len(seen), cluster.rules.max_num_seqs, np.int64),
+        slots=np.full(len(seen), engines.rules.max_num_seqs, np.int64),
         active=Active(
             worker=requests["worker"][ids],
             prompt_tokens=requests["prompt"][ids],
@@ -178,7 +143,7 @@ def _view(cluster: _Cluster) -> Workers:
 
 def _pending(cluster: _Cluster, trace: Trace, rows: IntArray, may_wait: bool) -> Pending:
     """What a policy may see of the requests to be routed."""
-    requests = cluster.requests
+    requests = cluster.engines.requests
     return Pending(
         arrival_s=requests["arrival_s"][rows],
         prompt_tokens=requests["prompt"][rows],
@@ -196,48 +161,47 @@ def _route(
 ) -> IntArray:
     """Ask the policy, hand over what it assigned; returns the rows it kept back."""
     answer = np.asarray(routing.assign(_pending(cluster, trace, rows, may_wait), _view(cluster), now_s))
-    least, workers = -1 if may_wait else 0, len(cluster.runs)
+    least, workers = -1 if may_wait else 0, len(cluster.engines.runs)
     if answer.shape != rows.shape or not np.issubdtype(answer.dtype, np.integer):
         raise PolicyError(f"{routing}: assign returned {answer!r}; expected a worker for each of {len(rows)} requests")
     if len(rows) and (answer.min() < least or answer.max() >= workers):
         raise PolicyError(f"{routing}: assign returned {answer!r}; expected workers from {least} to {workers - 1}")
-    assigned = answer >= 0
+    assigned, engines = answer >= 0, cluster.engines
     for r, g in zip(rows[assigned].tolist(), answer[assigned].tolist(), strict=True):
-        hand_over(cluster.requests, cluster.runs, cluster.last, r, g)
+        hand_over(engines.requests, engines.runs, engines.last, r, g)
     cluster.passes[rows] += np.cumsum(assigned[::-1])[::-1]
     return rows[~assigned]
 
 
 def _on_arrival(cluster: _Cluster, trace: Trace, routing: RoutingPolicy, lockstep: bool, rng: Generator) -> None:
     """Route every request when it arrives."""
-    moments, first = np.unique(cluster.requests["arrival_s"], return_index=True)
-    ends = np.append(first[1:], len(cluster.requests))[: len(moments)]
+    engines = cluster.engines
+    moments, first = np.unique(engines.requests["arrival_s"], return_index=True)
+    ends = np.append(first[1:], len(engines.requests))[: len(moments)]
     for now_s, start, end in zip(moments, first, ends, strict=True):
-        _advance(cluster, lockstep, rng, now_s)
+        advance_all(engines, lockstep, rng, now_s)
         if lockstep:
-            wake(cluster.runs, now_s)
+            wake(engines.runs, now_s)
         _route(cluster, trace, routing, np.arange(start, end), float(now_s), may_wait=False)
-    _advance(cluster, lockstep, rng, np.inf)
+    advance_all(engines, lockstep, rng, np.inf)
 
 
-def _on_arrival_compiled(cluster: _Cluster, trace: Trace, routing: BuiltIn, lockstep: bool, rng: Generator) -> None:
-    """The same as `_on_arrival` for a built-in policy, all of it compiled."""
-    c, workers = cluster, len(cluster.runs)
-    routed, blocks = trace_table(trace, routing.rules)
-    memory = new_memory(routing.rules, workers, blocks, trace.prefix_block_tokens)
+def _on_arrival_compiled(cluster: _Cluster, trace: Trace, routing: Compiled, lockstep: bool, rng: Generator) -> None:
+    """The same as `_on_arrival` for a compiled policy, all of it compiled."""
+    engines, workers = cluster.engines, len(cluster.engines.runs)
+    rule, routed, memory = tables_of(trace, routing, workers)
     table = np.zeros(workers, WORKER)
     table["speed"] = 1.0
-    slots = np.zeros((workers, c.batches.shape[1]), np.int64)
-    answer = np.zeros(len(trace), np.int64)
-    engines = (c.requests, c.rules, c.runs, c.batches, c.samples, c.residues)
-    route_on_arrival(engines, c.own_s, c.last, lockstep, routed, routing.rules, memory, table, slots, answer, rng)
+    slots = np.zeros((workers, engines.batches.shape[1]), np.int64)
+    route_on_arrival(engines, lockstep, rule, memory, routed, table, slots, rng)
 
 
 def _from_central_queue(
     cluster: _Cluster, trace: Trace, routing: RoutingPolicy, lockstep: bool, rng: Generator
 ) -> None:
     """Hold requests back until a worker has a free slot."""
-    arrival_s, runs = cluster.requests["arrival_s"], cluster.runs
+    engines = cluster.engines
+    arrival_s, runs = engines.requests["arrival_s"], engines.runs
     queue = np.zeros(0, np.int64)
     following = 0
     while True:
@@ -250,18 +214,19 @@ def _from_central_queue(
         arrived = int(np.searchsorted(arrival_s, now_s, side="right"))
         queue = np.concatenate([queue, np.arange(following, arrived)])
         following = max(following, arrived)
-        if len(queue) and np.any(runs["n_running"] + runs["n_waiting"] < cluster.rules.max_num_seqs):
+        if len(queue) and np.any(runs["n_running"] + runs["n_waiting"] < engines.rules.max_num_seqs):
             if lockstep:
-                wake(cluster.runs, now_s)
+                wake(runs, now_s)
             queue = _route(cluster, trace, routing, queue, now_s, may_wait=True)
-        _advance(cluster, lockstep, rng, np.nextafter(now_s, np.inf))
+        advance_all(engines, lockstep, rng, np.nextafter(now_s, np.inf))
     if len(queue):
         raise PolicyError(f"{routing}: {len(queue)} requests wait for ever before idle workers")
 
 
 def _result(trace: Trace, cluster: _Cluster) -> ClusterRun:
-    requests, runs, samples = cluster.requests, cluster.runs, cluster.samples
-    own_s = cluster.own_s if cluster.own_s.any() else runs["busy_s"].copy()
+    all_ = cluster.engines
+    requests, runs, samples = all_.requests, all_.runs, all_.samples
+    own_s = all_.own_s if all_.own_s.any() else runs["busy_s"].copy()
     step_s = float(runs["busy_s"].sum())
     total = np.zeros(1, kernel.RUN)
     for column in ("steps", "busy_s", "running_s", "kv_token_s"):

@@ -27,7 +27,8 @@ from shadowprice.fleet.worker import Worker
 from shadowprice.scheduling.ranked import Ranked
 from shadowprice.simulate import _engine_state as kernel
 from shadowprice.simulate._disaggregated_kernel import send, serve_pool
-from shadowprice.simulate.engine import Latencies, request_table, rules_of
+from shadowprice.simulate._engine_tables import Tables, request_table, rules_of
+from shadowprice.simulate.engine import Latencies
 from shadowprice.workload.trace import Trace
 
 FirstToken = Literal["prefill", "decode"]
@@ -112,20 +113,14 @@ def simulate_apart(
     return PoolsRun(trace, first_token_s, finish_s, first, second, to_decode, ready_s, between)
 
 
-def _serve(trace: Trace, requests: kernel.Table, worker: Worker, workers: int, policy: Ranked) -> PoolRun:
-    """Run one pool over its table of requests."""
+def _serve(trace: Trace, tables: Tables, worker: Worker, workers: int, policy: Ranked) -> PoolRun:
+    """Run one pool over its tables of requests and keys."""
     if isinstance(workers, bool) or not isinstance(workers, int | np.integer) or workers < 1:
         raise PolicyError(f"a pool of {workers!r} workers; expected a whole number >= 1")
+    requests, keys = tables
     rules = rules_of(worker, policy, requests, asks=False, every_step=False)
-    state = kernel.new_state(requests, rules, NO_SAMPLES)
-    requests["following"] = -1
-    runs = np.repeat(state.run, workers)
-    runs["following"] = -1
-    batches = np.zeros((workers, len(state.batch)), kernel.BATCH)
-    samples = np.zeros((workers, NO_SAMPLES, 5))
-    last = np.full(workers, -1, np.int64)
-    rng = np.random.default_rng(0)
-    if not serve_pool(requests, rules, runs, batches, samples, state.residues, last, rng):
+    engines = kernel.idle_engines(requests, rules, keys, workers, NO_SAMPLES)
+    if not serve_pool(engines, np.random.default_rng(0)):
         raise PolicyError(f"{policy}: requests of {trace.name} wait for ever on an idle worker")
     return PoolRun(
         scheduled_s=requests["scheduled_s"].copy(),
@@ -133,19 +128,17 @@ def _serve(trace: Trace, requests: kernel.Table, worker: Worker, workers: int, p
         finish_s=requests["finish_s"].copy(),
         preemptions=requests["preemptions"].copy(),
         worker=requests["worker"].copy(),
-        busy_s=runs["busy_s"].copy(),
+        busy_s=engines.runs["busy_s"].copy(),
     )
 
 
 def _decode(trace: Trace, worker: Worker, workers: int, policy: Ranked, first_token: FirstToken) -> PoolRun:
     """Run the decode pool: the trace's arrivals are the moments at which the KV of the prompts is there."""
-    requests = request_table(trace, worker, policy)
-    requests["computed"] = trace.prompt_tokens
     if first_token == "prefill":
-        requests["generated"] = 1
+        tables = request_table(trace, worker, policy, computed=trace.prompt_tokens, generated=1)
     else:  # the last token of the prompt is computed again, to sample from
-        requests["computed"] -= 1
-    return _serve(trace, requests, worker, workers, policy)
+        tables = request_table(trace, worker, policy, computed=trace.prompt_tokens - 1)
+    return _serve(trace, tables, worker, workers, policy)
 
 
 def _ready(trace: Trace, first: PoolRun, link: Link | None, worker: Worker, links: int, rows: IntArray) -> FloatArray:

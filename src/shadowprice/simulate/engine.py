@@ -16,14 +16,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shadowprice.arrays import FloatArray, IntArray
+from shadowprice.arrays import FloatArray, IntArray, Records
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.oversized import require_fit
 from shadowprice.fleet.worker import Worker
-from shadowprice.scheduling.ranked import Gate, Ranked, Victim
+from shadowprice.scheduling.ranked import Ranked
 from shadowprice.scheduling.surface import Requests, SchedulingPolicy, TenantService, WorkerState
 from shadowprice.simulate import _engine_state as kernel
 from shadowprice.simulate._engine_kernel import advance
+from shadowprice.simulate._engine_tables import everyone, request_table, rules_of
 from shadowprice.workload.trace import Trace
 
 SAMPLES = 2048  # rows kept of the time series
@@ -68,9 +69,32 @@ class Latencies:
 
 @dataclass(frozen=True)
 class EngineRun(Latencies):
-    """What a run did: per request scheduled_s (first admission), first_token_s, finish_s [s] and preemptions; totals.
+    """What a run did, per request and in total; `ttft_s`, `e2e_s` and `tpot_s` follow.
 
-    busy_s: time in steps. mean_running and mean_kv_tokens: averages over busy time.
+    Parameters
+    ----------
+    trace : Trace
+        The n requests that were served.
+    scheduled_s : ndarray of float64, shape (n,)
+        First admission [s].
+    first_token_s : ndarray of float64, shape (n,)
+        When the first token was made [s].
+    finish_s : ndarray of float64, shape (n,)
+        When the last token was made [s].
+    preemptions : ndarray of int64, shape (n,)
+        How often the request lost its KV and was computed again.
+    steps : int
+        Forward passes.
+    busy_s : float
+        Time in steps [s].
+    mean_running : float
+        Sequences in the batch, averaged over busy time.
+    mean_kv_tokens : float
+        KV tokens held, averaged over busy time.
+    peak_kv_tokens : int
+        Most KV tokens held at once.
+    series : Series
+        Every k-th step of the run.
     """
 
     trace: Trace
@@ -97,46 +121,70 @@ def simulate(
 ) -> EngineRun:
     """Serve the trace on one worker under the policy.
 
-    A `Ranked` policy runs compiled; any other object is asked through `order` before each step in which somebody
-    waits and a slot is free (one that remembers, from a fresh memory). Forecasts are `trace.predicted_output`, or
-    the true lengths where the trace has none.
-    rng: for policies that draw (seed 0 by default). every_step: do not jump over steps in which nothing changes;
-    interpreted: ask a `Ranked` policy through `order` too (the same results, slower; for tests).
-    Raises InfeasibleError when a request cannot fit the worker's KV memory, PolicyError when a policy answers with
-    anything but distinct indices of waiting requests, or leaves requests waiting for ever.
+    A `Ranked` policy runs compiled; any other object is asked through `order` before each step in which somebody waits
+    and a slot is free (a `VirtualTokenCounter` from a fresh memory). Forecasts are `trace.predicted_output`, or the
+    true lengths where the trace has none.
+
+    Parameters
+    ----------
+    trace : Trace
+        What arrives.
+    worker : Worker
+        What serves it: step time and limits.
+    policy : SchedulingPolicy
+        One of `scheduling.POLICIES`, or any object with `order(waiting, running, state)`.
+    rng : numpy.random.Generator, optional
+        For policies that draw; seed 0 by default.
+    every_step : bool
+        Do not jump over steps in which nothing changes (the same results, slower; for tests).
+    interpreted : bool
+        Ask a `Ranked` policy through `order` too (the same results, slower; for tests).
+
+    Returns
+    -------
+    EngineRun
+        Times of every request, preemptions, and totals.
+
+    Raises
+    ------
+    InfeasibleError
+        When a request cannot fit the worker's KV memory.
+    PolicyError
+        When a policy answers with anything but distinct indices of waiting requests, or leaves some waiting for ever.
+
+    References
+    ----------
+    The scheduler of vLLM V1, step by step; see the module's docstring.
+
+    Examples
+    --------
+    >>> import numpy as np, shadowprice as sp
+    >>> worker = sp.read_fleet("llama-3.1-8b-h100").worker
+    >>> trace = sp.Trace(np.array([0.0, 1.0]), np.array([100, 200]), np.array([10, 20]))
+    >>> run = sp.simulate(trace, worker, sp.scheduling.POLICIES["fcfs"]())
+    >>> bool(run.ttft_s[0] < run.e2e_s[0] < 1)
+    True
     """
     require_fit(trace, worker)
     compiled = isinstance(policy, Ranked) and not interpreted
-    requests = request_table(trace, worker, policy)
+    requests, keys = request_table(trace, worker, policy)
     rules = rules_of(worker, policy, requests, asks=not compiled, every_step=every_step)
-    state = kernel.new_state(requests, rules, SAMPLES)
+    engine = kernel.one_engine(requests, rules, keys, SAMPLES)
     generator = rng if rng is not None else np.random.default_rng(0)
     ranking = np.zeros(0, np.int64)
     ranked = -1
     asked: SchedulingPolicy = policy.fresh() if hasattr(policy, "fresh") else policy
+    seen = everyone(trace)
     tenants = None if trace.tenant is None else np.unique(trace.tenant, return_inverse=True)
-    while (status := advance(*state, ranking, ranked, generator, np.inf)) != kernel.DONE:
+    while (status := advance(engine, 0, ranking, ranked, generator, np.inf)) != kernel.DONE:
         if status == kernel.STUCK:
-            raise PolicyError(f"{policy}: {state.run['n_waiting'][0]} requests wait for ever on an idle worker")
-        ranking = _ask(asked, state, worker, tenants)
+            raise PolicyError(f"{policy}: {engine.runs['n_waiting'][0]} requests wait for ever on an idle worker")
+        ranking = _ask(asked, engine, seen, worker, tenants)
         ranked = len(ranking)
-    return engine_run(trace, state.requests, state.run[0], state.samples)
+    return engine_run(trace, requests, engine.runs[0], engine.samples[0])
 
 
-def _view(rows: kernel.Table, tenant: IntArray | None = None) -> Requests:
-    """What a policy may see of these requests."""
-    return Requests(
-        arrival_s=rows["arrival_s"],
-        prompt_tokens=rows["prompt"],
-        predicted_output=rows["predicted"],
-        generated_tokens=rows["generated"],
-        computed_tokens=rows["computed"],
-        priority=rows["priority"],
-        tenant=tenant,
-    )
-
-
-def _served(requests: kernel.Table, tenants: tuple[IntArray, IntArray]) -> TenantService:
+def _served(requests: Records, tenants: tuple[IntArray, IntArray]) -> TenantService:
     """What each tenant was given so far; tenants: the distinct codes, and the place of each request's among them."""
     codes, of_request = tenants
     admitted = ~np.isnan(requests["scheduled_s"])
@@ -147,68 +195,22 @@ def _served(requests: kernel.Table, tenants: tuple[IntArray, IntArray]) -> Tenan
     return TenantService(codes, prompts, outputs)
 
 
-def request_table(trace: Trace, worker: Worker, policy: SchedulingPolicy) -> kernel.Table:
-    """The kernel's table of the requests, with the policy's key."""
-    requests = np.zeros(len(trace), kernel.REQUEST)
-    requests["arrival_s"] = trace.arrival_s
-    requests["prompt"] = trace.prompt_tokens
-    requests["output"] = trace.output_tokens
-    requests["predicted"] = trace.output_tokens if trace.predicted_output is None else trace.predicted_output
-    requests["priority"] = 0 if trace.priority is None else trace.priority
-    requests["following"] = np.arange(1, len(trace) + 1)
-    requests["following"][-1:] = -1
-    requests["place"] = np.arange(len(trace))
-    for moment in ("scheduled_s", "first_token_s", "finish_s"):
-        requests[moment] = np.nan
-    if isinstance(policy, Ranked):
-        key = np.asarray(policy.key(_view(requests), worker), dtype=np.float64)
-        if key.shape != requests.shape or np.isnan(key).any():
-            raise PolicyError(f"policy {policy.name}: its key must give one number per request, and no NaN")
-        requests["key"] = key
-    return requests
-
-
-def rules_of(
-    worker: Worker, policy: SchedulingPolicy, requests: kernel.Table, *, asks: bool, every_step: bool
-) -> kernel.Rules:
-    """The worker's limits and the policy's gate as the kernel takes them."""
-    time = worker.step_time
-    known = policy if isinstance(policy, Ranked) else None
-    return kernel.Rules(
-        fixed_s=float(time.fixed_s),
-        per_sequence_s=float(time.per_sequence_s),
-        per_kv_token_s=float(time.per_kv_token_s),
-        per_prefill_token_s=float(time.per_prefill_token_s),
-        max_num_seqs=worker.max_num_seqs,
-        max_num_batched_tokens=worker.max_num_batched_tokens,
-        kv_blocks=worker.kv_blocks,
-        block_size=worker.block_size,
-        gate=int(known.gate if known and not asks else Gate.OPTIMISTIC),
-        alpha=float(known.alpha if known and known.gate is Gate.PROTECT else 0.0),
-        victim=int(known.victim if known else Victim.LAST_ADMITTED),
-        beta=float(known.beta if known else 1.0),
-        max_wait_s=float(known.max_wait_s if known and not asks else np.inf),
-        in_arrival_order=bool(np.all(np.diff(requests["key"]) >= 0)),
-        lag=worker.async_scheduling,
-        asks=asks,
-        every_step=every_step,
-    )
-
-
 def _ask(
-    policy: SchedulingPolicy, state: kernel.State, worker: Worker, tenants: tuple[IntArray, IntArray] | None
+    policy: SchedulingPolicy,
+    engine: kernel.Engines,
+    seen: Requests,
+    worker: Worker,
+    tenants: tuple[IntArray, IntArray] | None,
 ) -> IntArray:
     """The policy's ranking of the waiting, as request ids."""
-    requests, run = state.requests, state.run[0]
+    requests, run = engine.requests, engine.runs[0]
     rows = np.flatnonzero(requests["status"] == kernel.WAITING)
-    running = state.batch["id"][: run["n_running"]]
+    running = engine.batches[0]["id"][: run["n_running"]]
     running = running[requests["status"][running] == kernel.RUNNING]
-    tenant = [None if tenants is None else tenants[0][tenants[1][ids]] for ids in (rows, running)]
+    now = [seen.take(ids).having(requests["generated"][ids], requests["computed"][ids]) for ids in (rows, running)]
     served = None if tenants is None else _served(requests, tenants)
-    now = WorkerState(worker, float(run["now_s"]), int(run["free_blocks"]) * worker.block_size, served)
-    answer: npt.NDArray[Any] = np.asarray(
-        policy.order(_view(requests[rows], tenant[0]), _view(requests[running], tenant[1]), now)
-    )
+    state = WorkerState(worker, float(run["now_s"]), int(run["free_blocks"]) * worker.block_size, served)
+    answer: npt.NDArray[Any] = np.asarray(policy.order(now[0], now[1], state))
     if answer.size == 0:
         return np.zeros(0, np.int64)
     distinct = answer.ndim == 1 and np.issubdtype(answer.dtype, np.integer) and len(np.unique(answer)) == len(answer)
@@ -219,7 +221,7 @@ def _ask(
     return rows[answer]
 
 
-def engine_run(trace: Trace, requests: kernel.Table, run: np.void, samples: FloatArray) -> EngineRun:
+def engine_run(trace: Trace, requests: Records, run: np.void, samples: FloatArray) -> EngineRun:
     """The kernel's tables as a result; requests: the rows of this trace, run: its row of totals."""
     busy_s = float(run["busy_s"])
     return EngineRun(

@@ -27,7 +27,7 @@ class Design:
 
 
 @dataclass(frozen=True)
-class Setting:
+class PoolsSetting:
     """What is compared on: the trace at any rate, `workers` machines like `worker`, scheduled by `policy`.
 
     worker: with the largest chunk. link: KV from prefill to decode workers, None is free. first_token: see
@@ -79,7 +79,7 @@ def chunks(worker: Worker, parts: Sequence[float] = PARTS_OF_CHUNK) -> list[int]
     return sorted({max(round(most * part), least) for part in parts}, reverse=True)
 
 
-def serve(setting: Setting, design: Design, rate_per_s: float) -> PoolsRun:
+def run_design(setting: PoolsSetting, design: Design, rate_per_s: float) -> PoolsRun:
     """The trace at this rate, on the workers used this way."""
     trace = scale_rate(setting.trace, rate_per_s / setting.trace.rate_per_s)
     chunked = with_chunk(setting.worker, design.chunk_tokens)
@@ -95,13 +95,13 @@ def serve(setting: Setting, design: Design, rate_per_s: float) -> PoolsRun:
     )
 
 
-def goodput(setting: Setting, slo: Slo, design: Design) -> Outcome:
+def goodput(setting: PoolsSetting, slo: Slo, design: Design) -> Outcome:
     """By bisection between 0 and the design's bound, the same requests in the same order at every rate."""
     bound = design_bound_per_s(setting, slo, design)
     low, high, best = 0.0, bound, None
     rate = high
     for _ in range(HALVINGS + 1 if bound > 0 else 0):
-        run = serve(setting, design, rate)
+        run = run_design(setting, design, rate)
         inside = float(slo.met_by(run.ttft_s, run.tpot_s).mean())
         if inside >= slo.attainment:
             low, best = rate, (run, inside)
@@ -117,7 +117,7 @@ def goodput(setting: Setting, slo: Slo, design: Design) -> Outcome:
     return Outcome(design, low, ttft_s, tpot_s, inside, run.peak_between_tokens, bound)
 
 
-def design_bound_per_s(setting: Setting, slo: Slo, design: Design) -> float:
+def design_bound_per_s(setting: PoolsSetting, slo: Slo, design: Design) -> float:
     """The bound of `disaggregation/optimum.py` for the design's own chunk and ratio."""
     problem = setting.problem(slo, design.chunk_tokens)
     if design.prefill_workers == 0:
@@ -126,7 +126,7 @@ def design_bound_per_s(setting: Setting, slo: Slo, design: Design) -> float:
 
 
 def goodput_grid(
-    setting: Setting,
+    setting: PoolsSetting,
     design: Design,
     rates_per_s: FloatArray,
     ttft_s: FloatArray,
@@ -139,7 +139,7 @@ def goodput_grid(
     """
     inside = np.empty((len(rates_per_s), len(ttft_s), len(tpot_s)))
     for i, rate in enumerate(rates_per_s):
-        run = serve(setting, design, float(rate))
+        run = run_design(setting, design, float(rate))
         in_time = (run.ttft_s <= ttft_s[:, None]).astype(np.float64)
         steady = (~(run.tpot_s > tpot_s[:, None])).astype(np.float64)
         inside[i] = in_time @ steady.T / len(setting.trace)

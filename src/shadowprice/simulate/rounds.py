@@ -12,7 +12,8 @@ from shadowprice.scheduling.optimum.local_search import ranked_starts
 from shadowprice.scheduling.problem import RoundInstance
 from shadowprice.scheduling.ranked import Gate, Ranked
 from shadowprice.scheduling.surface import Requests, SchedulingPolicy, WorkerState
-from shadowprice.simulate._rounds_kernel import gated_starts
+from shadowprice.simulate._engine_tables import key_table
+from shadowprice.simulate._rounds_kernel import ROUND_REQUEST, RoundRules, gated_starts
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ def simulate(instance: RoundInstance, policy: SchedulingPolicy, rng: np.random.G
     In each round: the finished leave; if the coming round would overflow, victims are cleared until it fits (the last
     admitted first, or as the policy's `victim` says) and nobody joins, unless nobody is left; else the policy orders
     the waiting, with prompt_tokens = s, generated_tokens = j, computed_tokens = s + j and arrival and time in rounds,
-    and they join along that order while the coming round fits. rng: needed by policies that clear at random.
+    and they join along that order while the coming round fits. Nobody gives way here: a start is final but for
+    overflow, and who is cleared begins anew, so that keys move only while a request runs, for the choice of victims.
+    rng: needed by policies that clear at random.
 
     Raises PolicyError when a decision is impossible, rng is missing, or the policy has not finished all requests by a
     round that any policy without livelock reaches: clearing everyone at each overflow can repeat itself forever.
@@ -91,31 +94,35 @@ def _requests(instance: RoundInstance, index: IntArray, generated: IntArray) -> 
 
 
 def _compiled(instance: RoundInstance, policy: Ranked, rng: np.random.Generator | None) -> tuple[IntArray, IntArray]:
-    by_arrival = np.argsort(instance.arrival, kind="stable")
-    everyone = _requests(instance, np.arange(len(instance)), np.zeros(len(instance), dtype=np.int64))
-    key = policy.key(everyone, _worker(instance))
+    nothing = np.zeros(len(instance), dtype=np.int64)
+    seen, worker = _requests(instance, np.arange(len(instance)), nothing), _worker(instance)
+    policy.require_static(seen, worker)
+    key = policy.keys(seen, worker)
     if policy.gate == Gate.LOOK_AHEAD:
-        return ranked_starts(instance, key, policy.max_wait_s), np.zeros(len(instance), dtype=np.int64)
+        return ranked_starts(instance, key, policy.max_wait_s), nothing
     if policy.beta < 1 and rng is None:
         raise PolicyError(f"policy {policy.name} clears at random; pass rng=numpy.random.default_rng(seed)")
-    rank = np.empty(len(instance), dtype=np.int64)
-    rank[by_arrival[np.argsort(key[by_arrival], kind="stable")]] = np.arange(len(instance))
-    starts, cleared = gated_starts(
-        rank,
-        by_arrival,
-        instance.arrival,
-        instance.prompt_tokens,
-        instance.output_tokens,
-        int(instance.memory_tokens),
-        float(policy.max_wait_s),
-        int(policy.gate),
-        float(policy.alpha),
-        int(policy.victim),
-        float(policy.beta),
-        np.random.default_rng(0) if rng is None else rng,
-        _last_round(instance),
+    requests = np.zeros(len(instance), ROUND_REQUEST)
+    for name, column in zip(
+        ("arrival", "prompt", "output"), (instance.arrival, instance.prompt_tokens, instance.output_tokens), strict=True
+    ):
+        requests[name] = column
+    by_arrival = np.argsort(instance.arrival, kind="stable")
+    requests["place"][by_arrival] = np.arange(len(instance))
+    requests["rank"][by_arrival[np.argsort(key[by_arrival], kind="stable")]] = np.arange(len(instance))
+    requests["start"] = -1
+    keys, requests["level"] = key_table(seen, policy, worker, instance.output_tokens)
+    rules = RoundRules(
+        memory=int(instance.memory_tokens),
+        max_wait=float(policy.max_wait_s),
+        gate=int(policy.gate),
+        alpha=float(policy.alpha),
+        victim=int(policy.victim),
+        beta=float(policy.beta),
+        last_round=_last_round(instance),
     )
-    return starts, cleared
+    gated_starts(requests, keys, rules, np.random.default_rng(0) if rng is None else rng)
+    return requests["start"].copy(), requests["cleared"].copy()
 
 
 def _stepped(instance: RoundInstance, policy: SchedulingPolicy) -> tuple[IntArray, IntArray]:

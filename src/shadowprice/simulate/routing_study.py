@@ -15,9 +15,9 @@ import numpy as np
 from shadowprice.errors import TraceError
 from shadowprice.fleet.step_time import StepTime
 from shadowprice.routing.optimum import barrier_time_bound
-from shadowprice.routing.policies import POLICIES, BuiltIn, least_kv
+from shadowprice.routing.policies import POLICIES, NamedPolicy, least_kv, make
 from shadowprice.simulate._barrier_run import POWER, BarrierRun, Power
-from shadowprice.simulate.barrier import STEP_TIME, simulate_barrier
+from shadowprice.simulate.barrier import STEP_TIME, Ranks, simulate_barrier
 from shadowprice.workload.operations import scale_rate
 from shadowprice.workload.trace import Ragged, Trace
 
@@ -106,15 +106,12 @@ def at_load(trace: Trace, workers: int, slots: int, setting: Setting) -> Trace:
     return scale_rate(trace, rate / trace.rate_per_s)
 
 
-def _run(trace: Trace, policy: BuiltIn, workers: int, slots: int, regime: str, setting: Setting) -> BarrierRun:
+def _run(trace: Trace, policy: NamedPolicy, workers: int, slots: int, regime: str, setting: Setting) -> BarrierRun:
     bind = regime == SLOTS_BIND
     return simulate_barrier(
         trace,
         policy,
-        workers=workers,
-        slots=slots,
-        step_time=setting.step_time,
-        power=setting.power,
+        Ranks(workers, slots, setting.step_time, setting.power),
         pool=setting.pool if bind else None,
         saturated=bind,
     )
@@ -125,7 +122,7 @@ def study(
     workers: Iterable[int],
     *,
     slots: int | None = None,
-    policies: Iterable[str] = tuple(POLICIES),
+    policies: Iterable[str] | None = None,
     setting: Setting = SETTING,
 ) -> Iterator[Row]:
     """Row after row: for each trace, number of workers and regime, every policy.
@@ -134,7 +131,7 @@ def study(
 
     Raises TraceError for traces without requests, or too short to reach a steady part.
     """
-    names, counts = tuple(policies), tuple(workers)
+    names, counts = tuple(POLICIES if policies is None else policies), tuple(workers)
     for trace in traces:
         long = repeated(trace, setting.copies, setting.gap_s)
         for count in counts:
@@ -145,12 +142,14 @@ def study(
             )
             for regime, arrivals in cells.items():
                 for name in names:
-                    policy = POLICIES[name]()
+                    policy = make(name)
                     run = _run(arrivals, policy, count, size, regime, setting)
                     yield _row(trace.name, count, size, regime, policy, run, bound_s)
 
 
-def _row(trace: str, workers: int, slots: int, regime: str, policy: BuiltIn, run: BarrierRun, bound_s: float) -> Row:
+def _row(
+    trace: str, workers: int, slots: int, regime: str, policy: NamedPolicy, run: BarrierRun, bound_s: float
+) -> Row:
     return Row(
         trace=trace,
         workers=workers,
@@ -167,5 +166,5 @@ def _row(trace: str, workers: int, slots: int, regime: str, policy: BuiltIn, run
         barrier_s=run.barrier_s,
         barrier_bound_s=bound_s,
         passes=int(run.passes.max()),
-        most_passes=policy.rules.most_passes if regime == SLOTS_BIND and policy.chooses else None,
+        most_passes=policy.most_passes if regime == SLOTS_BIND else None,
     )

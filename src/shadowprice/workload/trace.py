@@ -62,21 +62,50 @@ INT_COLUMNS = (
 
 @dataclass(frozen=True)
 class Trace:
-    """Requests sorted by arrival; arrays of one length n, None where the source does not say.
+    """Requests sorted by arrival: arrays of one length n, None where the source does not say.
 
-    arrival_s: float64, non-decreasing. prompt_tokens, output_tokens: int64 >= 1.
-    predicted_output, predicted_low, predicted_high: int64 >= 1, a forecast of output_tokens and its interval.
-    session, tenant: int64 codes (session -1: none). priority: int64, smaller is more urgent (vLLM's convention).
-    value: float64.
-    cached_tokens: int64, leading prompt tokens already in cache on arrival, 0 <= cached < prompt.
-    prefix: hashes of the prompt's leading blocks of `prefix_block_tokens` tokens each.
-    media_tokens, media_cost: one entry per image, clip or sound of the request (tokens, a part of prompt_tokens, 0
-    where the source does not say; seconds to encode).
-    name: where it came from, for titles and messages. skipped_rows, notes: bad rows that the reader dropped on
-    request, and what else it did that the file does not say.
+    Other number types are converted where that changes no value.
 
-    Other number types are converted where that changes no value. Raises TraceError naming the field and row when an
-    array has the wrong length, type or an impossible value.
+    Parameters
+    ----------
+    arrival_s : ndarray of float64, shape (n,)
+        Arrivals [s], not falling.
+    prompt_tokens, output_tokens : ndarray of int64, shape (n,)
+        Lengths, at least 1.
+    predicted_output, predicted_low, predicted_high : ndarray of int64, shape (n,), or None
+        A forecast of `output_tokens` and its interval, at least 1.
+    session, tenant : ndarray of int64, shape (n,), or None
+        Codes of the conversation (-1: none) and of the client.
+    priority : ndarray of int64, shape (n,), or None
+        Smaller is more urgent, as in vLLM.
+    value : ndarray of float64, shape (n,), or None
+        What serving the request is worth.
+    cached_tokens : ndarray of int64, shape (n,), or None
+        Leading prompt tokens already in cache on arrival, 0 <= cached < prompt.
+    prefix : Ragged or None
+        Hashes of the prompt's leading blocks.
+    prefix_block_tokens : int
+        Tokens of each of these blocks.
+    media_tokens, media_cost : Ragged or None
+        One entry per image, clip or sound: tokens (a part of `prompt_tokens`, 0 where unknown), seconds to encode.
+    name : str
+        Where it came from, for titles and messages.
+    skipped_rows : int
+        Bad rows that the reader dropped on request.
+    notes : tuple of str
+        What else the reader did that the file does not say.
+
+    Raises
+    ------
+    TraceError
+        Naming the field and row, when an array has the wrong length, type or an impossible value.
+
+    Examples
+    --------
+    >>> import numpy as np, shadowprice as sp
+    >>> trace = sp.Trace(np.array([0.0, 0.5, 2.0]), np.array([100, 200, 300]), np.array([10, 10, 20]))
+    >>> len(trace), trace.rate_per_s
+    (3, 1.0)
     """
 
     arrival_s: FloatArray

@@ -24,10 +24,21 @@ ROWS_AT_ONCE = 65536
 
 
 def write_trace(trace: Trace, path: str | Path) -> None:
-    """The trace's columns as Parquet, CSV or JSONL, by the ending of `path`; .gz and .zst pack the last two.
+    """Write the trace's columns as Parquet, CSV or JSONL, by the ending of `path`.
 
     The file appears whole or not at all. What is not a column (name, notes, skipped_rows) is not written.
-    Raises TraceError where the ending is unknown or the file cannot be written.
+
+    Parameters
+    ----------
+    trace : Trace
+        What to write.
+    path : str or Path
+        Ends in .parquet, .csv or .jsonl; .gz and .zst pack the last two.
+
+    Raises
+    ------
+    TraceError
+        Where the ending is unknown or the file cannot be written.
     """
     path = Path(path)
     endings = path.suffixes

@@ -34,7 +34,7 @@ async def change(server: Server, gone: str, new: str) -> None:
     """Take one away and add another, with no decision in between."""
     await server.control.remove_worker(gone, drain=False)
     await server.control.add_worker(new)
-    await until(lambda: all(worker.reason != "not yet probed" for worker in server.router.workers))
+    await until(lambda: all(worker.reason != "not yet probed" for worker in server.router.fleet.workers))
 
 
 def test_sessions_stay_when_the_first_worker_goes_and_come_back_with_it() -> None:

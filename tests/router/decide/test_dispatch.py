@@ -158,7 +158,7 @@ def test_kv_capacity_is_read_from_the_workers_metrics() -> None:
         async with scripted(streams(5, gap_s=0.002)) as worker:
             worker.metrics = answers(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text))
             async with routed(worker) as server:
-                await until(lambda: server.router.workers[0].kv_capacity_tokens == 80)
+                await until(lambda: server.router.fleet.workers[0].reported.kv_capacity_tokens == 80)
                 body = b'{"prompt":[%b],"stream":true}' % b",".join([b"1"] * 35)
                 got = await asyncio.gather(*(ask(server, post(body)) for _ in range(10)))
                 assert all(one.whole for one in got) and worker.most_running == 2
@@ -351,13 +351,14 @@ def test_it_is_ready_once_a_worker_has_answered() -> None:
         async with scripted(streams(1)) as worker:
             worker.health = stops_after(b"")
             async with routing(worker.url, health_check_timeout_s=20.0) as server:
-                assert server.router.workers[0].reason == NOT_PROBED
+                assert server.router.fleet.workers[0].reason == NOT_PROBED
                 assert (await ask(server, asked)).status == 503
-                server.router.workers[0].probe_succeeded(server.router.clock())
+                server.router.fleet.workers[0].probe_succeeded(server.router.clock())
                 assert (await ask(server, asked)).status == 200
-                server.router.workers[0].state, server.router.workers[0].reason = PROBING, "answers health probes again"
+                live = server.router.fleet.workers[0]
+                live.state, live.reason = PROBING, "answers health probes again"
                 assert (await ask(server, asked)).status == 200
-                server.router.workers[0].state = EJECTED
+                server.router.fleet.workers[0].state = EJECTED
                 assert (await ask(server, asked)).status == 503
 
     run(work())
@@ -379,6 +380,6 @@ def test_one_worker_that_streams_counts_its_event_stream_only() -> None:
         body = STREAM_HEAD + chunk(TOKEN * 4) + chunk(DONE) + LAST_CHUNK
         async with scripted(answers(body)) as worker, routed(worker) as server:
             await ask(server, streamed())
-            assert server.router.workers[0].generated_tokens_total == 4
+            assert server.router.fleet.workers[0].counts.generated_tokens_total == 4
 
     run(work())

@@ -65,15 +65,15 @@ def test_a_killed_process_costs_its_streams_and_nothing_else_and_is_back_when_it
                     begun = server.router.active
                     await until(lambda: len(begun) == 8 and all(exchange.head_sent for exchange in begun))
                     plain = asyncio.ensure_future(plain_load(server, 8, done))
-                    victim = server.router.workers[1]
-                    await until(lambda: victim.requests_total > 20 and victim.generated_tokens_total >= 0)
+                    victim = server.router.fleet.workers[1]
+                    await until(lambda: victim.counts.requests_total > 20 and victim.counts.generated_tokens_total >= 0)
                     await until(lambda: victim.in_flight > 4)
                     process.send_signal(signal.SIGKILL)
                     await until(lambda: victim.state == EJECTED)
                     process.wait()
                     process = start(place.port)
-                    before = victim.requests_total
-                    await until(lambda: victim.state == UP and victim.requests_total > before + 10)
+                    before = victim.counts.requests_total
+                    await until(lambda: victim.state == UP and victim.counts.requests_total > before + 10)
                     done.set()
                     assert {(one.status, one.whole) for one in await plain} == {(200, True)}
                     streams_got = await asyncio.gather(*streaming)
@@ -155,8 +155,8 @@ def test_what_fails_before_its_first_byte_is_done_elsewhere(name: str) -> None:
         ):
             got = await asyncio.gather(*(ask(server, PLAIN) for _ in range(30)))
             assert {one.status for one in got} == {200}
-            worker = server.router.workers[0]
-            assert bad.calls and worker.errors_total >= 1
+            worker = server.router.fleet.workers[0]
+            assert bad.calls and worker.counts.errors_total >= 1
             assert (worker.state == UP) == (name in ("503", "429"))  # busy is not dead
             before_it_is_out = (30 + FAILURES_TO_EJECT - 1) // 2  # every other one of the requests and of the retries
             assert len(bad.calls) <= (30 if worker.state == UP else before_it_is_out)
@@ -172,10 +172,10 @@ def test_the_last_answer_is_passed_on_where_nobody_does_better() -> None:
                 got = await ask(server, PLAIN)
                 assert (got.status, got.body) == (500, b"oh")
             assert len(a.calls) == len(b.calls) == 6
-            assert {worker.state for worker in server.router.workers} == {UP}
+            assert {worker.state for worker in server.router.fleet.workers} == {UP}
         async with scripted(answers(whole(b"oh", "429 Oh"))) as a, routed(a) as server:
             assert (await ask(server, PLAIN)).status == 429
-            assert server.router.workers[0].state == UP
+            assert server.router.fleet.workers[0].state == UP
         async with scripted(resets_after(b"")) as a, routed(a, max_retries=0) as server:
             got = await ask(server, PLAIN)
             assert got.status == 502 and got.values(b"content-type") == [b"application/json"]
@@ -197,9 +197,9 @@ def test_an_idle_connection_that_the_worker_closed_is_nobodys_failure() -> None:
         async with scripted(once) as worker, routed(worker) as server:
             for _ in range(10):
                 assert (await ask(server, PLAIN)).status == 200
-            about = server.router.workers[0]
-            assert about.errors_total == 0 and about.state == UP
-            assert not server.router.penalties
+            about = server.router.fleet.workers[0]
+            assert about.counts.errors_total == 0 and about.state == UP
+            assert not server.router.flights.penalties
 
     run(work())
 
@@ -226,11 +226,11 @@ def test_a_hung_worker_keeps_nobody() -> None:
             hung.health = hung.metrics = hung.answer = stops_after(b"")
             got = await asyncio.gather(*(ask(server, PLAIN) for _ in range(30)))
             assert {one.status for one in got} == {200} and hung.calls
-            assert server.router.workers[0].state == EJECTED
+            assert server.router.fleet.workers[0].state == EJECTED
             hung.health, hung.metrics, hung.answer = answers(whole(b"")), answers(NOT_FOUND), mixed
-            await until(lambda: server.router.workers[0].state != EJECTED)
+            await until(lambda: server.router.fleet.workers[0].state != EJECTED)
             load = asyncio.ensure_future(plain_load(server, 4, release))
-            await until(lambda: server.router.workers[0].state == UP)
+            await until(lambda: server.router.fleet.workers[0].state == UP)
             release.set()
             assert {one.status for one in await load} == {200}
 
@@ -257,8 +257,8 @@ def test_who_refuses_a_connection_is_out_at_once() -> None:
             await gone.kill()
             got = [await ask(server, PLAIN) for _ in range(2)]
             assert {one.status for one in got} == {200} and len(good.calls) == 2
-            worker = server.router.workers[0]
-            assert worker.state == EJECTED and worker.reason == "nothing listens" and worker.errors_total == 1
+            worker = server.router.fleet.workers[0]
+            assert worker.state == EJECTED and worker.reason == "nothing listens" and worker.counts.errors_total == 1
 
     run(work())
 
@@ -332,9 +332,9 @@ def test_who_stops_listening_may_finish_what_it_has(interval_s: float) -> None:
             leaving.health = asked_once_more
             leaving.server.close()
             if interval_s < 1:  # else the requests find it out
-                await until(lambda: server.router.workers[0].state == EJECTED)
+                await until(lambda: server.router.fleet.workers[0].state == EJECTED)
             after = [asyncio.ensure_future(ask(server, PLAIN)) for _ in range(4)]
-            await until(lambda: len(other.calls) == 7 and server.router.workers[0].state == EJECTED)
+            await until(lambda: len(other.calls) == 7 and server.router.fleet.workers[0].state == EJECTED)
             release.set()
             assert {(await one).status for one in [*before, *after]} == {200}
             assert len(leaving.calls) == 3 and len(other.calls) == 7  # nothing was computed twice

@@ -112,11 +112,11 @@ def test_a_worker_that_is_tried_again_and_swallows_the_trial_is_given_up_again()
                 await call.send(completion())
 
         async with scripted(answer) as worker, routed(worker, progress_timeout_s=0.4) as server:
-            live = server.router.workers[0]
+            live = server.router.fleet.workers[0]
             live.eject(server.router.clock(), "as if it had failed")
             await until(lambda: live.state == "probing")
             trial = asyncio.ensure_future(ask(server, post(b'{"prompt":"swallow"}')))
-            await until(lambda: live.errors_total > 0)  # its probes are answered all the time
+            await until(lambda: live.counts.errors_total > 0)  # its probes are answered all the time
             healthy.set()
             assert (await trial).status == 200
             await until(lambda: live.state == "up")

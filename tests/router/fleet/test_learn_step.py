@@ -71,10 +71,10 @@ def test_the_faster_of_two_workers_is_given_more_where_they_do_not_step_together
         ):
             enough = asyncio.Event()
             asking = [asyncio.create_task(clients(server, enough)) for _ in range(16)]
-            await until(lambda: min(len(worker.steps) for worker in server.router.workers) >= 2 * FEW)
-            learn(server.router)
-            speeds = [worker.speed for worker in server.router.workers]
-            assert speeds[0] > 1.5 * speeds[1] and server.router.speeds() is not None
+            await until(lambda: min(len(worker.steps.recent) for worker in server.router.fleet.workers) >= 2 * FEW)
+            learn(server.router.fleet, server.settings)
+            speeds = [worker.steps.speed for worker in server.router.fleet.workers]
+            assert speeds[0] > 1.5 * speeds[1] and server.router.fleet.speeds() is not None
             loads = []
             for _ in range(100):
                 await asyncio.sleep(0.01)

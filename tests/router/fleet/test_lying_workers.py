@@ -50,15 +50,15 @@ def test_metrics_that_make_no_sense_are_not_taken() -> None:
 
     async def work() -> None:
         async with scripted(mixed) as worker, routed(worker) as server:
-            about = server.router.workers[0]
+            about = server.router.fleet.workers[0]
             worker.metrics = answers(whole(huge))
-            await until(lambda: about.foreign_requests > 0)
+            await until(lambda: about.reported.foreign_requests > 0)
             assert (await ask(server, PLAIN)).status == 200
             for garbage in (b"\xff\x00" * 1000, b"vllm:num_requests_running{ e\n", huge.replace(b"300", b"999")):
                 worker.metrics = answers(whole(garbage))
                 await asyncio.sleep(0.25)
             worker.metrics = answers(whole(b'vllm:num_requests_running{engine="0"} 0\n'))
-            await until(lambda: about.foreign_requests == 0)  # its reports are still read
+            await until(lambda: about.reported.foreign_requests == 0)  # its reports are still read
 
     run(work())
 
@@ -69,11 +69,14 @@ def test_an_answer_before_the_question_is_none() -> None:
     client, transport = bench.client()
     client.data_received(PLAIN)
     bench.settle(client)
-    upstream = bench.router.workers[0].idle[0]
+    upstream = bench.router.fleet.workers[0].pool.idle[0]
     client.data_received(PLAIN)
     bench.router.dispatcher._decide()
     upstream.data_received(whole(b"<evil>"))
     bench.settle(client)
     first, second = responses_in(bytes(transport.written), [b"POST", b"POST"], closed=False)
     assert first[2] == second[2] == b"ok" and len(bench.asked) == 2
-    assert bench.router.workers[0].errors_total == 0 and upstream not in bench.router.workers[0].idle
+    assert (
+        bench.router.fleet.workers[0].counts.errors_total == 0
+        and upstream not in bench.router.fleet.workers[0].pool.idle
+    )

@@ -50,7 +50,7 @@ def reasons(server: Server) -> dict[str, str]:
 
 
 def all_up(server: Server) -> Callable[[], bool]:
-    return lambda: all(worker.state == "up" for worker in server.router.workers)
+    return lambda: all(worker.state == "up" for worker in server.router.fleet.workers)
 
 
 def clients(worker: RankWorker) -> set[int]:
@@ -97,7 +97,7 @@ def test_what_cannot_be_told_is_local_and_is_said(takes: Callable[[int], bool], 
         async with listening(worker.app()) as url, routing(url, **SPLIT) as server:
             await until(all_up(server))
             await ask(server)
-            assert {worker.header_rank for worker in server.router.workers} == set(range(RANKS))
+            assert {worker.header_rank for worker in server.router.fleet.workers} == set(range(RANKS))
             assert worker.asked[:2] == [2 * RANKS - 1, 0]
             assert all(
                 f"it {said} X-data-parallel-rank {2 * RANKS - 1} and 0 alike" in reason
@@ -145,7 +145,7 @@ def test_endpoint_that_comes_back_is_asked_again() -> None:
         async with routing(f"http://127.0.0.1:{port}", **SPLIT) as server:
             await until(all_up(server))
             await runner.cleanup()
-            await until(lambda: all(worker.state == "ejected" for worker in server.router.workers))
+            await until(lambda: all(worker.state == "ejected" for worker in server.router.fleet.workers))
             other = RankWorker(RANKS, RANKS, of_the_fleet)
             runner = web.AppRunner(other.app())
             await runner.setup()
@@ -161,9 +161,11 @@ def test_metrics_are_read_by_the_ranks_of_the_fleet() -> None:
     async def test() -> None:
         first, second = RankWorker(0, RANKS, local), RankWorker(RANKS, RANKS, local)
         async with listening(first.app()) as a, listening(second.app()) as b, routing(a, b, **SPLIT) as server:
-            workers = server.router.workers
-            await until(lambda: all(worker.kv_capacity_tokens for worker in workers))
-            assert [worker.kv_capacity_tokens for worker in workers] == [16 * (100 + i) for i in range(2 * RANKS)]
+            workers = server.router.fleet.workers
+            await until(lambda: all(worker.reported.kv_capacity_tokens for worker in workers))
+            assert [worker.reported.kv_capacity_tokens for worker in workers] == [
+                16 * (100 + i) for i in range(2 * RANKS)
+            ]
 
     run(test())
 

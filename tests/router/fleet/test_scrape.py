@@ -55,16 +55,16 @@ def test_only_what_others_brought_is_foreign() -> None:
             routing(url, metrics_interval_s=0.1) as server,
             aiohttp.ClientSession() as session,
         ):
-            live = server.router.workers[0]
-            await until(lambda: live.kv_capacity_tokens == 16000)
+            live = server.router.fleet.workers[0]
+            await until(lambda: live.reported.kv_capacity_tokens == 16000)
             for _ in range(4):  # each ends while a report that has it is under way
                 worker.finish.clear()
                 body = {"model": "tiny", "prompt": "x" * 400}
                 async with session.post(f"http://127.0.0.1:{server.port}/v1/completions", json=body) as answer:
                     assert answer.status == 200
                 await asyncio.sleep(0.06)
-                assert (live.foreign_requests, live.foreign_kv_tokens) == (0, 0)
+                assert (live.reported.foreign_requests, live.reported.foreign_kv_tokens) == (0, 0)
             worker.foreign = 2
-            await until(lambda: live.foreign_requests == 2 and live.foreign_kv_tokens == 3200)
+            await until(lambda: live.reported.foreign_requests == 2 and live.reported.foreign_kv_tokens == 3200)
 
     run(test())

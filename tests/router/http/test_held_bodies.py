@@ -23,9 +23,9 @@ def test_a_body_is_let_go_when_its_answer_begins() -> None:
             for client in clients:
                 await client.send(post(LARGE))
             await until(lambda: len(worker.calls) == 3)
-            assert server.router.held_bytes == 3 * len(LARGE)
+            assert server.router.door.bodies.held == 3 * len(LARGE)
             begin.set()
-            await until(lambda: server.router.held_bytes == 0)
+            await until(lambda: server.router.door.bodies.held == 0)
             assert len(server.router.active) == 3
             assert all(exchange.request.body is None for exchange in server.router.active)
             end.set()
@@ -50,14 +50,14 @@ def test_beyond_what_it_may_hold_the_router_refuses_and_then_goes_on() -> None:
             await until(lambda: len(worker.calls) == 2)
             uploading = await RawClient.to(server)
             await uploading.send(post(LARGE)[:40_000])
-            await until(lambda: server.router.held_bytes > 2 * len(LARGE))
+            await until(lambda: server.router.door.bodies.held > 2 * len(LARGE))
             refused = await ask(server, post(LARGE))
             assert refused.status == 503 and b"--max-buffered-size" in refused.body
             assert refused.values(b"retry-after") == [b"1"]
             assert server.router.statistics.refused["bodies_full"] == 1
             uploading.leave()
             held.pop().leave()
-            await until(lambda: server.router.held_bytes == len(LARGE))
+            await until(lambda: server.router.door.bodies.held == len(LARGE))
             go.set()
             assert (await ask(server, post(LARGE))).body == b"ok"
             assert (await held[0].response()).body == b"ok"
@@ -72,6 +72,6 @@ def test_bodies_of_requests_that_the_router_answers_itself_are_let_go_too() -> N
             for _ in range(3):
                 await client.send(b"GET /health HTTP/1.1\r\nHost: r\r\nContent-Length: 4\r\n\r\nabcd")
                 assert (await client.response()).status == 200
-            assert server.router.held_bytes == 0
+            assert server.router.door.bodies.held == 0
 
     run(work())

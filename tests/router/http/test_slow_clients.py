@@ -72,7 +72,7 @@ def test_a_client_that_does_not_read_costs_no_memory_and_gets_all_in_the_end() -
                 before = written[0]
                 await asyncio.sleep(0.5)
             assert written[0] < 30_000_000  # what the kernel's buffers take
-            assert sum(one.transport.get_write_buffer_size() for one in server.router.clients) < 2_000_000
+            assert sum(one.transport.get_write_buffer_size() for one in server.router.door.clients) < 2_000_000
             client.hurry()
             assert len((await client.response()).body) == total
 
@@ -85,7 +85,7 @@ def test_a_pipelined_answer_waits_for_the_reader_too() -> None:
             client = await RawClient.to(server, receive_buffer=10_000)
             await client.send(GET * 100)
             await asyncio.sleep(0.5)
-            assert sum(one.transport.get_write_buffer_size() for one in server.router.clients) < 4_000_000
+            assert sum(one.transport.get_write_buffer_size() for one in server.router.door.clients) < 4_000_000
             client.hurry()
             for _ in range(100):
                 assert len((await client.response()).body) == 400_000

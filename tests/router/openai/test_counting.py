@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shadowprice.router.deadlines import TICK_S
-from shadowprice.router.openai.body import UNLIMITED, Asked, read_body
+from shadowprice.router.openai.body import UNLIMITED, Ask, read_body
 from shadowprice.router.openai.prompt_size import PRIOR_BYTES_PER_TOKEN, PromptSize
 from tests.router.live import GET, RawClient, ask, nothing_left, post, routed, run, streamed, until
 from tests.router.scripted_worker import (
@@ -33,12 +33,12 @@ def test_a_prompt_is_sized_by_its_ids_or_by_bytes_at_the_ratio_that_usage_taught
     async def work() -> None:
         async with scripted(answers(completion(prompt_tokens=1000))) as worker, routed(worker) as server:
             size = server.router.prompt_size
-            assert size.tokens(Asked(400, False, 0, UNLIMITED, False, 0, ""), NO_TEXT) == 100
+            assert size.tokens(Ask(400, False, 0, UNLIMITED, False, 0, ""), NO_TEXT) == 100
             for _ in range(80):
                 assert (await ask(server, post(b'{"prompt":"%b"}' % (b"a" * 1998)))).status == 200
             assert size.bytes_per_token == pytest.approx(2.0, rel=0.1)
-            assert size.tokens(Asked(400, False, 7, UNLIMITED, False, 0, ""), NO_TEXT) == 7
-            total = server.router.workers[0]
+            assert size.tokens(Ask(400, False, 7, UNLIMITED, False, 0, ""), NO_TEXT) == 7
+            total = server.router.fleet.workers[0].counts
             assert (total.prompt_tokens_total, total.generated_tokens_total) == (80_000, 240)
 
     run(work())
@@ -47,11 +47,11 @@ def test_a_prompt_is_sized_by_its_ids_or_by_bytes_at_the_ratio_that_usage_taught
 def test_ids_do_not_teach_and_a_learned_ratio_stays_finite() -> None:
     size = PromptSize(None)
     before = size.bytes_per_token
-    size.learn(Asked(5, False, 2, UNLIMITED, False, 0, ""), 2)
-    size.learn(Asked(0, False, 0, UNLIMITED, False, 0, ""), 50)
+    size.learn(Ask(5, False, 2, UNLIMITED, False, 0, ""), 2)
+    size.learn(Ask(0, False, 0, UNLIMITED, False, 0, ""), 50)
     assert size.bytes_per_token == before
-    size.learn(Asked(1, False, 0, UNLIMITED, False, 0, ""), 10**12)
-    assert size.tokens(Asked(10**6, False, 0, UNLIMITED, False, 0, ""), NO_TEXT) >= 1
+    size.learn(Ask(1, False, 0, UNLIMITED, False, 0, ""), 10**12)
+    assert size.tokens(Ask(10**6, False, 0, UNLIMITED, False, 0, ""), NO_TEXT) >= 1
 
 
 def test_images_in_a_prompt_are_no_text_and_teach_nothing() -> None:
@@ -209,9 +209,9 @@ def test_nothing_is_left_of_any_mix_of_endings(seed: int) -> None:
             caps = {"max_num_seqs": 3, "queue_size": 5, "progress_timeout_s": 0.1, "queue_timeout_s": 0.4}
             async with routed(first, second, request_timeout_s=0.6, max_retries=1, **caps) as server:
                 await asyncio.gather(*(one(server) for _ in range(150)))
-                await until(lambda: nothing_left(server) and not server.router.clients)
+                await until(lambda: nothing_left(server) and not server.router.door.clients)
                 await until(lambda: server.router.flights.of_this_process == 0)  # what failed counts a little longer
-                assert {worker.in_flight for worker in server.router.workers} == {0}
+                assert {worker.in_flight for worker in server.router.fleet.workers} == {0}
 
     run(work())
 
@@ -227,7 +227,7 @@ def test_a_stream_tells_the_step_time() -> None:
     async def work() -> None:
         async with scripted(answer) as worker, routed(worker) as server:
             await ask(server, streamed())
-            step_s = server.router.workers[0].step_time_s
+            step_s = server.router.fleet.workers[0].steps.time_s
             assert step_s is not None and 0.005 < step_s < 1
 
     run(work())

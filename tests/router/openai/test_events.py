@@ -1,15 +1,14 @@
 """Tokens and usage of a stream, however it is cut: which events hold a token, and whose counts are believed."""
 
 import json
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shadowprice.router.exchange import Exchange
 from shadowprice.router.openai.body import usage_of_whole
+from shadowprice.router.openai.reading import Reading
 from tests.router.live import ask, post, routed, run, until
 from tests.router.scripted_worker import DONE, STREAM_HEAD, chunk, resets_after, scripted
 
@@ -38,20 +37,22 @@ def delta(index: int = 0, **fields: Any) -> bytes:
     return f"data: {json.dumps({'choices': [choice]}, separators=(',', ':'))}\n\n".encode()
 
 
-def counted(text: bytes, cuts: list[int], *, framed: bool) -> Exchange:
+class Counted(NamedTuple):
+    generated: int
+    done: bool
+    usage: tuple[int, int] | None
+
+
+def counted(text: bytes, cuts: list[int], *, framed: bool) -> Counted:
     """What is known after a stream that comes in pieces of these sizes."""
-    router: Any = SimpleNamespace(flights=SimpleNamespace(generated=[0]))
-    exchange = Exchange(router, SimpleNamespace(), SimpleNamespace(), 0.0)  # type: ignore[arg-type]
-    exchange.counts = exchange.event_stream = True
-    exchange.row = 0
-    upstream: Any = SimpleNamespace(framed=framed)
+    reading = Reading(events=True, framed=framed)
+    generated = 0
     for size in [*cuts, len(text)]:
         piece, text = text[:size], text[size:]
         if piece:
-            assert not exchange.done or piece in b"data: [DONE]\n\n"
-            exchange._count(upstream, [piece], 1.0)
-    assert router.flights.generated[0] == exchange.generated
-    return exchange
+            assert not reading.done or piece in b"data: [DONE]\n\n"
+            generated += reading.piece(piece, generated)
+    return Counted(generated, reading.done, reading.usage)
 
 
 CUTS = st.lists(st.integers(1, 400), max_size=60)
@@ -124,7 +125,7 @@ def test_a_stream_that_breaks_off_has_what_came_however_little_its_beginning_tol
         broken = resets_after(STREAM_HEAD + chunk(start) + chunk(token) * 5)
         async with scripted(broken) as worker, routed(worker) as server:
             await ask(server, post(b'{"messages":[],"stream":true}', b"/v1/messages"))
-            total = server.router.workers[0]
+            total = server.router.fleet.workers[0].counts
             await until(lambda: total.generated_tokens_total)
             assert (total.prompt_tokens_total, total.generated_tokens_total) == (9, 6)
 

@@ -9,31 +9,31 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from shadowprice.router.processes.decision_lock import ALIVE_S, LONGEST_S, NUMBERS, Turns
+from shadowprice.router.processes.decision_lock import ALIVE_S, LONGEST_S, NUMBERS, DecisionLock
 
 HOLDER = """
 import sys, time
 import numpy as np
-from shadowprice.router.processes.decision_lock import NUMBERS, Turns
-assert Turns(sys.argv[1], np.zeros((2, NUMBERS), np.int64), 1).take()
+from shadowprice.router.processes.decision_lock import NUMBERS, DecisionLock
+assert DecisionLock(sys.argv[1], np.zeros((2, NUMBERS), np.int64), 1).take()
 print("has it", flush=True)
 time.sleep(60)
 """
-Many = Callable[[int], list[Turns]]
+Many = Callable[[int], list[DecisionLock]]
 
 
 @pytest.fixture
 def name() -> Iterator[str]:
     name = f"test_{os.getpid()}"
     yield name
-    Turns(name, np.zeros((1, NUMBERS), np.int64), 0).remove()
+    DecisionLock(name, np.zeros((1, NUMBERS), np.int64), 0).remove()
 
 
 @pytest.fixture
 def turns(name: str) -> Many:
-    def of(processes: int) -> list[Turns]:
+    def of(processes: int) -> list[DecisionLock]:
         heads = np.zeros((processes, NUMBERS), np.int64)
-        return [Turns(name, heads, own) for own in range(processes)]
+        return [DecisionLock(name, heads, own) for own in range(processes)]
 
     return of
 

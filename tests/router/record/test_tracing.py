@@ -1,19 +1,22 @@
 """Spans: a real exporter sends them to a receiver that reads the protocol."""
 
 import asyncio
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiohttp import web
+from msgspec.structs import replace
 
+from shadowprice.router.http.request import Request, RequestHead
+from shadowprice.router.record.finished import FinishedRequest
 from shadowprice.router.record.tracing import Tracer
+from tests.router.finished_requests import chat, finished
 
 pytest.importorskip("opentelemetry.sdk", reason="needs the extra otel")
 PARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-async def spans_of(*exchanges: tuple[Any, float, str]) -> list[Any]:
+async def spans_of(*rows: tuple[FinishedRequest, Request]) -> list[Any]:
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     received: list[Any] = []
@@ -30,33 +33,24 @@ async def spans_of(*exchanges: tuple[Any, float, str]) -> list[Any]:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
         tracer = Tracer(f"http://127.0.0.1:{runner.addresses[0][1]}/v1/traces")
-        for exchange, now_s, how in exchanges:
-            tracer.add(exchange, now_s, how)
+        for row, request in rows:
+            tracer.add(row, request, "127.0.0.1")
         await asyncio.get_running_loop().run_in_executor(None, tracer.close)
     finally:
         await runner.cleanup()
     return received
 
 
-def over(status: int, fields: dict[bytes, bytes]) -> Any:
-    request = SimpleNamespace(method=b"POST", path="/v1/completions", fields=fields)
-    return SimpleNamespace(
-        request=request,
-        status=status,
-        worker=SimpleNamespace(name="http://w:1"),
-        prompt_tokens=7,
-        generated=3,
-        sent_s=1.5,
-        arrival_s=1.0,
-        first_s=2.0,
-        attempts=1,
-        event_stream=True,
-    )
+def over(status: int, fields: dict[bytes, bytes]) -> tuple[FinishedRequest, Request]:
+    request = Request(RequestHead(b"POST", b"/v1/completions", [], fields), None)
+    row = finished(chat(1))[0]
+    times = {"queue_s": 0.5, "ttft_s": 1.0, "e2e_s": 3.0}
+    return replace(row, worker="http://w:1", prompt_tokens=7, output_tokens=3, status=status, **times), request
 
 
 def test_a_span_says_where_a_request_went_and_stands_under_the_client_s() -> None:
     good = over(200, {b"traceparent": PARENT, b"authorization": b"Bearer secret"})
-    first, second = asyncio.run(spans_of((good, 4.0, "finished"), (over(502, {}), 4.0, "finished")))
+    first, second = asyncio.run(spans_of(good, over(502, {})))
     assert first.trace_id.hex() == "0af7651916cd43dd8448eb211c80319c"
     assert first.parent_span_id.hex() == "b7ad6b7169203331"
     assert 2.999e9 < first.end_time_unix_nano - first.start_time_unix_nano < 3.001e9

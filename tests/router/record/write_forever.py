@@ -9,7 +9,8 @@ import signal
 import sys
 from pathlib import Path
 
-from shadowprice.router.record.recorder import FinishedRequest, Recorder
+from shadowprice.router.record.finished import FinishedRequest
+from shadowprice.router.record.recorder import Recorder
 
 
 def request(k: int, blocks: int) -> FinishedRequest:

@@ -17,7 +17,7 @@ from shadowprice.routing.optimum import barrier_time_bound
 from shadowprice.routing.policies import POLICIES
 from shadowprice.scheduling import POLICIES as SCHEDULING
 from shadowprice.scheduling.latency_bound import latency_bound
-from shadowprice.simulate.barrier import simulate_barrier
+from shadowprice.simulate.barrier import Ranks, simulate_barrier
 from shadowprice.simulate.cluster import simulate_cluster
 from tests.router.finished_requests import chat, finished
 
@@ -56,7 +56,7 @@ def test_every_policy_is_scored_and_none_beats_the_bound(lockstep: bool) -> None
 def test_scores_in_lockstep_are_those_of_the_barrier_simulator() -> None:
     trace = chat(400, 100.0)
     result = evaluate(trace, workers=4, slots=8, step_time=STEP, lockstep=True, active="bf_io")
-    run = simulate_barrier(trace, POLICIES["bf_io"](), workers=4, slots=8, step_time=STEP)
+    run = simulate_barrier(trace, POLICIES["bf_io"](), Ranks(workers=4, slots=8, step_time=STEP))
     row = result.of("bf_io")
     assert row.active
     assert row.value == run.barrier_s
@@ -71,7 +71,7 @@ def test_the_policies_scored_are_set_as_the_live_one_is() -> None:
     few = {"prefill_kv_tokens": 0.5, "most_passes": 3}
     shape: dict[str, Any] = {"workers": 4, "slots": 8, "step_time": STEP, "pool": 64}
     row = evaluate(trace, **shape, lockstep=True, active="bf_io", **few).of("bf_io")
-    run = simulate_barrier(trace, POLICIES["bf_io"](**few), **shape)
+    run = simulate_barrier(trace, POLICIES["bf_io"](**few), Ranks(4, 8, STEP), pool=64)
     assert (row.value, row.passes) == (run.barrier_s, run.passes.max())
     assert row.passes < evaluate(trace, **shape, lockstep=True, active="bf_io").of("bf_io").passes
 

@@ -19,12 +19,30 @@ NUMPY_MAGIC, ZIP_MAGIC = b"\x93NUMPY", b"PK\x03\x04"
 
 
 def read_loads(source: str | Path, *, experts: int | None = None, model: str | None = None) -> ExpertLoads | Routing:
-    """Expert loads in a file (or in a directory of SGLang's records): counts per batch, or routing token by token.
+    """Read expert loads from a file, or from a directory of SGLang's records.
 
     Forms (docs/experts.md): CSV; JSON {"logical_count": ...} or [[...]]; npy and npz with counts [layers, experts] or
     [batches, layers, experts], or with expert ids [tokens, layers, top_k]; SGLang's expert distribution records (.pt);
-    vLLM's answers with routed_experts. experts: how many the model has, where ids alone do not tell. model: which one,
-    where a CSV has several. Raises ExpertError.
+    vLLM's answers with routed_experts.
+
+    Parameters
+    ----------
+    source : str or Path
+        The file or directory.
+    experts : int, optional
+        How many the model has, where ids alone do not tell.
+    model : str, optional
+        Which one, where a CSV has several.
+
+    Returns
+    -------
+    ExpertLoads or Routing
+        Counts per batch, or routing token by token.
+
+    Raises
+    ------
+    ExpertError
+        Naming file, place, what was found and what is accepted.
     """
     path = Path(source)
     try:

@@ -1,6 +1,5 @@
 """Where splitting pays: goodput of the best split over that of the best chunk size, over limits and over lengths."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -11,8 +10,9 @@ from shadowprice.arrays import FloatArray
 from shadowprice.disaggregation import Slo, estimate, pool_rates
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.worker import Worker
+from shadowprice.plan.progress import Tick
 from shadowprice.plan.sweep import sweep
-from shadowprice.simulate.pools_study import Design, Setting, chunks, goodput_grid
+from shadowprice.simulate.pools_study import Design, PoolsSetting, chunks, goodput_grid
 from shadowprice.workload.trace import Trace
 
 REQUESTS = 3000
@@ -22,8 +22,6 @@ RATIOS = np.geomspace(1 / 4, 64, 9)  # mean prompt over mean output tokens
 CHUNK_PARTS = (1, 1 / 2, 1 / 4, 1 / 8, 1 / 12, 1 / 16, 1 / 24, 1 / 32)
 PREFILL_PARTS = (1, 1 / 4)
 KNOWN = 500  # requests that the formulas are computed on
-
-Tick = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -59,14 +57,14 @@ class Gains:
 class PoolsMap:
     """by_limits: rows are TTFT limits, lengths as in the trace. by_ratio: rows are prompt/output, TTFT as asked."""
 
-    setting: Setting
+    setting: PoolsSetting
     slo: Slo
     by_limits: Gains
     by_ratio: Gains
 
 
 def pools_map(
-    setting: Setting, slo: Slo, *, jobs: int = -1, backend: str = "loky", tick: Tick = lambda done, of: None
+    setting: PoolsSetting, slo: Slo, *, jobs: int = -1, backend: str = "loky", tick: Tick = lambda done, of: None
 ) -> PoolsMap:
     """Both maps around the limits in `slo`, on the trace's first requests.
 
@@ -108,14 +106,14 @@ def with_ratio(trace: Trace, ratio: float, worker: Worker) -> Trace:
     return Trace(trace.arrival_s, prompt, output, name=trace.name)
 
 
-def _designs(setting: Setting) -> list[Design]:
+def _designs(setting: PoolsSetting) -> list[Design]:
     together = [Design(0, size) for size in chunks(setting.worker, CHUNK_PARTS)]
     sizes = chunks(setting.worker, PREFILL_PARTS)
     return together + [Design(x, size) for x in range(1, setting.workers) for size in sizes]
 
 
 def _goodputs(
-    settings: list[Setting], ttft_s: FloatArray, tpot_s: FloatArray, slo: Slo, case: tuple[int, Design]
+    settings: list[PoolsSetting], ttft_s: FloatArray, tpot_s: FloatArray, slo: Slo, case: tuple[int, Design]
 ) -> FloatArray:
     """Goodput of one design on one setting under every pair of limits."""
     setting = settings[case[0]]
@@ -128,7 +126,7 @@ def _over(apart: FloatArray, together: FloatArray) -> FloatArray:
         return np.asarray(apart / together)
 
 
-def _expected(setting: Setting, slo: Slo) -> float:
+def _expected(setting: PoolsSetting, slo: Slo) -> float:
     """The same ratio by the formulas."""
     few = replace(setting, trace=setting.trace.take(np.arange(min(KNOWN, len(setting.trace)))))
     found = estimate(few.problem(slo))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shadowprice.errors import ShadowpriceError
+from shadowprice.extras import needs
 from shadowprice.plan.pools.map import Gains, PoolsMap
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def write_map(found: PoolsMap, path: Path) -> None:
     Colours: goodput of the best split over that of the best chunk size. Line: where the formulas turn. Dashed: a full
     prefill step. The same maps give the same bytes. Raises ShadowpriceError where the file cannot be written.
     """
+    needs("report")
     import matplotlib
 
     matplotlib.use("Agg")

@@ -20,7 +20,7 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
             "tpot_p99_s": plan.targets.tpot_s,
             "quantile": plan.targets.quantile,
         },
-        "policies": {"scheduling": plan.rules.scheduling.name, "routing": plan.rules.routing},
+        "policies": {"scheduling": plan.policies.scheduling.name, "routing": plan.policies.routing},
         "stability": {
             "rate_per_s": found.rate_per_s,
             "rate_max_per_worker": found.rate_max_per_s,

@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from shadowprice.audit.served import Served
+from shadowprice.audit.fleet_run import FleetRun
 from shadowprice.capacity import Stability, prices, stability
 from shadowprice.errors import TraceError
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.fleet.oversized import require_fit
 from shadowprice.plan.bursts import Burst, behaviour, doubled, worst
-from shadowprice.plan.measure import At, Rules, measure, run
+from shadowprice.plan.measure import At, Policies, measure, run
+from shadowprice.plan.progress import Tell
 from shadowprice.plan.results import Plan
 from shadowprice.plan.search import least
 from shadowprice.plan.sweep import sweep
@@ -22,44 +23,80 @@ from shadowprice.workload.trace import Trace
 WORTH_PROCESSES = 400_000  # requests times fleets to simulate: starting processes takes longer below
 MOST_TIMES = 1000  # workers beyond the stable minimum that are tried
 
-Tell = Callable[[str], None]
-
 
 def plan(
     trace: Trace,
     fleet: Fleet,
     targets: Targets = Targets(),
     *,
-    rules: Rules | None = None,
+    policies: Policies | None = None,
     jobs: int = -1,
     backend: str = "loky",
     tell: Tell = lambda text: None,
 ) -> Plan:
-    """The least workers of the fleet's kind that serve the trace, stable and within the targets.
+    """Find the least workers of the fleet's kind that serve the trace, stable and within the targets.
 
-    rules: how workers schedule and requests are routed (default: first come first served, in turn). All sizes see the
-    same requests at the same times. jobs, backend: see `sweep`; small searches run in this process. tell: is told what
-    is being done.
-    Raises TraceError for an empty trace or one without a rate, InfeasibleError for requests larger than a worker.
+    All sizes see the same requests at the same times.
+
+    Parameters
+    ----------
+    trace : Trace
+        What arrives.
+    fleet : Fleet
+        Whose kind of worker is asked about; how many it has does not matter.
+    targets : Targets
+        Latency targets; none by default.
+    policies : Policies, optional
+        How workers schedule and requests are routed; by default first come first served, in turn.
+    jobs : int
+        Processes that simulate at once, -1 for all cores; small searches run in this process.
+    backend : {"loky", "ray", "dask"}
+        Where they run.
+    tell : callable, optional
+        Is told what is being done.
+
+    Returns
+    -------
+    Plan
+        The sizes, with what bursts would do to them.
+
+    Raises
+    ------
+    TraceError
+        For an empty trace or one without a rate.
+    InfeasibleError
+        For requests larger than a worker.
+
+    References
+    ----------
+    docs/capacity.md has the stability condition and its proof.
+
+    Examples
+    --------
+    >>> import numpy as np, shadowprice as sp
+    >>> trace = sp.workload.PRESETS["azure-conv-like"](np.random.default_rng(0), requests=200)
+    >>> sp.plan(trace, sp.read_fleet("llama-3.1-8b-h100")).workers_stable
+    1
     """
-    rules = rules or Rules(fcfs())
+    policies = policies or Policies(fcfs())
     trace = _from_zero(trace, fleet)
     found = stability(trace, fleet.worker)
     hopeless = impossible(trace, fleet.worker, targets)
     most = min(len(trace), found.least_workers * MOST_TIMES)
     seen: dict[int, At] = {}
-    look = partial(_look, seen, trace, fleet, targets, rules, jobs, backend, tell)
+    at = partial(_at, trace, fleet, targets, policies)
+    look = partial(_look, seen, at, len(trace), partial(sweep, jobs=jobs, backend=backend), tell)
     slo = None
     if targets.any and hopeless is None:
         slo = least(lambda sizes: [at.meets for at in look(sizes)], found.least_workers, max(most, found.least_workers))
     size = (slo if targets.any else found.least_workers) or found.least_workers
     look(sorted({found.least_workers, max(size - 1, 1), size, size + 1}))
-    burst, own = _bursts(trace, fleet, size, targets, rules) if hopeless is None else (None, None)
+    burst, own = _bursts(trace, fleet, size, targets, policies) if hopeless is None else (None, None)
     return Plan(
         trace=trace,
         fleet=fleet,
         targets=targets,
-        rules=rules,
+        policies=policies,
         stability=found,
         workers_stable=found.least_workers,
         workers_slo=slo,
@@ -86,12 +123,9 @@ def _from_zero(trace: Trace, fleet: Fleet) -> Trace:
 
 def _look(
     seen: dict[int, At],
-    trace: Trace,
-    fleet: Fleet,
-    targets: Targets,
-    rules: Rules,
-    jobs: int,
-    backend: str,
+    at: Callable[[int], At],
+    requests: int,
+    simulate: Callable[..., list[At]],
     tell: Tell,
     sizes: Sequence[int],
 ) -> list[At]:
@@ -99,21 +133,19 @@ def _look(
     new = [size for size in sizes if size not in seen]
     if new:
         tell(f"simulating {', '.join(str(size) for size in new)} workers")
-    small = len(trace) * len(new) < WORTH_PROCESSES
-    found = sweep(partial(_at, trace, fleet, targets, rules), new, jobs=jobs, backend=backend, small=small)
-    seen.update(zip(new, found, strict=True))
+    seen.update(zip(new, simulate(at, new, small=requests * len(new) < WORTH_PROCESSES), strict=True))
     return [seen[size] for size in sizes]
 
 
-def _at(trace: Trace, fleet: Fleet, targets: Targets, rules: Rules, workers: int) -> At:
-    return measure(run(trace, fleet, workers, rules), trace, fleet, workers, targets)
+def _at(trace: Trace, fleet: Fleet, targets: Targets, policies: Policies, workers: int) -> At:
+    return measure(run(trace, fleet, workers, policies), trace, fleet, workers, targets)
 
 
-def _bursts(trace: Trace, fleet: Fleet, workers: int, targets: Targets, rules: Rules) -> tuple[Burst, Burst]:
-    served: Served = run(trace, fleet, workers, rules)
+def _bursts(trace: Trace, fleet: Fleet, workers: int, targets: Targets, policies: Policies) -> tuple[Burst, Burst]:
+    served: FleetRun = run(trace, fleet, workers, policies)
     own = behaviour(served, trace, fleet, workers, targets, *worst(trace, fleet))
     twice, start_s, end_s = doubled(trace)
-    return behaviour(run(twice, fleet, workers, rules), twice, fleet, workers, targets, start_s, end_s), own
+    return behaviour(run(twice, fleet, workers, policies), twice, fleet, workers, targets, start_s, end_s), own
 
 
 def _notes(trace: Trace, fleet: Fleet, found: Stability) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shadowprice.audit.words import load, number, percent, plural, seconds
+from shadowprice.capacity.stability import ROUNDING
 from shadowprice.plan.bursts import Burst
 from shadowprice.plan.measure import At, Measured
 from shadowprice.plan.results import Plan, binding_in_words, shown
@@ -37,7 +38,7 @@ def _head(plan: Plan) -> list[str]:
     return [
         f"trace  {trace.name}: {plural(len(trace), 'request')} in {number(trace.span_s)} s, "
         f"{number(trace.rate_per_s)}/s",
-        f"fleet  {fleet.name}: workers of {fleet.gpus_per_worker} x {gpu}, each scheduling {plan.rules}",
+        f"fleet  {fleet.name}: workers of {fleet.gpus_per_worker} x {gpu}, each scheduling {plan.policies}",
         f"rate   one worker sustains {number(found.rate_max_per_s)}{sure} such requests per second at most; the trace "
         f"keeps {load(found.load_per_worker or 0)}{needs} busy",
         f"binds  {binding_in_words(plan)}",
@@ -127,10 +128,10 @@ def _neighbours(plan: Plan) -> list[str]:
     for size, name in around:
         at = by_size.get(size)
         if at is not None:
-            unstable = "unstable, the queue grows without end; in this trace " if at.load >= 1 else ""
+            unstable = "unstable, the queue grows without end; in this trace " if at.load > 1 + ROUNDING else ""
             inside = f", {percent(at.inside.value or 0)} of the requests inside the targets" if plan.targets.any else ""
             lines.append(
-                f"{name}: {unstable}{_p(plan)} TTFT {_duration(at.ttft_s)}, TPOT {_duration(at.tpot_s)}{inside}"
+                f"{name}: {unstable}{_p(plan)} TTFT {seconds(at.ttft_s.value)}, TPOT {seconds(at.tpot_s.value)}{inside}"
             )
     open_end = [
         at for at in _shown(plan) for found in (at.ttft_s, at.tpot_s) if (found.interval or (0.0, 0.0))[1] == inf
@@ -143,10 +144,6 @@ def _neighbours(plan: Plan) -> list[str]:
     return [f"({said})", "", *lines]
 
 
-def _duration(found: Measured) -> str:
-    return "none" if found.value is None else seconds(found.value)
-
-
 def _bursts(plan: Plan) -> list[str]:
     lines = []
     for burst, name in ((plan.doubled, "2x burst"), (plan.worst, "worst stretch")):
@@ -156,13 +153,14 @@ def _bursts(plan: Plan) -> list[str]:
 
 
 def _taken(plan: Plan, burst: Burst) -> str:
-    text = f"load {load(burst.load)}, {_p(plan)} TTFT {_duration(burst.ttft_s)}, TPOT {_duration(burst.tpot_s)}"
+    text = f"load {load(burst.load)}, {_p(plan)} TTFT {seconds(burst.ttft_s.value)}, TPOT {seconds(burst.tpot_s.value)}"
     if not plan.targets.any:
         return text
     after = "not recovered when the trace ends"
     if burst.recovery_s is not None:
         after = "no time to recover" if burst.recovery_s == 0 else f"recovered after {seconds(burst.recovery_s)}"
-    return f"{text}, {percent(burst.inside)} inside the targets, {after}"
+    inside = "nobody arrives then" if burst.inside is None else f"{percent(burst.inside)} inside the targets"
+    return f"{text}, {inside}, {after}"
 
 
 def _prices(plan: Plan) -> list[str]:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from shadowprice.audit.finding import Finding
-from shadowprice.audit.served import serve
+from shadowprice.audit.fleet_run import run_fleet
 from shadowprice.audit.words import number
 from shadowprice.capacity import stability
 from shadowprice.report.figure import BEST, BOUND, OTHER, STYLE, TODAY, inline_svg, new_axes
@@ -22,7 +22,7 @@ def latency_by_workers(finding: Finding, name: str) -> str:
     assert case is not None  # capacity is certified on cases only
     least = stability(replace(case.trace, cached_tokens=None), case.fleet.worker).least_workers
     sizes = sorted({max(round(least * times), 1) for times in SIZES} | {case.fleet.workers, least, least + 1})
-    runs = [serve(case.trace, replace(case.fleet, workers=size), fcfs()) for size in sizes]
+    runs = [run_fleet(case.trace, replace(case.fleet, workers=size), fcfs()) for size in sizes]
     ttft = [float(np.quantile(run.ttft_s, 0.99)) for run in runs]
     e2e = [float(np.quantile(run.e2e_s, 0.99)) for run in runs]
     with mpl.rc_context(STYLE):

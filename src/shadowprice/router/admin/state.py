@@ -1,24 +1,20 @@
 """What the admin port shows and changes, from the router that runs (`control.py` is its side of it)."""
 
-import asyncio
 import os
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 import shadowprice
 from shadowprice.arrays import FloatArray
-from shadowprice.errors import PolicyError, RouterError
-from shadowprice.fleet.names import did_you_mean
-from shadowprice.router.fleet.worker import DRAINING, PROBING, UP, LiveWorker
-from shadowprice.router.processes.further import COUNTED, Followed, Report
-from shadowprice.router.settings import make_policy
-from shadowprice.routing.policies import POLICIES
-
-if TYPE_CHECKING:
-    from shadowprice.router.server import Server
+from shadowprice.router.fleet.worker import PROBING, UP, LiveWorker
+from shadowprice.router.processes.messages import Files, Report
+from shadowprice.router.roster import Roster
+from shadowprice.router.router import Router
+from shadowprice.router.shadow.runner import ShadowRunner
 
 SAMPLES = 600
 ENDS = ("2xx", "3xx", "4xx", "5xx", "aborted")
@@ -26,11 +22,23 @@ RECENT_S = 10.0  # of the percentiles in a sample
 
 
 class LiveControl:
-    """Reads the router's state; keeps a sample of it per second."""
+    """Reads the router's state; keeps a sample of it per second.
 
-    def __init__(self, server: "Server") -> None:
-        self.server = server
-        self.router = server.router
+    files: what this process has written. reports: what the other processes last told.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        roster: Roster,
+        shadow: ShadowRunner | None,
+        files: Callable[[], Files],
+        reports: Callable[[], list[Report]],
+    ) -> None:
+        self.router = router
+        self.add_worker, self.remove_worker = roster.add_worker, roster.remove_worker
+        self.set_policy = roster.set_policy
+        self._shadow, self._written, self._reports = shadow, files, reports
         self.started_s = time.time()
         self._samples: deque[dict[str, Any]] = deque(maxlen=SAMPLES)
         self._last = (0, 0)  # refusals and tokens when last sampled
@@ -75,28 +83,17 @@ class LiveControl:
             **self._files(),
         }
 
-    def _files(self) -> dict[str, dict[str, Any] | None]:
+    def _files(self) -> Files:
         """The record and the access log, of all processes."""
-        told = [self.server.files(), *(report.files for report in self._reports())]
+        told = [self._written(), *(report.files for report in self._reports())]
         return {name: _together([one for one in (files[name] for files in told) if one]) for name in told[0]}
 
-    def _reports(self) -> list[Report]:
-        """What the other processes last told."""
-        family = self.server.family
-        return [] if family is None else list(family.reports.values())
-
-    def waiting(self) -> tuple[int, int, float]:
-        """Of this process's queue: requests, prompt tokens, longest wait [s]."""
-        waiting = self.router.dispatcher.waiting
-        oldest_wait_s = self.router.clock() - next(iter(waiting)).arrival_s if waiting else 0.0
-        return len(waiting), sum(exchange.prompt_tokens for exchange in waiting), oldest_wait_s
-
     def _all_waiting(self) -> tuple[int, int, float]:
-        queues = [self.waiting(), *(report.waiting for report in self._reports())]
+        queues = [self.router.dispatcher.queue(), *(report.waiting for report in self._reports())]
         return sum(queue[0] for queue in queues), sum(queue[1] for queue in queues), max(queue[2] for queue in queues)
 
     def _workers(self) -> list[dict[str, Any]]:
-        workers = self.router.workers
+        workers = self.router.fleet.workers
         loads = self.router.flights.loads()
         return [self._worker(worker, *load) for worker, load in zip(workers, loads, strict=True)]
 
@@ -106,17 +103,17 @@ class LiveControl:
             "state": worker.state,
             "state_reason": worker.reason or worker.rank_note,
             "running": running,
-            "waiting": waiting + worker.foreign_requests,
-            "kv_tokens": kv + waiting_kv + worker.foreign_kv_tokens,
-            "kv_capacity_tokens": worker.kv_capacity_tokens,
+            "waiting": waiting + worker.reported.foreign_requests,
+            "kv_tokens": kv + waiting_kv + worker.reported.foreign_kv_tokens,
+            "kv_capacity_tokens": worker.reported.kv_capacity_tokens,
             "slots": self.router.settings.max_num_seqs,
-            "step_time_s": worker.step_time_s,
-            "speed": worker.speed,
-        } | {name: getattr(worker, name) for name in COUNTED}
+            "step_time_s": worker.steps.time_s,
+            "speed": worker.steps.speed,
+        } | worker.counts.to_json()
 
     def _prices(self) -> dict[str, float | None]:
         """What a slot-step and a KV-token-step of a worker are worth in seconds, and the price of a hole per token."""
-        model, policy = self.router.model, self.router.dispatcher.policy
+        model, policy = self.router.fleet.model, self.router.dispatcher.policy
         return {
             "hole_kv_tokens": policy.hole_price,
             "slot_s": model.step_time.fixed_s / model.max_num_seqs + model.step_time.per_sequence_s,
@@ -125,7 +122,7 @@ class LiveControl:
 
     def history(self) -> dict[str, Any]:
         """Equally long lists, one sample a second."""
-        names = [worker.name for worker in self.router.workers]
+        names = [worker.name for worker in self.router.fleet.workers]
         columns: dict[str, Any] = {"workers": names}
         for name in ("t", *_COLUMNS):
             columns[name] = [sample[name] for sample in self._samples]
@@ -162,78 +159,7 @@ class LiveControl:
 
     def shadow(self) -> dict[str, Any]:
         """Every policy on the live trace."""
-        if self.server.shadow is None:
-            return {"state": "off", "requests": 0, "needed": 0}
-        return self.server.shadow.to_json()
-
-    async def add_worker(self, url: str) -> list[str]:
-        """Route to the worker behind this URL, or to its ranks; their names. Raises RouterError."""
-        return self.server.add_worker(url)
-
-    async def remove_worker(self, name: str, *, drain: bool) -> None:
-        """Take no more for it; drain: let it finish what it has, for at most drain_timeout_s. Raises RouterError."""
-        worker = self._named(name)
-        if not drain:
-            self._remove(worker)
-        elif worker.state != DRAINING:
-            worker.drain()
-            self._tell("drain_worker", serial=worker.serial)
-            self.server.run(self._remove_when_idle(worker))
-
-    async def _remove_when_idle(self, worker: LiveWorker) -> None:
-        end_s = self.router.clock() + self.router.settings.drain_timeout_s
-        while worker.in_flight or self.router.flights.held(worker.serial):
-            await asyncio.sleep(0.1)
-            if worker.state != DRAINING:  # asked for again
-                return
-            if self.router.clock() > end_s:
-                break
-        if worker in self.router.workers:
-            self._remove(worker)
-
-    def _remove(self, worker: LiveWorker) -> None:
-        self._tell("forget_worker", serial=worker.serial)
-        self.router.remove(worker)
-
-    # what the first process tells the others
-
-    def follow_worker(self, followed: Followed) -> None:
-        """Route to this worker too. Raises RouterError."""
-        self.server.follow(followed)
-
-    def drain_worker(self, serial: int) -> None:
-        """Take no more for it."""
-        for worker in self.router.workers:
-            if worker.serial == serial:
-                worker.drain()
-
-    def forget_worker(self, serial: int) -> None:
-        """It is removed."""
-        for worker in [worker for worker in self.router.workers if worker.serial == serial]:
-            self.router.remove(worker)
-
-    def follow_policy(self, name: str) -> None:
-        """Another routing policy."""
-        self.router.dispatcher.policy = make_policy(name, self.router.settings)
-
-    def _named(self, name: str) -> LiveWorker:
-        for worker in self.router.workers:
-            if worker.name == name:
-                return worker
-        known = ", ".join(worker.name for worker in self.router.workers)
-        raise RouterError(f"no worker {name!r}; expected one of {known or 'none: there is no worker'}")
-
-    async def set_policy(self, name: str) -> None:
-        """Another routing policy from the next decision on. Raises PolicyError."""
-        known = name.replace("-", "_")
-        if known not in POLICIES:
-            raise PolicyError(f"policy {name!r}: no such routing policy; {did_you_mean(name, POLICIES)}")
-        self.follow_policy(known)
-        self._tell("follow_policy", name=known)
-
-    def _tell(self, verb: str, **arguments: Any) -> None:
-        if self.server.family is not None:
-            self.server.family.tell(verb, **arguments)
+        return {"state": "off", "requests": 0, "needed": 0} if self._shadow is None else self._shadow.to_json()
 
 
 _COLUMNS = (

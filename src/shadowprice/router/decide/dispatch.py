@@ -7,27 +7,23 @@ Refusal is decided here alone.
 """
 
 import asyncio
-import math
 import sys
 import threading
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from shadowprice.arrays import IntArray
-from shadowprice.router.deadlines import give_up
+from shadowprice.router.decide.policy import make_policy
 from shadowprice.router.decide.queue_order import QueueOrder
 from shadowprice.router.exchange import Exchange
-from shadowprice.router.fleet.worker import PROBING
+from shadowprice.router.fleet.fleet import Fleet
+from shadowprice.router.fleet.worker import PROBING, LiveWorker
 from shadowprice.router.openai.body import key_of
-from shadowprice.router.processes.decision_lock import Pressing, Turns
-from shadowprice.router.settings import make_policy
+from shadowprice.router.processes.decision_lock import DecisionLock, Pressing
+from shadowprice.router.settings import Settings
 from shadowprice.routing.surface import Pending, Workers
 from shadowprice.workload.trace import Ragged
-
-if TYPE_CHECKING:
-    from shadowprice.router.router import Router
 
 UNBOUNDED = 1 << 40
 NO_WORKER_WAIT_S = 5.0
@@ -37,41 +33,76 @@ COMPILING_S = 3.0  # loading takes less
 COMPILING = "compiling the decision kernels, once after each installation: half a minute to a minute"
 
 
-class Dispatcher:
-    """The queue and its two policies."""
+class Carrier(Protocol):
+    """Who carries out what is decided."""
 
-    def __init__(self, router: "Router") -> None:
-        self.router = router
-        self.settings = router.settings
+    in_flight: int
+    active: set[Exchange]
+
+    @property
+    def block_tokens(self) -> int:
+        """Tokens of a prefix block."""
+        ...
+
+    def start(self, exchange: Exchange, worker: LiveWorker, now_s: float) -> None:
+        """Send it to this worker."""
+
+    def refuse(self, exchange: Exchange, status: int, reason: str, message: str, retry_after_s: int) -> None:
+        """Answer that it is not served now."""
+
+    def retry_after_s(self, waiting: int, now_s: float) -> int:
+        """When one may ask again, behind so many."""
+        ...
+
+    def give_up(self, exchange: Exchange, now_s: float) -> None:
+        """It took longer than a request may."""
+
+
+class Dispatcher:
+    """The queue and its two policies. needs: of the routing policy. lock: of the decisions of several processes."""
+
+    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop, fleet: Fleet, carrier: Carrier) -> None:
+        self.settings, self.loop, self.fleet, self.carrier = settings, loop, fleet, carrier
         self.waiting: dict[Exchange, None] = {}  # in order of arrival
-        self.policy = make_policy(self.settings.policy, self.settings)
+        self.use(settings.policy)
         self.order = QueueOrder(self.settings.scheduling_policy, self.settings.max_wait_s)
         self.finished: list[int] = []  # output tokens of what ended since the policy was last asked
         self.worker_keys = np.zeros(0, np.int64)
         self.scheduled = False
         self._again: asyncio.TimerHandle | None = None
-        self.turns: Turns | None = None  # among several processes
+        self.lock: DecisionLock | None = None
         share, rest = divmod(self.settings.queue_size, self.settings.processes)
-        self.queue_size = share + (self.router.flights.own < rest)
+        self.queue_size = share + (fleet.flights.own < rest)
 
     def warm_up(self) -> None:
         """Decide once before there is traffic: the first decision loads the kernels, or compiles them and says so."""
         notice = threading.Timer(COMPILING_S, print, [COMPILING], {"file": sys.stderr, "flush": True})
         notice.daemon = True
         notice.start()
-        workers = max(len(self.router.workers), 1)
-        self.router.flights.survey()
+        workers = max(len(self.fleet.workers), 1)
+        self.fleet.flights.survey()
         none = np.zeros(workers, np.int64)
         view = Workers(none, none, none, none, none + 1)
         request = Pending(np.zeros(1), np.ones(1, np.int64), np.full(1, -1, np.int64))
-        for name in {self.policy.name, "random"}:  # who draws is compiled apart
-            make_policy(name, self.settings).assign(request, view, 0.0)
+        make_policy(self.policy.name, self.settings).assign(request, view, 0.0)
         notice.cancel()
 
-    def set_workers(self, names: Sequence[str]) -> None:
-        """What tells the workers from now on: by their names every process and every router tells them alike."""
-        self.worker_keys = np.array([key_of(name.encode()) for name in names], np.int64)
+    def use(self, policy: str) -> None:
+        """Route by the policy of this name from the next decision on."""
+        self.policy = make_policy(policy, self.settings)
+        self.needs = self.policy.needs
+
+    def look_at_workers(self) -> None:
+        """They have changed. By their names every process and every router tells them alike."""
+        self.worker_keys = np.array([key_of(worker.name.encode()) for worker in self.fleet.workers], np.int64)
         self.worker_keys.setflags(write=False)
+        self.schedule()
+
+    def queue(self) -> tuple[int, int, float]:
+        """Requests that wait, their prompt tokens, longest wait [s]."""
+        waiting = self.waiting
+        oldest_wait_s = self.fleet.clock() - next(iter(waiting)).arrival_s if waiting else 0.0
+        return len(waiting), sum(exchange.load.prompt_tokens for exchange in waiting), oldest_wait_s
 
     def submit(self, exchange: Exchange) -> None:
         """Give it a worker, in this turn of the event loop if there is room."""
@@ -82,7 +113,12 @@ class Dispatcher:
         """Decide once this turn's requests are all here."""
         if not self.scheduled and self.waiting:
             self.scheduled = True
-            self.router.loop.call_soon(self._decide)
+            self.loop.call_soon(self._decide)
+
+    def room_was_made(self) -> None:
+        """A request has left its worker."""
+        if self.lock is not None:
+            self.lock.room_was_made()
 
     def ended(self, exchange: Exchange) -> None:
         """A request is finished."""
@@ -90,30 +126,20 @@ class Dispatcher:
             self.finished.append(exchange.generated)
             self.order.note_end(exchange, exchange.generated)
 
-    @property
-    def uses_prefixes(self) -> bool:
-        """Does the policy look at prompts' blocks."""
-        return self.policy.needs.prefixes
-
-    @property
-    def hashes(self) -> bool:
-        """Does the policy place requests by what they are hashed by."""
-        return self.policy.needs.keys
-
     def _decide(self) -> None:
-        if self.turns is not None and not self.turns.take():
-            self.router.loop.call_soon(self._decide)
+        if self.lock is not None and not self.lock.take():
+            self.loop.call_soon(self._decide)
             return
         self.scheduled = False
         try:
             self._give_away()
         finally:
-            if self.turns is not None:
-                self.turns.end(self._pressing(self.router.clock()))
+            if self.lock is not None:
+                self.lock.end(self._pressing(self.fleet.clock()))
 
     def _give_away(self) -> None:
-        now_s = self.router.clock()
-        opened = [worker.open_at(now_s) for worker in self.router.workers]
+        now_s = self.fleet.clock()
+        opened = [worker.open_at(now_s) for worker in self.fleet.workers]
         if any(opened):
             for exchange in [exchange for exchange in self.waiting if exchange.tried or not exchange.counts]:
                 if exchange.counts:
@@ -124,15 +150,15 @@ class Dispatcher:
                 pass  # a pool at a time
         if len(self.waiting) > self.queue_size:
             self._refuse_overflow(now_s)
-        if self.waiting and self.turns is not None and self._again is None:
-            self._again = self.router.loop.call_later(LOOK_AGAIN_S, self._look_again)
+        if self.waiting and self.lock is not None and self._again is None:
+            self._again = self.loop.call_later(LOOK_AGAIN_S, self._look_again)
 
     def _is_first(self, now_s: float) -> bool:
         """No other process has what presses more."""
-        if self.turns is None:
+        if self.lock is None:
             return True
         pressing = self._pressing(now_s)
-        return pressing is None or self.turns.is_first(pressing)
+        return pressing is None or self.lock.is_first(pressing)
 
     def _pressing(self, now_s: float) -> Pressing | None:
         """What presses most of what waits, between processes: finer orders are for each to keep."""
@@ -150,7 +176,7 @@ class Dispatcher:
 
     def _untried(self, exchange: Exchange, opened: list[bool]) -> list[bool]:
         """The open workers without those that failed it already, if that leaves any."""
-        workers = self.router.workers
+        workers = self.fleet.workers
         fresh = [is_open and worker not in exchange.tried for worker, is_open in zip(workers, opened, strict=True)]
         return fresh if any(fresh) else opened
 
@@ -158,33 +184,33 @@ class Dispatcher:
         """The head of the queue, in the scheduling policy's order."""
         waiting = list(self.waiting)
         if self.order.every_decision or (len(waiting) > 1 and not self.order.in_order_of_arrival):
-            waiting = self.order.ordered(waiting, self.router.model, now_s)
+            waiting = self.order.ordered(waiting, self.fleet.model, now_s)
         return waiting[: self.settings.pool]
 
     def _place_uncounted(self, exchange: Exchange, opened: list[bool], now_s: float) -> None:
         """A request that computes nothing goes to the worker with the fewest of all."""
         untried = self._untried(exchange, opened)
-        able = [worker for worker, is_open in zip(self.router.workers, untried, strict=True) if is_open]
+        able = [worker for worker, is_open in zip(self.fleet.workers, untried, strict=True) if is_open]
         del self.waiting[exchange]
-        self.router.start(exchange, min(able, key=lambda worker: worker.in_flight), now_s)
+        self.carrier.start(exchange, min(able, key=lambda worker: worker.in_flight), now_s)
 
     def _place(self, offered: list[Exchange], opened: list[bool], now_s: float) -> int:
         """Ask the policy where these go; returns how many were sent off."""
         budget = self._budget()
         if budget <= 0:
             return 0
-        active, (running, kv_tokens, waiting, waiting_tokens) = self.router.survey()
+        active, (running, kv_tokens, waiting, waiting_tokens) = self.fleet.survey()
         count = [a + b for a, b in zip(running, waiting, strict=True)]
         free = self._free_kv(kv_tokens, waiting_tokens)
-        smallest = min([exchange.prompt_tokens for exchange in offered]) or 1
-        rooms = [self._rooms(g, count[g], free[g] // smallest) if opened[g] else 0 for g in range(len(opened))]
+        smallest = min([exchange.load.prompt_tokens for exchange in offered]) or 1
+        rooms = self._rooms(opened, count, free, smallest)
         offered = self._not_starving(offered, rooms, count, free)
         if not any(rooms):
             return 0
         least = min([room for room, is_open in zip(rooms, opened, strict=True) if is_open])
         may_wait = len(offered) > min(budget, least)
         slots = [a + b for a, b in zip(count, rooms, strict=True)] if may_wait else count
-        running_now, kv_now, waiting_now, waiting_tokens_now = self.router.flights.sums
+        running_now, kv_now, waiting_now, waiting_tokens_now = self.fleet.flights.sums
         view = Workers(
             kv_now,
             running_now,
@@ -192,7 +218,7 @@ class Dispatcher:
             waiting_tokens_now,
             np.array(slots, np.int64),
             active=active,
-            speed=self.router.speeds(),
+            speed=self.fleet.speeds(),
             finished_tokens=self._finished(),
             open=None if all(opened) else np.array(opened, np.bool_),
             keys=self.worker_keys,
@@ -200,17 +226,17 @@ class Dispatcher:
         answer = self.policy.assign(self._pending(offered, may_wait=may_wait), view, now_s).tolist()
         sent, left = 0, []
         for exchange, g in zip(offered, answer, strict=True):
-            if g < 0 or sent >= budget or (exchange.prompt_tokens > free[g] and count[g] > 0):
+            if g < 0 or sent >= budget or (exchange.load.prompt_tokens > free[g] and count[g] > 0):
                 exchange.passes -= sent  # what is too large for the rest of a worker may still go to an empty one
                 left.append(exchange)
                 continue
-            free[g] -= exchange.prompt_tokens
+            free[g] -= exchange.load.prompt_tokens
             count[g] += 1
             sent += 1
             del self.waiting[exchange]
             if not exchange.sent_s:  # else it was counted when it was sent before
                 self.order.note_start(exchange)
-            self.router.start(exchange, self.router.workers[g], now_s)
+            self.carrier.start(exchange, self.fleet.workers[g], now_s)
         for exchange in left:
             exchange.passes += sent  # in all: by those behind it
         return sent
@@ -226,7 +252,7 @@ class Dispatcher:
         for exchange in offered:
             if exchange.passes >= self.settings.most_passes:
                 able = [g for g, room in enumerate(rooms) if room > 0]
-                fits = [g for g in able if exchange.prompt_tokens <= free[g] or count[g] == 0]
+                fits = [g for g in able if exchange.load.prompt_tokens <= free[g] or count[g] == 0]
                 if fits and len(fits) < len(able):
                     rooms[:] = [room if g in fits else 0 for g, room in enumerate(rooms)]
                     return [exchange]
@@ -236,17 +262,19 @@ class Dispatcher:
         return offered
 
     def _pending(self, offered: list[Exchange], *, may_wait: bool) -> Pending:
-        prefix, hashes = None, self.hashes
-        if self.uses_prefixes:
-            blocks = [block for exchange in offered for block in exchange.prefix]
-            prefix = Ragged.from_lengths(np.array(blocks, np.int64), [len(exchange.prefix) for exchange in offered])
+        prefix, hashes = None, self.needs.keys
+        if self.needs.prefixes:
+            blocks = [block for exchange in offered for block in exchange.load.prefix]
+            prefix = Ragged.from_lengths(
+                np.array(blocks, np.int64), [len(exchange.load.prefix) for exchange in offered]
+            )
         return Pending(
             arrival_s=np.array([exchange.arrival_s for exchange in offered]),
-            prompt_tokens=np.array([exchange.prompt_tokens for exchange in offered], np.int64),
-            session=np.array([exchange.hashed_by if hashes else -1 for exchange in offered], np.int64),
+            prompt_tokens=np.array([exchange.load.prompt_tokens for exchange in offered], np.int64),
+            session=np.array([exchange.load.hashed_by if hashes else -1 for exchange in offered], np.int64),
             passes=np.array([exchange.passes for exchange in offered], np.int64) if may_wait else None,
             prefix=prefix,
-            prefix_block_tokens=self.router.block_tokens if prefix is not None else 0,
+            prefix_block_tokens=self.carrier.block_tokens if prefix is not None else 0,
             may_wait=may_wait,
         )
 
@@ -258,26 +286,34 @@ class Dispatcher:
 
     def _budget(self) -> int:
         """How many more may be in flight in all, of all processes; and what the table of them holds."""
-        flights, most = self.router.flights, self.settings.max_concurrent_requests
+        flights, most = self.fleet.flights, self.settings.max_concurrent_requests
         room = flights.capacity - flights.of_this_process
         if most is None:
             return room
-        here = self.router.in_flight if self.settings.processes == 1 else flights.of_all_processes
+        here = self.carrier.in_flight if self.settings.processes == 1 else flights.of_all_processes
         return min(room, most - here)
 
-    def _rooms(self, g: int, count: int, fit_in_kv: int) -> int:
-        """How many more worker g may be given; of KV an empty one always has enough: it refuses what it cannot hold."""
-        room = (self.settings.max_num_seqs or UNBOUNDED) - count
-        if fit_in_kv < room:
-            room = fit_in_kv if count else max(fit_in_kv, 1)
-        if self.router.workers[g].state == PROBING:
-            room = min(room, 1 - self.router.workers[g].in_flight)
-        return room if room > 0 else 0
+    def _rooms(self, opened: list[bool], count: list[int], free: list[int], smallest: int) -> list[int]:
+        """How many more each worker may be given.
+
+        Of KV an empty one always has enough: it refuses what it cannot hold.
+        """
+        rooms = []
+        most = self.settings.max_num_seqs or UNBOUNDED
+        for worker, is_open, requests, kv in zip(self.fleet.workers, opened, count, free, strict=True):
+            room = min(most - requests, kv // smallest if requests else max(kv // smallest, 1))
+            if worker.state == PROBING:
+                room = min(room, 1 - worker.in_flight)
+            rooms.append(room if is_open and room > 0 else 0)
+        return rooms
 
     def _free_kv(self, kv_tokens: list[int], waiting_tokens: list[int]) -> list[int]:
         """KV tokens that each worker may still be given."""
         cap = self.settings.max_kv_tokens
-        caps = [cap or UNBOUNDED if cap is not None else w.kv_capacity_tokens or UNBOUNDED for w in self.router.workers]
+        caps = [
+            cap or UNBOUNDED if cap is not None else w.reported.kv_capacity_tokens or UNBOUNDED
+            for w in self.fleet.workers
+        ]
         return [most - held - to_come for most, held, to_come in zip(caps, kv_tokens, waiting_tokens, strict=True)]
 
     # refusal: the only place where a request that could be served is turned away
@@ -285,12 +321,12 @@ class Dispatcher:
     def expire(self, now_s: float) -> None:
         """Refuse what has waited too long; forget tenants that are no more."""
         if self.order.crowded:
-            self.order.forget({exchange.tenant for exchange in [*self.router.active, *self.waiting]})
-        opened = any(worker.open_at(now_s) for worker in self.router.workers)
+            self.order.forget({exchange.tenant for exchange in [*self.carrier.active, *self.waiting]})
+        opened = any(worker.open_at(now_s) for worker in self.fleet.workers)
         for exchange in list(self.waiting):
             waited_s = now_s - exchange.arrival_s
             if waited_s > self.settings.request_timeout_s:
-                give_up(self.router, exchange, now_s)
+                self.carrier.give_up(exchange, now_s)
             elif waited_s > self.settings.queue_timeout_s:
                 self._refuse(exchange, 429, "queue_timeout", f"waited {waited_s:.0f} s in the router's queue", now_s)
             elif not opened and waited_s > NO_WORKER_WAIT_S:
@@ -303,16 +339,12 @@ class Dispatcher:
             return
         waiting = list(self.waiting)
         if not self.order.in_order_of_arrival:
-            waiting = self.order.ordered(waiting, self.router.model, now_s)
+            waiting = self.order.ordered(waiting, self.fleet.model, now_s)
         for exchange in waiting[-over:]:
             message = f"{len(self.waiting)} requests wait; the queue holds {self.queue_size} (--queue-size)"
             self._refuse(exchange, 429, "queue_full", message, now_s)
 
     def _refuse(self, exchange: Exchange, status: int, reason: str, message: str, now_s: float) -> None:
         self.waiting.pop(exchange, None)
-        self.router.refuse(exchange, status, reason, message, self.retry_after_s(now_s))
-
-    def retry_after_s(self, now_s: float) -> int:
-        """Seconds until what waits now will have been taken up, at the rate at which requests end; 1 to 60."""
-        per_s = self.router.statistics.ends_per_s(now_s)
-        return min(max(math.ceil(len(self.waiting) / per_s), 1), 60) if per_s > 0 else 5
+        retry_after_s = self.carrier.retry_after_s(len(self.waiting), now_s)
+        self.carrier.refuse(exchange, status, reason, message, retry_after_s)

@@ -5,6 +5,7 @@ every request in flight, to the token. A number that is written while it is read
 told by a serial number: the same in all processes, which do not remove it at the same time, and never another's.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -40,6 +41,7 @@ class Flights:
         self.own = own
         self._worker, self._prompt, self.generated = (table[own].data for table in self._tables)
         self._free: list[int] = []
+        self.penalties: deque[tuple[float, int]] = deque()  # rows that are kept for a while: when they end
         self._active = np.zeros((3, len(blocks) * capacity), np.int64)
         self.sums = np.zeros((4, 0), np.int64)
         self._place = np.zeros(0, np.int64)
@@ -72,6 +74,15 @@ class Flights:
         """The request is no longer at its worker."""
         self._worker[row] = -1
         self._free.append(row)
+
+    def keep(self, row: int, until_s: float) -> None:
+        """The request is no longer at its worker, but counts there as load until then. Call it in order of time."""
+        self.penalties.append((until_s, row))
+
+    def end_penalties(self, now_s: float) -> None:
+        """Free the rows that were kept until now."""
+        while self.penalties and self.penalties[0][0] <= now_s:
+            self.free(self.penalties.popleft()[1])
 
     def set_workers(self, serials: Sequence[int]) -> None:
         """The workers that a survey tells of, in this order; rows of others are freed by whoever holds them."""

@@ -8,15 +8,13 @@ beyond the local range, 0 beyond that of the fleet.
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import aiohttp
 import msgspec
 
+from shadowprice.router.fleet.fleet import Fleet
 from shadowprice.router.fleet.worker import LiveWorker
-
-if TYPE_CHECKING:
-    from shadowprice.router.router import Router
+from shadowprice.router.settings import Settings
 
 HEADER = "X-data-parallel-rank"
 ASK_TIMEOUT_S = 15.0
@@ -37,7 +35,7 @@ def engines_in(text: bytes) -> list[int]:
 
 
 async def number_ranks(
-    router: "Router", session: aiohttp.ClientSession, workers: Sequence[LiveWorker], *, last_try: bool
+    fleet: Fleet, settings: Settings, session: aiohttp.ClientSession, workers: Sequence[LiveWorker], *, last_try: bool
 ) -> bool:
     """Give these workers, all of one endpoint, the number that its header takes; False: not known, to be tried again.
 
@@ -46,12 +44,12 @@ async def number_ranks(
     ranks = [worker for worker in workers if worker.rank is not None]
     if all(worker.header_rank is not None for worker in ranks):
         return True
-    first, offset, note = _first_by_order(router, ranks[0]), 0, ""
+    first, offset, note = _first_by_order(fleet, ranks[0]), 0, ""
     try:
-        first, count = await _held(router, session, ranks[0], first)
+        first, count = await _held(settings, session, ranks[0], first)
         if first > 0:
-            as_global = await _knows(router, session, ranks[0], first + count - 1)
-            as_local = await _knows(router, session, ranks[0], 0)
+            as_global = await _knows(settings, session, ranks[0], first + count - 1)
+            as_local = await _knows(settings, session, ranks[0], 0)
             offset = first if as_global and not as_local else 0
             if as_global == as_local:
                 note = f"it {'takes' if as_local else 'refuses'} {HEADER} {first + count - 1} and 0 alike"
@@ -64,27 +62,29 @@ async def number_ranks(
     return True
 
 
-def _first_by_order(router: "Router", worker: LiveWorker) -> int:
+def _first_by_order(fleet: Fleet, worker: LiveWorker) -> int:
     """Where its metrics do not tell: as many ranks as each URL before it has; a rank named in the URL is as named."""
     each = worker.endpoint_ranks
-    urls = dict.fromkeys(other.address.url for other in router.workers if other.endpoint_ranks == each)
+    urls = dict.fromkeys(other.address.url for other in fleet.workers if other.endpoint_ranks == each)
     return 0 if each == 1 else each * list(urls).index(worker.address.url)
 
 
-async def _held(router: "Router", session: aiohttp.ClientSession, worker: LiveWorker, by_order: int) -> tuple[int, int]:
+async def _held(
+    settings: Settings, session: aiohttp.ClientSession, worker: LiveWorker, by_order: int
+) -> tuple[int, int]:
     """The first rank of the fleet that is there, and how many are."""
-    engines = engines_in(await _get(router, session, worker, "/metrics"))
+    engines = engines_in(await _get(settings, session, worker, "/metrics"))
     return (engines[0], len(engines)) if engines else (by_order, worker.endpoint_ranks)
 
 
-async def _knows(router: "Router", session: aiohttp.ClientSession, worker: LiveWorker, number: int) -> bool:
+async def _knows(settings: Settings, session: aiohttp.ClientSession, worker: LiveWorker, number: int) -> bool:
     """Does it complete a token with this number in the header."""
     try:
-        models = msgspec.json.decode(await _get(router, session, worker, "/v1/models"))
+        models = msgspec.json.decode(await _get(settings, session, worker, "/v1/models"))
         body = {"model": models["data"][0]["id"], "prompt": "1", "max_tokens": 1}
     except (msgspec.DecodeError, LookupError, TypeError) as error:
         raise _NoAnswer("/v1/models names no model") from error
-    headers = {**_authorization(router), HEADER: str(number)}
+    headers = {**_authorization(settings), HEADER: str(number)}
     timeout = aiohttp.ClientTimeout(total=ASK_TIMEOUT_S)
     url = worker.address.url + "/v1/completions"
     try:
@@ -97,18 +97,18 @@ async def _knows(router: "Router", session: aiohttp.ClientSession, worker: LiveW
     return response.status == 200
 
 
-async def _get(router: "Router", session: aiohttp.ClientSession, worker: LiveWorker, path: str) -> bytes:
+async def _get(settings: Settings, session: aiohttp.ClientSession, worker: LiveWorker, path: str) -> bytes:
     """What is there; nothing where it is not answered with 200."""
-    timeout = aiohttp.ClientTimeout(total=router.settings.health_check_timeout_s)
+    timeout = aiohttp.ClientTimeout(total=settings.health_check_timeout_s)
     url = worker.address.url + path
     try:
-        async with session.get(url, headers=_authorization(router), timeout=timeout) as response:
+        async with session.get(url, headers=_authorization(settings), timeout=timeout) as response:
             body = await response.read()
             return body if response.status == 200 else b""
     except (aiohttp.ClientError, OSError) as error:
         raise _NoAnswer(f"{path}: {error or type(error).__name__}") from error
 
 
-def _authorization(router: "Router") -> dict[str, str]:
-    key = router.settings.worker_api_key
+def _authorization(settings: Settings) -> dict[str, str]:
+    key = settings.worker_api_key
     return {} if key is None else {"Authorization": f"Bearer {key}"}

@@ -7,18 +7,15 @@ more: what it reports beyond our own count, at the moment of the report, is adde
 import asyncio
 import math
 import re
-from typing import TYPE_CHECKING
 
 import aiohttp
 
-from shadowprice.router.fleet.health import workers_at
+from shadowprice.router.fleet.fleet import Fleet
 from shadowprice.router.fleet.ranks import engines_in
 from shadowprice.router.fleet.worker import LiveWorker
+from shadowprice.router.settings import Settings
 
 MOST_REQUESTS, MOST_TOKENS = 1 << 20, 1 << 40  # what a worker reports beyond these is taken as these
-
-if TYPE_CHECKING:
-    from shadowprice.router.router import Router
 
 LINE = rb"^(?:vllm|sglang):%b(\{[^}\n]*\})? ([0-9.eE+-]+|NaN)"
 RUNNING = re.compile(LINE % b"num_(?:requests_running|running_reqs)", re.MULTILINE)
@@ -84,43 +81,37 @@ def _label(worker: LiveWorker, engines: list[int]) -> int | None:
     return engines[local] if local < len(engines) else worker.rank
 
 
-def take_report(router: "Router", worker: LiveWorker, text: bytes, before: tuple[int, int] = (0, 0)) -> None:
+def take_report(fleet: Fleet, worker: LiveWorker, text: bytes, before: tuple[int, int] = (0, 0)) -> None:
     """Correct what is known of the worker; before: requests and KV tokens counted here when the report was asked for.
 
     What ended while the report was on its way is in it, and is not foreign.
     """
     requests, usage, capacity = read_report(text, _label(worker, engines_in(text)))
+    reported = worker.reported
     if capacity is not None:
-        worker.kv_capacity_tokens = capacity
-    counted = _counted(router, worker)
+        reported.kv_capacity_tokens = capacity
+    counted = fleet.counted(worker)
     if requests is not None:
-        worker.foreign_requests = max(int(requests) - max(counted[0], before[0]), 0)
+        reported.foreign_requests = max(int(requests) - max(counted[0], before[0]), 0)
         none_of_ours = requests == 0 and min(counted[0], before[0]) > 0
-        worker.idle_since_s = (worker.idle_since_s or router.clock()) if none_of_ours else 0.0
-    if usage is not None and worker.kv_capacity_tokens:
-        reported = int(usage * worker.kv_capacity_tokens)
-        more = reported - max(counted[1], before[1])
+        reported.idle_since_s = (reported.idle_since_s or fleet.clock()) if none_of_ours else 0.0
+    if usage is not None and reported.kv_capacity_tokens:
+        more = int(usage * reported.kv_capacity_tokens) - max(counted[1], before[1])
         # prefixes that requests share are held once: less than we count is no error of ours
-        worker.foreign_kv_tokens = max(more, 0) if worker.foreign_requests else 0
+        reported.foreign_kv_tokens = max(more, 0) if reported.foreign_requests else 0
 
 
-def _counted(router: "Router", worker: LiveWorker) -> tuple[int, int]:
-    """Requests at the worker, and their KV tokens."""
-    running, waiting, kv, waiting_kv = router.flights.loads()[router.workers.index(worker)]
-    return running + waiting, kv + waiting_kv
-
-
-async def watch_metrics(router: "Router", session: aiohttp.ClientSession, url: str) -> None:
-    """Read the endpoint's metrics as long as the router has workers there; an endpoint without any is left alone."""
-    timeout = aiohttp.ClientTimeout(total=router.settings.health_check_timeout_s)
-    while here := workers_at(router, url):
-        before = {worker: _counted(router, worker) for worker in here}
+async def watch_metrics(fleet: Fleet, settings: Settings, session: aiohttp.ClientSession, url: str) -> None:
+    """Read the endpoint's metrics as long as the fleet has workers there; an endpoint without any is left alone."""
+    timeout = aiohttp.ClientTimeout(total=settings.health_check_timeout_s)
+    while here := fleet.at(url):
+        before = {worker: fleet.counted(worker) for worker in here}
         try:
             async with session.get(f"{url}/metrics", timeout=timeout) as response:
                 text = await response.read()
                 if response.status == 200:
-                    for worker in workers_at(router, url):
-                        take_report(router, worker, text, before.get(worker, (0, 0)))
+                    for worker in fleet.at(url):
+                        take_report(fleet, worker, text, before.get(worker, (0, 0)))
         except (aiohttp.ClientError, OSError, ValueError):
             pass  # the health probe tells whether it lives
-        await asyncio.sleep(router.settings.metrics_interval_s)
+        await asyncio.sleep(settings.metrics_interval_s)

@@ -1,18 +1,84 @@
 """One worker as the router knows it: its address, whether it may be given requests, what it has done."""
 
 from collections import deque
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-from shadowprice.router.settings import Address, worker_address
-
-if TYPE_CHECKING:
-    from shadowprice.router.http.upstream import Upstream
+from shadowprice.router.address import Address, worker_address
+from shadowprice.router.http.upstream import Pool
 
 UP, PROBING, EJECTED, DRAINING = "up", "probing", "ejected", "draining"
 NOT_PROBED = "not yet probed"
 FAILURES_TO_EJECT = 3
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 3.0
+BUSY_S = 0.5  # a worker that answered 429 or 503 is left alone for so long
 STEP_MEMORY = 0.05  # weight of a new step time
+Step = tuple[int, int, float]  # requests, KV tokens, seconds
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a worker has done since start, or since it was last told."""
+
+    requests_total: int = 0
+    errors_total: int = 0
+    retries_total: int = 0
+    prompt_tokens_total: int = 0
+    generated_tokens_total: int = 0
+
+    def to_json(self) -> dict[str, int]:
+        """By name."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def add(self, more: "Counts", times: int = 1) -> None:
+        """Add these to it, or take them off with -1."""
+        self.requests_total += times * more.requests_total
+        self.errors_total += times * more.errors_total
+        self.retries_total += times * more.retries_total
+        self.prompt_tokens_total += times * more.prompt_tokens_total
+        self.generated_tokens_total += times * more.generated_tokens_total
+
+
+@dataclass(slots=True)
+class Reported:
+    """What its metrics tell. foreign: beyond what is counted here; idle_since_s: since when it reports no request.
+
+    Though some were sent there; 0: it does not.
+    """
+
+    kv_capacity_tokens: int | None = None
+    foreign_kv_tokens: int = 0
+    foreign_requests: int = 0
+    idle_since_s: float = 0.0
+
+
+class Steps:
+    """How long its steps take. speed: relative to the other workers. load: requests and KV tokens when last surveyed.
+
+    metronome: the exchange whose tokens tell the step time.
+    """
+
+    def __init__(self) -> None:
+        self.time_s: float | None = None
+        self.speed = 1.0
+        self.recent: deque[Step] = deque(maxlen=512)
+        self.total = 0
+        self.metronome: object | None = None
+        self.load = (0, 0)
+
+    def note(self, gap_s: float) -> None:
+        """A step took so long."""
+        before = self.time_s
+        self.time_s = gap_s if before is None else before + STEP_MEMORY * (gap_s - before)
+        self.recent.append((*self.load, gap_s))
+        self.total += 1
+
+    def take(self, steps: list[Step]) -> None:
+        """Steps that another process has seen."""
+        own = self.load
+        for requests, kv_tokens, gap_s in steps:
+            self.load = (requests, kv_tokens)
+            self.note(gap_s)
+        self.load = own
 
 
 class LiveWorker:
@@ -24,33 +90,21 @@ class LiveWorker:
 
     def __init__(self, url: str, rank: int | None, ranks: int) -> None:
         self.address: Address = worker_address(url)
+        self.path = self.address.path.encode()  # before every target
         self.rank = rank if rank is not None else self.address.rank
         self.name = self.address.url if self.rank is None else f"{self.address.url}@{self.rank}"
         self.endpoint_ranks = ranks
-        self.host_line = f"Host: {self.address.authority}\r\n".encode()
         self.header_rank: int | None = None  # how the endpoint numbers this rank, once that is known (`ranks.py`)
         self.rank_line, self.rank_note = b"", ""
         self.serial = -1  # as in `in_flight.py`
         self.state, self.reason = PROBING if self.rank is None else EJECTED, NOT_PROBED  # ranks are numbered first
-        self.idle: list[Upstream] = []
+        self.pool = Pool()
         self.in_flight = 0
         self.failures = 0
         self.backoff_s = FIRST_BACKOFF_S
-        self.eject_until_s = 0.0
-        self.busy_until_s = 0.0
-        self.last_sign_s = 0.0
+        self.eject_until_s = self.busy_until_s = self.last_sign_s = 0.0
         self.newest_begun_s = 0.0  # when the latest sent of the streams that have begun was sent
-        self.idle_since_s = 0.0  # since when it reports no request, though some were sent there; 0: it does not
-        self.kv_capacity_tokens: int | None = None
-        self.foreign_kv_tokens = self.foreign_requests = 0  # reported by the worker, beyond what is counted here
-        self.step_time_s: float | None = None
-        self.speed = 1.0  # relative to the others
-        self.steps: deque[tuple[int, int, float]] = deque(maxlen=512)
-        self.steps_total = 0
-        self.metronome: object | None = None  # the exchange whose tokens tell the step time
-        self.load = (0, 0)  # requests and KV tokens when last surveyed
-        self.requests_total = self.errors_total = self.retries_total = 0
-        self.prompt_tokens_total = self.generated_tokens_total = 0
+        self.counts, self.reported, self.steps = Counts(), Reported(), Steps()
 
     def local_rank(self, first: int) -> int:
         """Its place among the ranks of its endpoint, the first of which is `first` in the fleet."""
@@ -68,6 +122,27 @@ class LiveWorker:
             return now_s >= self.busy_until_s
         return self.state == PROBING and self.in_flight == 0 and now_s >= self.busy_until_s
 
+    def sent(self) -> None:
+        """A request was sent to it."""
+        self.in_flight += 1
+        self.counts.requests_total += 1
+
+    def left(self, request: object) -> None:
+        """A request is no longer there."""
+        self.in_flight -= 1
+        if self.steps.metronome is request:
+            self.steps.metronome = None
+
+    def served(self, prompt_tokens: int, generated_tokens: int) -> None:
+        """So much was done for a request."""
+        self.counts.prompt_tokens_total += prompt_tokens
+        self.counts.generated_tokens_total += generated_tokens
+
+    def busy(self, now_s: float) -> None:
+        """It answered that it has enough to do."""
+        self.busy_until_s = now_s + BUSY_S
+        self.counts.errors_total += 1
+
     def succeeded(self) -> None:
         """A request was answered."""
         self.failures = 0
@@ -77,7 +152,7 @@ class LiveWorker:
 
     def failed(self, now_s: float, reason: str) -> None:
         """A request came to nothing by the worker's fault."""
-        self.errors_total += 1
+        self.counts.errors_total += 1
         self.failures += 1
         if self.state == PROBING or self.failures >= FAILURES_TO_EJECT:
             self.eject(now_s, reason)
@@ -114,24 +189,8 @@ class LiveWorker:
 
     def drop_idle(self) -> None:
         """Close the connections that nobody uses."""
-        idle, self.idle = self.idle, []
-        for upstream in idle:
-            upstream.close()
-
-    def note_step(self, gap_s: float) -> None:
-        """A step took so long."""
-        before = self.step_time_s
-        self.step_time_s = gap_s if before is None else before + STEP_MEMORY * (gap_s - before)
-        self.steps.append((*self.load, gap_s))
-        self.steps_total += 1
-
-    def take_steps(self, steps: list[tuple[int, int, float]]) -> None:
-        """Steps that another process has seen."""
-        own = self.load
-        for requests, kv_tokens, gap_s in steps:
-            self.load = (requests, kv_tokens)
-            self.note_step(gap_s)
-        self.load = own
+        while self.pool.idle:
+            self.pool.idle.pop().close()
 
     def drain(self) -> None:
         """It is to be removed once idle."""

@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 import sys
 from pathlib import Path
+from typing import Protocol
 
 from shadowprice.errors import RouterError
-from shadowprice.router.admin.control import Control
-from shadowprice.router.settings import worker_address
+from shadowprice.router.address import worker_address
 
 
 def read_worker_file(path: Path) -> list[str]:
@@ -30,12 +30,24 @@ def read_worker_file(path: Path) -> list[str]:
     return urls
 
 
+class Roster(Protocol):
+    """Whose workers they are."""
+
+    async def add_worker(self, url: str) -> list[str]:
+        """Names of the workers (ranks) behind the URL, now served; raises RouterError."""
+        ...
+
+    async def remove_worker(self, name: str, *, drain: bool) -> None:
+        """drain: let its streams finish first; raises RouterError."""
+        ...
+
+
 class WorkerFile:
     """The workers that a file asks for, kept served; those that came otherwise are let be."""
 
-    def __init__(self, path: Path, control: Control) -> None:
+    def __init__(self, path: Path, roster: Roster) -> None:
         self.path = path
-        self.control = control
+        self.roster = roster
         self._served: dict[str, list[str]] = {}  # names of the workers, by URL
 
     async def apply(self) -> None:
@@ -44,11 +56,11 @@ class WorkerFile:
         for url in [url for url in self._served if url not in urls]:
             for name in self._served.pop(url):
                 with contextlib.suppress(RouterError):  # removed by hand meanwhile
-                    await self.control.remove_worker(name, drain=True)
+                    await self.roster.remove_worker(name, drain=True)
         problems = []
         for url in [url for url in urls if url not in self._served]:
             try:
-                self._served[url] = await self.control.add_worker(url)
+                self._served[url] = await self.roster.add_worker(url)
             except RouterError as error:
                 problems.append(str(error))
         if problems:

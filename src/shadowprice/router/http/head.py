@@ -47,10 +47,9 @@ def without(names: Container[bytes], lines: Iterable[bytes]) -> Lines:
     return [line for line in lines if line.partition(b":")[0].lower() not in names]
 
 
-def request_head(method: bytes, target: bytes, lines: Iterable[bytes], body_bytes: int | None, extra: bytes) -> bytes:
-    """A request as it goes to a worker; body_bytes None: it has no body."""
-    length = b"" if body_bytes is None else b"Content-Length: %d\r\n" % body_bytes
-    return b"%b %b HTTP/1.1\r\n%b%b%b%b\r\n" % (method, target, b"".join(lines), VIA, length, extra)
+def request_line(method: bytes, target: bytes) -> bytes:
+    """The first line of a request to a worker."""
+    return b"%b %b HTTP/1.1\r\n" % (method, target)
 
 
 def response_head(status: int, lines: Iterable[bytes], framing: bytes, *, keep_alive: bool) -> bytes:

@@ -1,15 +1,16 @@
 """What a client sends: parsed within limits, to whole requests or a refusal."""
 
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import httptools
 
 from shadowprice.router.http.head import OF_REQUEST, Fields, Lines, field_line, without
-from shadowprice.router.http.request import Request, framing_again, origin_form, path_of
-
-if TYPE_CHECKING:
-    from shadowprice.router.router import Router
+from shadowprice.router.http.held_bodies import HeldBodies
+from shadowprice.router.http.keys import Keys
+from shadowprice.router.http.known import Known, learned
+from shadowprice.router.http.request import Request, RequestHead, framing_again, origin_form, path_of
+from shadowprice.router.settings import Settings
 
 PREFLIGHT = b"access-control-request-method"  # a browser's question before another one: it never carries a key (Fetch)
 SMALL_PIECE = 1024  # bytes: smaller pieces of a body are put together at once, an object for each would outweigh them
@@ -18,13 +19,14 @@ SMALL_PIECE = 1024  # bytes: smaller pieces of a body are put together at once, 
 class Incoming:
     """whole: requests that have come. refusal: status and message for what is none; nothing is heard after it."""
 
-    def __init__(self, router: "Router") -> None:
-        self.router = router
-        self.settings = router.settings
+    def __init__(self, settings: Settings, keys: Keys, bodies: HeldBodies, clock: Callable[[], float]) -> None:
+        self.settings, self.keys, self.bodies, self.clock = settings, keys, bodies, clock
         self.parser = httptools.HttpRequestParser(self)
         self.whole: deque[Request] = deque()
         self.deaf = False  # what comes now is no request: the last one has come
         self.held_bytes = 0  # of bodies that have come, and were not let go by whoever took the requests
+        self.between = True  # nothing of a request has come since the last one: the parser stands at a beginning
+        self.known: Known[RequestHead] | None = None
         self._new_request()
 
     def _new_request(self) -> None:
@@ -40,9 +42,28 @@ class Incoming:
         self.refusal: tuple[int, str] | None = None
         self.begun_s = 0.0
 
+    def as_before(self, data: bytes) -> Request | None:
+        """The request, if the data is one whole and its head that of the one before, but for the length of its body."""
+        if self.known is None or not self.between:
+            return None
+        body_at = self.known.body_at(data)
+        size = len(data) - body_at
+        if not body_at or size > self.settings.max_payload_size or not self.bodies.take(size):
+            return None
+        self.held_bytes += size
+        return Request(self.known.head, data[body_at:])
+
     def feed(self, data: bytes) -> None:
         """More has come."""
-        now_s = self.router.clock()
+        between, whole = self.between, len(self.whole)
+        self._take(data)
+        if between and self.between and len(self.whole) == whole + 1 and not self.deaf:
+            request = self.whole[-1]
+            if request.head.chunks_allowed:
+                self.known = learned(data, request.body, request.head)
+
+    def _take(self, data: bytes) -> None:
+        now_s = self.clock()
         self.begun_s = self.begun_s or now_s
         self.overhead_bytes += len(data)
         self._parse(data)
@@ -75,6 +96,9 @@ class Incoming:
 
     # httptools
 
+    def on_message_begin(self) -> None:
+        self.between = False
+
     def on_url(self, url: bytes) -> None:
         if not self.head_complete:
             self.target += url
@@ -84,10 +108,10 @@ class Incoming:
             return
         self.head_bytes += len(name) + len(value) + 4
         lower = name.lower()
-        self.fields[lower] = value
         if lower in OF_REQUEST:
             self._of_this_hop(lower, value)
             return
+        self.fields[lower] = value
         self.lines.append(field_line(name, value))
         if lower == b"host":
             self.hosts += 1
@@ -129,7 +153,7 @@ class Incoming:
         if b"#" in self.target:  # some workers would cut it off, and route by what is left
             self.refusal = self.refusal or (400, "the request target has a fragment ('#'); expected none")
         if not (method == b"OPTIONS" and not self.has_body and PREFLIGHT in self.fields):
-            self.refusal = self.refusal or self.router.unauthorized(self.fields, self.target)
+            self.refusal = self.refusal or self.keys.refusal(self.fields, self.target)
 
     def _target_is_no_path(self, method: bytes) -> None:
         changed = origin_form(method, self.target)
@@ -153,11 +177,10 @@ class Incoming:
         self.overhead_bytes = 0
         if self.body_bytes > self.settings.max_payload_size:
             self._too_large()
-        elif self.router.held_bytes + len(body) > self.router.most_held_bytes:
-            self.refusal = self.refusal or (503, "the router holds as many bodies as it may (--max-buffered-size)")
+        elif self.refusal is None and not self.bodies.take(len(body)):
+            self.refusal = (503, "the router holds as many bodies as it may (--max-buffered-size)")
         elif self.refusal is None:
             self.held_bytes += len(body)
-            self.router.held_bytes += len(body)
             if len(body) < SMALL_PIECE and self.body:
                 if type(self.body[-1]) is not bytearray:
                     self.body.append(bytearray())
@@ -172,21 +195,23 @@ class Incoming:
             return  # the parser takes no body for its own where an upgrade is offered
         keep_alive = self.parser.should_keep_alive()
         self.deaf = not keep_alive
-        self.whole.append(
-            Request(
-                self.parser.get_method(),
-                self.target,
-                path_of(self.target),
-                self.lines,
-                self.fields,
-                self.connection,
-                b"".join(self.body) if self.has_body else None,
-                keep_alive,
-                self.version != "1.0",
-                self.begun_s,
-            )
+        head = RequestHead(
+            self.parser.get_method(),
+            self.target,
+            self.lines,
+            self.fields,
+            self.connection,
+            keep_alive=keep_alive,
+            chunks_allowed=self.version != "1.0",
         )
+        self.between = True
+        self.whole.append(Request(head, b"".join(self.body) if self.has_body else None))
         self._new_request()
+
+    def let_go(self, size: int) -> None:
+        """So many bytes of bodies that have come are needed no more."""
+        self.held_bytes -= size
+        self.bodies.let_go(size)
 
     @property
     def seen(self) -> tuple[str, str]:

@@ -4,28 +4,62 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from shadowprice.router.http.head import Fields, Lines, field_line, without
+from shadowprice.router.http.head import VIA, Fields, Lines, field_line, named_by, request_line, without
 
 ABSOLUTE = re.compile(rb"https?://([^/?#@]+)([/?].*)?", re.IGNORECASE | re.DOTALL)
 
 
-@dataclass(slots=True)
-class Request:
-    """A request as it came. path: see `path_of`. connection: that header's value. body: None where none came.
+class RequestHead:
+    """A request's head as it came. path: see `path_of`. connection: that header's value.
 
-    lines: of its headers, those that go on. fields: all of them.
+    lines: of its headers, those that go on; fields: their values. Requests on a connection share it while alike.
     """
 
-    method: bytes
-    target: bytes
-    path: str
-    lines: Lines
-    fields: Fields
-    connection: bytes
+    __slots__ = (
+        "_rewritten",
+        "chunks_allowed",
+        "connection",
+        "fields",
+        "keep_alive",
+        "lines",
+        "method",
+        "path",
+        "target",
+    )
+
+    def __init__(
+        self,
+        method: bytes,
+        target: bytes,
+        lines: Lines,
+        fields: Fields,
+        connection: bytes = b"",
+        *,
+        keep_alive: bool = True,
+        chunks_allowed: bool = True,
+    ) -> None:
+        self.method, self.target, self.path = method, target, path_of(target)
+        self.lines, self.fields, self.connection = lines, fields, connection
+        self.keep_alive, self.chunks_allowed = keep_alive, chunks_allowed
+        self._rewritten: dict[tuple[bytes, frozenset[bytes]], bytes] = {}
+
+    def going_on(self, prefix: bytes, replaced: frozenset[bytes]) -> bytes:
+        """The head as it goes to a worker, up to the length. prefix: of its paths. replaced: headers left out."""
+        way = (prefix, replaced)
+        known = self._rewritten.get(way)
+        if known is None:
+            dropped = named_by(self.connection) | replaced
+            lines = without(dropped, self.lines) if dropped else self.lines
+            known = self._rewritten[way] = request_line(self.method, prefix + self.target) + b"".join(lines) + VIA
+        return known
+
+
+@dataclass(slots=True)
+class Request:
+    """A request as it came. body: None where none came, or it is not needed any more."""
+
+    head: RequestHead
     body: bytes | None
-    keep_alive: bool
-    chunks_allowed: bool
-    begun_s: float
 
 
 def path_of(target: bytes) -> str:
@@ -50,11 +84,21 @@ def origin_form(method: bytes, target: bytes) -> tuple[bytes, bytes | None] | No
 
 def one_hop_less(request: Request) -> bool:
     """May the request go on, now that its Max-Forwards is counted down (RFC 9110, section 7.6.2)."""
-    value = request.fields.get(b"max-forwards", b"")
+    head = request.head
+    value = head.fields.get(b"max-forwards", b"")
     if not value.isdigit():
         return True
     left = int(value.lstrip(b"0")[:9] or b"0") - 1  # a larger number may be cut
-    request.lines = [*without((b"max-forwards",), request.lines), field_line(b"Max-Forwards", b"%d" % left)]
+    lines = [*without((b"max-forwards",), head.lines), field_line(b"Max-Forwards", b"%d" % left)]
+    request.head = RequestHead(
+        head.method,
+        head.target,
+        lines,
+        head.fields,
+        head.connection,
+        keep_alive=head.keep_alive,
+        chunks_allowed=head.chunks_allowed,
+    )
     return left >= 0
 
 

@@ -1,31 +1,71 @@
 """A connection to a worker: writes requests, parses responses, hands both ends to the exchange it serves."""
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 import httptools
 
-from shadowprice.router.http.head import HOP_BY_HOP, Lines, field_line
+from shadowprice.router.http.head import HOP_BY_HOP, Lines, field_line, named_by, response_head, without
+from shadowprice.router.http.known import LENGTH, Known, learned
 from shadowprice.router.http.outbox import Outbox
-
-if TYPE_CHECKING:
-    from shadowprice.router.fleet.worker import LiveWorker
-
 
 ONE_WRITE = 65536  # bytes of a body that are rather copied than written by themselves
 MOST_OVERHEAD = 1 << 18  # bytes of a head, or of trailers and chunk extensions in a row
 SIZES = {form % size: size for size in range(1, 4096) for form in (b"%x", b"%X")}  # of chunks, as they are written
 BODILESS = frozenset((204, 304))
+EVENTS = b"text/event-stream"
+
+
+class AnswerHead:
+    """The head of an answer. lines: of its headers, those that go on; connection: the value of that one.
+
+    framed: has Content-Length or chunks: else its end is the connection's. Answers of one worker share it while alike.
+    """
+
+    __slots__ = ("_rewritten", "connection", "content_type", "framed", "has_length", "lines", "status")
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.lines: Lines = []
+        self.connection = self.content_type = b""
+        self.framed = self.has_length = False
+        self._rewritten: tuple[bytes, bytes] | None = None
+
+    def going_on(self) -> tuple[bytes, bytes]:
+        """The head as it goes to a client that stays connected: what stands before and after the length's digits."""
+        if self._rewritten is None:
+            dropped = named_by(self.connection)
+            lines = without(dropped, self.lines) if dropped else self.lines
+            text = response_head(self.status, lines, b"", keep_alive=True)
+            digits = LENGTH.search(text)
+            assert digits is not None
+            self._rewritten = text[: digits.start(1)], text[digits.end(1) :]
+        return self._rewritten
+
+
+class Pool:
+    """Connections to one worker. idle: those that wait for a request. known: the head of the last whole answer."""
+
+    __slots__ = ("idle", "known")
+
+    def __init__(self) -> None:
+        self.idle: list[Upstream] = []
+        self.known: Known[AnswerHead] | None = None
 
 
 class Listener(Protocol):
     """Whom a connection tells of the response to its request."""
 
-    def on_response(self, body: list[bytes], *, complete: bool) -> None:
-        """More of the response is there; status and headers stand in the connection."""
+    def on_whole(self, data: bytes, body_at: int, head: AnswerHead) -> bool:
+        """The response came at once, its body at `body_at`; False: it is to be read like any other."""
+        ...
 
-    def on_chunk(self, chunk: bytes, body_at: int) -> None:
-        """More is there, a whole chunk in its framing; body_at: where what it holds begins."""
+    def on_response(self, body: list[bytes], *, complete: bool) -> None:
+        """More of the response is there; its head stands in the connection."""
+
+    def on_chunk(self, chunk: bytes) -> bool:
+        """More is there, a whole chunk in its framing; False: it is to be read like any other."""
+        ...
 
     def on_lost(self, reason: str) -> None:
         """The response will not be completed."""
@@ -34,22 +74,20 @@ class Listener(Protocol):
 class Upstream(asyncio.Protocol):
     """One connection, one request at a time."""
 
-    def __init__(self, worker: "LiveWorker", outbox: Outbox) -> None:
-        self.worker = worker
+    def __init__(self, pool: Pool, outbox: Outbox) -> None:
+        self.pool = pool
         self.outbox = outbox
         self.listener: Listener | None = None
         self.transport: asyncio.Transport | None = None
-        self.used = False
+        self.used = self.reusable = False
         self.unsent = False  # the request still waits in the outbox
         self.parser = httptools.HttpResponseParser(self)
         self._new_response()
 
     def _new_response(self) -> None:
-        self.status = self.overhead_bytes = 0
-        self.lines: Lines = []  # of the head, those that go on
-        self.connection = self.content_type = b""
-        self.framed = False  # has Content-Length or chunks: else its end is the connection's
-        self.head_complete = self.complete = self.keep_alive = self.has_length = False
+        self.head = AnswerHead()
+        self.overhead_bytes = 0
+        self.head_complete = self.complete = self.keep_alive = False
         self.only_head = False  # asked for with HEAD
         self.received = False
         self.between_chunks = False  # the parser waits for a chunk to begin
@@ -57,7 +95,6 @@ class Upstream(asyncio.Protocol):
 
     def send(self, head: bytes, body: bytes, listener: Listener, *, only_head: bool) -> None:
         """Send a request; the listener hears of the response. only_head: it is a HEAD request."""
-        assert self.transport is not None
         self.listener = listener
         if self.only_head:  # the parser still waits for the body that the head announced
             self.parser = httptools.HttpResponseParser(self)
@@ -92,10 +129,17 @@ class Upstream(asyncio.Protocol):
         if self.unsent:
             self._lose("the worker answered before it was asked")
             return
-        if self.between_chunks and (body_at := whole_chunk(data)):  # as most tokens come: the parser stays where it is
-            self.listener.on_chunk(data, body_at)
+        # as most tokens come: the parser stays where it is
+        if self.between_chunks and whole_chunk(data) and self.listener.on_chunk(data):
             return
-        self.received = True
+        pool = self.pool
+        if not self.received and pool.known is not None and not self.only_head and (at := pool.known.body_at(data)):
+            listener, self.listener, self.reusable = self.listener, None, True
+            if listener.on_whole(data, at, pool.known.head):
+                self.used = True
+                return
+            self.listener = listener
+        first, self.received = not self.received, True
         self.overhead_bytes += len(data)
         try:
             self.parser.feed_data(data)
@@ -104,6 +148,8 @@ class Upstream(asyncio.Protocol):
             return
         except httptools.HttpParserError as error:
             if not self.complete:
+                if self.head_complete and self.body:  # what came before it is as good as if it had come alone
+                    self.listener.on_response(self.body, complete=False)
                 self._lose(f"the worker's answer is not HTTP: {error.__context__ or error}")
                 return
             self.keep_alive = False  # what follows the answer is none
@@ -118,11 +164,20 @@ class Upstream(asyncio.Protocol):
             self.listener = None
             self.between_chunks = False
             self.used = True
+            self.reusable = self.head.framed and self.keep_alive
             self.body = []
+            if first and self.reusable and self.head.has_length and not self.only_head:
+                self._learn(data, body)
             listener.on_response(body, complete=True)
         elif body:
             self.body = []
             listener.on_response(body, complete=False)
+
+    def _learn(self, data: bytes, body: list[bytes]) -> None:
+        """Remember the head of an answer that came whole, unless there is more to it than to hand it on."""
+        head = self.head
+        if head.status not in BODILESS and not head.content_type.lower().startswith(EVENTS):
+            self.pool.known = learned(data, b"".join(body), head) or self.pool.known
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
@@ -130,8 +185,8 @@ class Upstream(asyncio.Protocol):
         listener, self.listener = self.listener, None
         if listener is None:
             return
-        if self.head_complete and not self.framed and exc is None:
-            self.complete = True
+        if self.head_complete and not self.head.framed and exc is None:
+            self.complete, self.reusable = True, False
             listener.on_response(self.body, complete=True)
         else:
             listener.on_lost(str(exc) if exc else "the worker closed the connection")
@@ -152,30 +207,30 @@ class Upstream(asyncio.Protocol):
         if not self.head_complete:  # trailers stay here
             lower = name.lower()
             if lower not in HOP_BY_HOP:
-                self.lines.append(field_line(name, value))
+                self.head.lines.append(field_line(name, value))
             if lower == b"content-length":
-                self.framed = self.has_length = True
+                self.head.framed = self.head.has_length = True
             elif lower == b"transfer-encoding":
-                self.framed = True
+                self.head.framed = True
                 if value.lower() != b"chunked":
                     raise ValueError(f"Transfer-Encoding {value!r}; expected chunked")
             elif lower == b"content-type":
-                self.content_type = value
+                self.head.content_type = value
             elif lower == b"connection":
-                self.connection = self.connection + b"," + value if self.connection else value
+                self.head.connection = self.head.connection + b"," + value if self.head.connection else value
 
     def on_headers_complete(self) -> None:
         if self.complete:
             return
-        self.status = self.parser.get_status_code()
-        if self.status < 200:  # an interim response: the real one follows
-            if self.status < 100:  # which could have a body
-                raise ValueError(f"status {self.status}; expected 100 to 999")
+        self.head.status = self.parser.get_status_code()
+        if self.head.status < 200:  # an interim response: the real one follows
+            if self.head.status < 100:  # which could have a body
+                raise ValueError(f"status {self.head.status}; expected 100 to 999")
             return
         self.head_complete = True
         self.overhead_bytes = 0
-        if self.only_head or self.status in BODILESS:
-            self.framed = self.complete = True
+        if self.only_head or self.head.status in BODILESS:
+            self.head.framed = self.complete = True
             self.keep_alive = self.parser.should_keep_alive()
 
     def on_body(self, body: bytes) -> None:
@@ -194,18 +249,16 @@ class Upstream(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self.complete:
             return
-        if self.status < 200:
-            self.lines = []
-            self.connection = self.content_type = b""
-            self.framed = self.has_length = False
+        if self.head.status < 200:
+            self.head = AnswerHead()
         else:
             self.complete = True
             self.keep_alive = self.parser.should_keep_alive()
 
     def release(self) -> None:
         """Back to the worker's idle connections, if it can serve another request."""
-        if self.transport is not None and not self.transport.is_closing() and self.framed and self.keep_alive:
-            self.worker.idle.append(self)
+        if self.transport is not None and not self.transport.is_closing() and self.reusable:
+            self.pool.idle.append(self)
         else:
             self.close()
 
@@ -217,8 +270,8 @@ class Upstream(asyncio.Protocol):
 
     def _forget(self) -> None:
         """Nobody may take it from the idle ones."""
-        if self in self.worker.idle:
-            self.worker.idle.remove(self)
+        if self in self.pool.idle:
+            self.pool.idle.remove(self)
 
     def _lose(self, reason: str) -> None:
         listener, self.listener = self.listener, None

@@ -54,7 +54,7 @@ class _Body(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Body).decode
 
 
-class Asked(msgspec.Struct, frozen=True, gc=False):
+class Ask(msgspec.Struct, frozen=True, gc=False):
     """text_bytes: of the prompt as it stands in the body, without what is embedded in it. token_ids: 0 if not ids.
 
     most_tokens: that the answer may have, UNLIMITED where that is not said.
@@ -69,10 +69,10 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     user: str
 
 
-NOTHING = Asked(0, False, 0, UNLIMITED, False, 0, "")
+NOTHING = Ask(0, False, 0, UNLIMITED, False, 0, "")
 
 
-def read_body(body: bytes) -> tuple[Asked, memoryview]:
+def read_body(body: bytes) -> tuple[Ask, memoryview]:
     """What is asked for, and the prompt as it stands in the body, its parts one after another.
 
     A body that is not a JSON object counts as all prompt, and is the worker's to refuse.
@@ -80,13 +80,13 @@ def read_body(body: bytes) -> tuple[Asked, memoryview]:
     try:
         found = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Asked(len(body), False, 0, UNLIMITED, False, 0, ""), memoryview(body)
+        return Ask(len(body), False, 0, UNLIMITED, False, 0, ""), memoryview(body)
     prompt, token_ids = _prompt(found)
     priority = min(max(found.priority, -MOST_PRIORITY), MOST_PRIORITY) if isinstance(found.priority, int) else 0
     user = found.user if isinstance(found.user, str) else ""
     embedded = _embedded_bytes(body) if len(prompt) > LEAST_EMBEDDING else 0
     text_bytes = max(len(prompt) - embedded, 0)
-    return Asked(text_bytes, embedded > 0, token_ids, _most_tokens(found), found.stream is True, priority, user), prompt
+    return Ask(text_bytes, embedded > 0, token_ids, _most_tokens(found), found.stream is True, priority, user), prompt
 
 
 def _prompt(found: _Body) -> tuple[memoryview, int]:

@@ -3,7 +3,8 @@
 from typing import Any
 
 from shadowprice.errors import RouterError
-from shadowprice.router.openai.body import PREFIX_BYTES, Asked
+from shadowprice.extras import needs
+from shadowprice.router.openai.body import PREFIX_BYTES, Ask
 
 PRIOR_BYTES_PER_TOKEN, PRIOR_TOKENS = 4.0, 2000.0
 MOST_TOKENS_REMEMBERED = 4e6
@@ -26,19 +27,19 @@ class PromptSize:
         """Tokens of a block of PREFIX_BYTES."""
         return max(round(PREFIX_BYTES / self.bytes_per_token), 1)
 
-    def tokens(self, asked: Asked, prompt: memoryview) -> int:
+    def tokens(self, ask: Ask, prompt: memoryview) -> int:
         """At least 1. What is embedded in the prompt counts when the worker has told its tokens."""
-        if asked.token_ids:
-            return asked.token_ids
-        if self._tokenizer is not None and not asked.embeds:
+        if ask.token_ids:
+            return ask.token_ids
+        if self._tokenizer is not None and not ask.embeds:
             return max(len(self._tokenizer.encode(bytes(prompt).decode("utf-8", "replace")).ids), 1)
-        return max(int(asked.text_bytes * self._tokens / self._bytes), 1)
+        return max(int(ask.text_bytes * self._tokens / self._bytes), 1)
 
-    def learn(self, asked: Asked, prompt_tokens: int) -> None:
+    def learn(self, ask: Ask, prompt_tokens: int) -> None:
         """The worker counted so many tokens in this prompt."""
-        if asked.token_ids or asked.embeds or not asked.text_bytes:
+        if ask.token_ids or ask.embeds or not ask.text_bytes:
             return
-        self._bytes += asked.text_bytes
+        self._bytes += ask.text_bytes
         self._tokens += prompt_tokens
         if self._tokens > MOST_TOKENS_REMEMBERED:
             self._bytes /= 2
@@ -46,10 +47,9 @@ class PromptSize:
 
 
 def _load(path: str) -> Any:
-    try:
-        from tokenizers import Tokenizer
-    except ImportError as error:
-        raise RouterError("--tokenizer needs the package tokenizers; it is not installed") from error
+    needs("tokenizer")
+    from tokenizers import Tokenizer
+
     try:
         return Tokenizer.from_file(path)
     except Exception as error:  # the library raises bare Exception

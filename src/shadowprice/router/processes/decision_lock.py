@@ -20,7 +20,7 @@ Pressing = tuple[int, float]  # rank, and since when [s]; the smaller the more
 NUMBERS = 4  # of a process: rank, since when, when it last looked, when room was last made [ns]
 
 
-class Turns:
+class DecisionLock:
     """One process's side. The kernel ends the turn of a process that dies."""
 
     def __init__(self, memory_name: str, heads: npt.NDArray[np.int64], own: int) -> None:

@@ -1,44 +1,19 @@
-"""What is kept of a request when it is over: a row for the record and the shadow evaluation, a line of the log."""
+"""The access log: a line of each request that is over."""
 
 import contextlib
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from shadowprice.errors import RouterError
-from shadowprice.router.record.recorder import MOST_PENDING, FinishedRequest
-
-if TYPE_CHECKING:
-    from shadowprice.router.exchange import Exchange
-    from shadowprice.router.http.client import Client
+from shadowprice.router.http.request import Request
+from shadowprice.router.record.finished import FinishedRequest
+from shadowprice.router.record.recorder import MOST_PENDING
 
 STDOUT = "-"
-
-
-def finished_request(exchange: "Exchange", now_s: float, how: str, block_tokens: int) -> FinishedRequest:
-    """The request as the record knows it."""
-    streamed = exchange.event_stream and exchange.generated > 0
-    began_s = exchange.sent_s or now_s
-    return FinishedRequest(
-        arrival_s=time.time() - (now_s - exchange.arrival_s),
-        prompt_tokens=exchange.prompt_tokens,
-        output_tokens=exchange.generated,
-        session=exchange.session if exchange.session >= 0 else None,
-        tenant=exchange.tenant if exchange.tenant >= 0 else None,
-        priority=exchange.priority or None,
-        prefix=exchange.prefix,
-        prefix_block_tokens=block_tokens,
-        worker="" if exchange.worker is None else exchange.worker.name,
-        queue_s=began_s - exchange.arrival_s,
-        ttft_s=exchange.first_s - exchange.arrival_s if streamed else None,
-        e2e_s=now_s - exchange.arrival_s,
-        status=exchange.status,
-        streamed=exchange.asked.stream,
-        stop=how,
-    )
 
 
 class AccessLog:
@@ -62,29 +37,27 @@ class AccessLog:
                 f"--access-log {path}: {error.strerror or error}; expected a file to append to"
             ) from error
 
-    def add(self, exchange: "Exchange", now_s: float, how: str) -> None:
-        """Keep the line of a request that is over for the next flush."""
-        request = exchange.request
+    def add(self, row: FinishedRequest, request: Request, address: str) -> None:
+        """Keep the line of a request that is over for the next flush; address: the client's."""
         self._keep(
-            client=exchange.client.address,
-            method=request.method.decode("latin-1"),
-            path=request.path,
-            status=exchange.status,
-            stop=how,
-            worker="" if exchange.worker is None else exchange.worker.name,
-            attempts=exchange.attempts,
-            prompt_tokens=exchange.prompt_tokens,
-            output_tokens=exchange.generated,
-            queue_s=round((exchange.sent_s or now_s) - exchange.arrival_s, 6),
-            ttft_s=round(exchange.first_s - exchange.arrival_s, 6) if exchange.first_s else None,
-            e2e_s=round(now_s - exchange.arrival_s, 6),
+            client=address,
+            method=request.head.method.decode("latin-1"),
+            path=request.head.path,
+            status=row.status,
+            stop=row.stop,
+            worker=row.worker,
+            attempts=row.attempts,
+            prompt_tokens=row.prompt_tokens,
+            output_tokens=row.output_tokens,
+            queue_s=round(row.queue_s, 6),
+            ttft_s=None if row.head_s is None else round(row.head_s, 6),
+            e2e_s=round(row.e2e_s, 6),
         )
 
-    def add_turned_away(self, client: "Client", status: int, now_s: float) -> None:
-        """Keep the line of what was refused before it was a request; method and path may be unknown."""
-        method, path = client.incoming.seen
-        e2e_s = round(now_s - (client.incoming.begun_s or now_s), 6)
-        self._keep(client=client.address, method=method, path=path, status=status, stop="refused", e2e_s=e2e_s)
+    def add_turned_away(self, address: str, seen: tuple[str, str], status: int, e2e_s: float) -> None:
+        """Keep the line of what was refused before it was a request; method and path, `seen`, may be unknown."""
+        method, path = seen
+        self._keep(client=address, method=method, path=path, status=status, stop="refused", e2e_s=round(e2e_s, 6))
 
     def _keep(self, **row: Any) -> None:
         row = {"time": round(time.time(), 6), **row}

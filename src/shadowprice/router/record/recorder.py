@@ -21,37 +21,12 @@ from typing import Any
 import msgspec
 
 from shadowprice.errors import RouterError, TraceError
+from shadowprice.router.record.finished import FinishedRequest
 from shadowprice.router.record.journal import Line, block_tokens_of, locked, open_record, take_in
 
 MOST_PENDING = 100_000  # finished requests kept in memory while they cannot be written
 BLOCK_TOKENS = 16  # stands in the rows of a router that hashes no prefixes: the readers want a size
 NO_CODE = -1  # of session and tenant, as in a Trace
-
-
-class FinishedRequest(msgspec.Struct, frozen=True, gc=False):
-    """One request that left the router, served or not.
-
-    arrival_s: unix time. prompt_tokens, output_tokens: 0 where there were none, or unknown. session, tenant, and the
-    hashes of the prompt's leading blocks: any 64-bit integers. prefix_block_tokens: what such a block, which is one of
-    bytes, was taken to hold at that time (0: not hashed). worker: "" where none was chosen. queue_s: waited inside the
-    router. ttft_s: None when not streamed. stop: finished, client_abort, truncated or refused.
-    """
-
-    arrival_s: float
-    prompt_tokens: int
-    output_tokens: int
-    session: int | None
-    tenant: int | None
-    priority: int | None
-    prefix: tuple[int, ...]
-    prefix_block_tokens: int
-    worker: str
-    queue_s: float
-    ttft_s: float | None
-    e2e_s: float
-    status: int
-    streamed: bool
-    stop: str
 
 
 class Recorder:

@@ -2,14 +2,12 @@
 
 from collections import Counter, deque
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from shadowprice.arrays import FloatArray
-
-if TYPE_CHECKING:
-    from shadowprice.router.exchange import Exchange
+from shadowprice.router.record.finished import FinishedRequest
 
 WINDOW_S = 300.0
 MOST_RECENT = 20_000
@@ -70,7 +68,18 @@ BUCKETS: dict[str, tuple[float, ...]] = {
 
 
 # one value for each histogram, negative where there is none
-Ended = tuple[float, float, float, float, int, int]
+Values = tuple[float, float, float, float, int, int]
+
+
+class Told(NamedTuple):
+    """What one process's statistics have counted since they last told another's."""
+
+    ended: list[Values]
+    refused: Counter[str]
+    responses: Counter[str]
+    retries: int
+    truncated: int
+    tokens: int
 
 
 class Histogram:
@@ -98,46 +107,71 @@ class Statistics:
     def __init__(self) -> None:
         self._histograms = {name: Histogram(bounds) for name, bounds in BUCKETS.items()}
         self._ends: Counter[int] = Counter()  # by the second
-        self._unsorted: list[Ended] = []  # not yet in the histograms
+        self._unsorted: list[Values] = []  # not yet in the histograms
         self.recent: deque[tuple[float, float, float, float]] = deque(maxlen=MOST_RECENT)  # end, ttft, tpot, e2e [s]
         self.refused: Counter[str] = Counter()
         self.responses: Counter[str] = Counter()
         self.retries_total = self.truncated_total = self.tokens_total = 0
 
-    def note(self, exchange: "Exchange", now_s: float, how: str) -> None:
+    def note(self, row: FinishedRequest, now_s: float) -> None:
         """A request ended."""
-        self.responses["aborted" if how in ("client_abort", "truncated") else f"{exchange.status // 100}xx"] += 1
-        self.truncated_total += how == "truncated"
-        if not exchange.counts or how == "refused":
+        stop = row.stop
+        cut = stop == "truncated"
+        self.responses["aborted" if cut or stop == "client_abort" else f"{row.status // 100}xx"] += 1
+        self.truncated_total += cut
+        if not row.counts or stop == "refused":
             return
-        self.tokens_total += exchange.generated
-        if how != "finished" or exchange.status >= 400:
+        self.tokens_total += row.output_tokens
+        if stop != "finished" or row.status >= 400:
             return
-        e2e_s, ttft_s, tpot_s = now_s - exchange.arrival_s, -1.0, -1.0
-        if exchange.event_stream and exchange.generated:
-            ttft_s = exchange.first_s - exchange.arrival_s
-            if exchange.generated > 1:
-                tpot_s = (exchange.last_s - exchange.first_s) / (exchange.generated - 1)
-        queue_s = exchange.sent_s - exchange.arrival_s
-        self._unsorted.append((ttft_s, tpot_s, e2e_s, queue_s, exchange.prompt_tokens, exchange.generated))
-        self.recent.append((now_s, ttft_s, tpot_s, e2e_s))
+        ttft_s = -1.0 if row.ttft_s is None else row.ttft_s
+        tpot_s = -1.0 if row.tpot_s is None else row.tpot_s
+        self._unsorted.append((ttft_s, tpot_s, row.e2e_s, row.queue_s, row.prompt_tokens, row.output_tokens))
+        self.recent.append((now_s, ttft_s, tpot_s, row.e2e_s))
         self._ends[int(now_s)] += 1
 
-    def give(self) -> list[Ended]:
-        """What ended since the last call, for another process's statistics."""
+    def note_refusal(self, reason: str) -> None:
+        """A request was refused."""
+        self.refused[reason] += 1
+
+    def note_turned_away(self, status: int, reason: str) -> None:
+        """What never became a request was refused."""
+        self.refused[reason] += 1
+        self.responses[f"{status // 100}xx"] += 1
+
+    def note_retry(self) -> None:
+        """A request is tried once more."""
+        self.retries_total += 1
+
+    def _new(self) -> list[Values]:
+        """What ended since the last call."""
         while len(self._ends) > 2 * RATE_WINDOW_S:
             del self._ends[min(self._ends)]
         unsorted, self._unsorted = self._unsorted, []
         return unsorted
 
-    def take(self, ended: list[Ended], now_s: float) -> None:
-        """What ended in another process, about now."""
-        self._unsorted += ended
-        self.recent.extend((now_s, ttft_s, tpot_s, e2e_s) for ttft_s, tpot_s, e2e_s, *_ in ended)
+    def give(self) -> Told:
+        """What was counted since the last call, for another process's statistics; nothing of it is kept here."""
+        told = Told(
+            self._new(), self.refused, self.responses, self.retries_total, self.truncated_total, self.tokens_total
+        )
+        self.refused, self.responses = Counter(), Counter()
+        self.retries_total = self.truncated_total = self.tokens_total = 0
+        return told
+
+    def take(self, told: Told, now_s: float) -> None:
+        """What another process has counted, about now."""
+        self._unsorted += told.ended
+        self.recent.extend((now_s, ttft_s, tpot_s, e2e_s) for ttft_s, tpot_s, e2e_s, *_ in told.ended)
+        self.refused.update(told.refused)
+        self.responses.update(told.responses)
+        self.retries_total += told.retries
+        self.truncated_total += told.truncated
+        self.tokens_total += told.tokens
 
     def histograms(self) -> dict[str, Histogram]:
         """Of all requests since start; sorted in here, not while a request waits."""
-        unsorted = self.give()
+        unsorted = self._new()
         if unsorted:
             for histogram, values in zip(self._histograms.values(), np.array(unsorted).T, strict=True):
                 histogram.add(values)

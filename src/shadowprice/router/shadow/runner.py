@@ -16,7 +16,7 @@ from typing import Any
 from shadowprice.errors import RouterError
 from shadowprice.fleet.step_time import StepTime
 from shadowprice.fleet.worker import Worker
-from shadowprice.router.record.recorder import FinishedRequest
+from shadowprice.router.record.finished import FinishedRequest
 from shadowprice.router.shadow.score import evaluate
 from shadowprice.router.shadow.trace import beside_measured, counts, measured, trace_of
 from shadowprice.routing.policies import MOST_PASSES, POLICIES
@@ -55,14 +55,15 @@ class ShadowRunner:
         kept: int = KEPT,
         needed: int = NEEDED,
         every_s: float = EVERY_S,
-        policies: Iterable[str] = tuple(POLICIES),
+        policies: Iterable[str] | None = None,
     ) -> None:
         """Raises RouterError where more requests are needed than kept."""
         if not 1 <= needed <= kept:
             raise RouterError(
                 f"shadow evaluation needs {needed} requests and keeps {kept}; expected 1 <= needed <= kept"
             )
-        self.needed, self.every_s, self.policies = needed, every_s, tuple(policies)
+        self.needed, self.every_s = needed, every_s
+        self.policies = tuple(POLICIES if policies is None else policies)
         self.left_out_total = self.evaluations_total = self.crashes_total = 0
         self.last_error = ""
         self._recent: deque[FinishedRequest] = deque(maxlen=kept)

@@ -23,10 +23,10 @@ from shadowprice.errors import PolicyError
 from shadowprice.fleet.step_time import StepTime
 from shadowprice.fleet.worker import Worker
 from shadowprice.routing.optimum import barrier_time_bound, busy_time_bound
-from shadowprice.routing.policies import MOST_PASSES, POLICIES, BuiltIn, make
+from shadowprice.routing.policies import MOST_PASSES, POLICIES, NamedPolicy, make
 from shadowprice.scheduling.latency_bound import latency_bound
 from shadowprice.scheduling.policies import fcfs
-from shadowprice.simulate.barrier import simulate_barrier
+from shadowprice.simulate.barrier import Ranks, simulate_barrier
 from shadowprice.simulate.cluster import simulate_cluster
 from shadowprice.workload.trace import Trace
 
@@ -108,7 +108,7 @@ def evaluate(
     step_time: StepTime,
     lockstep: bool,
     active: str,
-    policies: Iterable[str] = tuple(POLICIES),
+    policies: Iterable[str] | None = None,
     kv_tokens: int | None = None,
     pool: int | None = None,
     prefill_kv_tokens: float = 0.0,
@@ -121,7 +121,7 @@ def evaluate(
     prefill_kv_tokens, most_passes: of the policies that have them.
     Raises PolicyError for unknown policies and impossible numbers, InfeasibleError for requests larger than a worker.
     """
-    names = tuple(policies)
+    names = tuple(POLICIES if policies is None else policies)
     unknown = [name for name in names if name not in POLICIES]
     if unknown:
         raise PolicyError(f"unknown routing policy {unknown[0]!r}; expected some of {', '.join(POLICIES)}")
@@ -154,7 +154,7 @@ def _time_in_words(time_: StepTime) -> str:
 
 def _in_lockstep(
     trace: Trace,
-    policies: Mapping[str, BuiltIn],
+    policies: Mapping[str, NamedPolicy],
     active: str,
     workers: int,
     slots: int,
@@ -172,7 +172,7 @@ def _in_lockstep(
     method = max(bounds_s, key=lambda name: bounds_s[name])
     rows = []
     for name, policy in policies.items():
-        run = simulate_barrier(trace, policy, workers=workers, slots=slots, step_time=step_time, pool=pool)
+        run = simulate_barrier(trace, policy, Ranks(workers, slots, step_time), pool=pool)
         service = _service(trace, run.first_token_s, run.finish_s)
         idle_share = run.idle_s / (workers * run.barrier_s)
         rows.append(
@@ -182,7 +182,7 @@ def _in_lockstep(
 
 
 def _apart(
-    trace: Trace, policies: Mapping[str, BuiltIn], active: str, workers: int, worker: Worker
+    trace: Trace, policies: Mapping[str, NamedPolicy], active: str, workers: int, worker: Worker
 ) -> tuple[tuple[ShadowRow, ...], str]:
     bound = latency_bound(trace.arrival_s, trace.prompt_tokens, trace.output_tokens, worker, workers)
     rows = []

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from shadowprice.errors import RouterError
-from shadowprice.router.record.recorder import NO_CODE, FinishedRequest, same_blocks, signed
+from shadowprice.router.record.finished import FinishedRequest
+from shadowprice.router.record.recorder import NO_CODE, same_blocks, signed
 from shadowprice.router.shadow.score import Service, ShadowResult, plain
 from shadowprice.workload.readers.table import ragged
 from shadowprice.workload.trace import Trace

@@ -32,4 +32,5 @@ AGENTIC = CsvFormat(
         tokens("cached_prefix_tokens", low=0),
     ),
     _build,
+    times="t_s in seconds from the start of each session",
 )

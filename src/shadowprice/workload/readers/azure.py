@@ -6,7 +6,7 @@ a zone. Multimodal 2025: Qiu et al., "ModServe", SoCC 2025; the count of images 
 
 import numpy as np
 
-from shadowprice.workload.readers.formats import CsvFormat, Options, Parts, seconds_since_first
+from shadowprice.workload.readers.formats import CsvFormat, Options, Parts, seconds_since_first, spread
 from shadowprice.workload.readers.table import Column, Table, tokens
 from shadowprice.workload.trace import Ragged
 
@@ -14,23 +14,25 @@ NO_SIZES = "image sizes are not published: media_tokens holds one 0 per image, i
 
 
 def _build(table: Table, options: Options) -> Parts:
+    arrival_s, notes = spread(seconds_since_first(table.array("TIMESTAMP")), options)
     columns = {
-        "arrival_s": seconds_since_first(table.array("TIMESTAMP")),
+        "arrival_s": arrival_s,
         "prompt_tokens": table.array("ContextTokens"),
         "output_tokens": table.array("GeneratedTokens"),
     }
-    return Parts(table, columns)
+    return Parts(table, columns, notes)
 
 
 def _build_multimodal(table: Table, options: Options) -> Parts:
     images = table.array("NumImages")
     media = Ragged.from_lengths(np.zeros(images.sum(), dtype=np.int64), images)
-    columns = _build(table, options).columns | {"media_tokens": media}
-    return Parts(table, columns, [NO_SIZES])
+    text = _build(table, options)
+    return Parts(table, text.columns | {"media_tokens": media}, [NO_SIZES, *text.notes])
 
 
 TEXT_COLUMNS = (Column("TIMESTAMP", "time"), tokens("ContextTokens"), tokens("GeneratedTokens"))
 MULTIMODAL_COLUMNS = (*TEXT_COLUMNS, Column("NumImages", "whole", 0, 10_000))
 
-AZURE = CsvFormat("Azure LLM inference CSV", TEXT_COLUMNS, _build)
-AZURE_MULTIMODAL = CsvFormat("Azure multimodal inference CSV", MULTIMODAL_COLUMNS, _build_multimodal)
+TIMES = "TIMESTAMP as dates, from the first"
+AZURE = CsvFormat("Azure LLM inference CSV", TEXT_COLUMNS, _build, TIMES)
+AZURE_MULTIMODAL = CsvFormat("Azure multimodal inference CSV", MULTIMODAL_COLUMNS, _build_multimodal, TIMES)

@@ -3,17 +3,14 @@
 Failed requests have 0 response tokens: they are bad rows. Later releases add the session of a conversation.
 """
 
-import numpy as np
-
-from shadowprice.arrays import IntArray
 from shadowprice.workload.readers.formats import CsvFormat, Options, Parts, spread
-from shadowprice.workload.readers.table import Column, Table, tokens
+from shadowprice.workload.readers.table import Column, Table, codes, tokens
 
 LATEST_S = 1e11  # three thousand years: its milliseconds are exact in float64
 
 
 def _build(table: Table, options: Options) -> Parts:
-    arrival_s, notes = spread(table.array("Timestamp") * 1e3, options)
+    arrival_s, notes = spread(table.array("Timestamp"), options)
     columns = {
         "arrival_s": arrival_s,
         "prompt_tokens": table.array("Request tokens"),
@@ -22,13 +19,6 @@ def _build(table: Table, options: Options) -> Parts:
     if "Session ID" in table.columns:
         columns["session"] = codes(table.array("Session ID"))
     return Parts(table, columns, notes)
-
-
-def codes(names: np.ndarray[tuple[int], np.dtype[np.object_]]) -> IntArray:
-    """Text as codes 0, 1, ... in order of the alphabet; -1 for empty text (no session)."""
-    distinct, code = np.unique(names.astype(str), return_inverse=True)
-    has_empty = len(distinct) > 0 and distinct[0] == ""
-    return np.asarray(code - 1 if has_empty else code, dtype=np.int64)
 
 
 BURSTGPT = CsvFormat(
@@ -40,4 +30,5 @@ BURSTGPT = CsvFormat(
         Column("Session ID", "text", required=False),
     ),
     _build,
+    times="Timestamp in seconds",
 )

@@ -3,8 +3,9 @@
 import re
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -17,13 +18,21 @@ from shadowprice.workload.readers.table import SKIP_HINT, Table, Values, bad_val
 FIELD_PATH = re.compile(r"(.*) - at `\$\.(\w+).*`", re.DOTALL)
 
 
-def read_rows(path: Path, blocks: Iterator[Block], row: type[msgspec.Struct], *, skip_bad_rows: bool) -> Table:
+def read_rows(
+    path: Path,
+    blocks: Iterator[Block],
+    row: type[msgspec.Struct],
+    *,
+    skip_bad_rows: bool,
+    fill: Mapping[str, Any] = MappingProxyType({}),
+) -> Table:
     """Every line of the file decoded as a `row`, field by field into columns.
 
-    A field that may be null must be present in all rows or in none.
+    fill: what stands for a field that a row lacks. Any other field that may be null must be present in all rows or in
+    none.
     """
     decoder = msgspec.json.Decoder(row)
-    tables = [_read_block(path, block, decoder, skip_bad_rows) for block in blocks]
+    tables = [_read_block(path, block, decoder, skip_bad_rows, fill) for block in blocks]
     skipped = sum(table.skipped_rows for table in tables)
     tables = [table for table in tables if len(table)]
     names = sorted({name for table in tables for name in table.columns})
@@ -58,7 +67,9 @@ def _wrong_field(path: Path, line: int, data: bytes, message: str) -> TraceError
     return bad_value(path, line, match[2], found, accepted)
 
 
-def _read_block(path: Path, block: Block, decoder: msgspec.json.Decoder[Any], skip: bool) -> Table:
+def _read_block(
+    path: Path, block: Block, decoder: msgspec.json.Decoder[Any], skip: bool, fill: Mapping[str, Any]
+) -> Table:
     lines = np.arange(block.data.count(b"\n") + (not block.data.endswith(b"\n"))) + block.first_line
     skipped = 0
     try:
@@ -72,6 +83,8 @@ def _read_block(path: Path, block: Block, decoder: msgspec.json.Decoder[Any], sk
     columns = {}
     for name in names:
         values = [getattr(row, name) for row in rows]
+        if name in fill:
+            values = [fill[name] if value is None else value for value in values]
         if all(value is None for value in values):
             continue
         columns[name] = _pack(path, lines, name, values, hints[name])
@@ -102,6 +115,8 @@ def _pack(path: Path, lines: Any, name: str, values: list[Any], hint: Any) -> Va
     lists = next((kind for kind in kinds if typing.get_origin(kind) is list), None)
     if lists is not None:
         return ragged(values, np.float64 if float in typing.get_args(lists) else np.int64)
+    if str in kinds:  # a name may be a number
+        return np.array([str(value) for value in values], dtype=object)
     return np.array(values, dtype=np.float64 if float in kinds else np.int64 if int in kinds else object)
 
 

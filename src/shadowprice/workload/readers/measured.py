@@ -11,8 +11,7 @@ request (about a millisecond in the logs that we know) and the clocks' drift aga
 """
 
 from dataclasses import dataclass
-from itertools import chain, pairwise
-from pathlib import Path
+from itertools import pairwise
 from typing import Annotated
 
 import msgspec
@@ -20,15 +19,11 @@ import numpy as np
 
 from shadowprice.arrays import FloatArray
 from shadowprice.errors import TraceError
-from shadowprice.workload.readers.formats import JsonlFormat, Options, Parts, assemble, name_of
-from shadowprice.workload.readers.jsonl_rows import read_rows
-from shadowprice.workload.readers.mooncake import TokenCount
-from shadowprice.workload.readers.source import Block, first_bytes, line_blocks
-from shadowprice.workload.readers.table import Table
+from shadowprice.workload.readers.formats import JsonlFormat, Options, Parts
+from shadowprice.workload.readers.table import Table, TokenCount
 from shadowprice.workload.trace import Trace
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
-LOOKED_AT = 100  # lines from which the kind of file is told
 STAMPS = ("queued_ts", "scheduled_ts", "first_token_ts", "last_token_ts")
 
 
@@ -46,10 +41,26 @@ class MeasuredRow(msgspec.Struct):
 
 @dataclass(frozen=True)
 class MeasuredLog:
-    """What an engine did with each request of `trace`: float64 seconds, zero at the first arrival, in order of arrival.
+    """What an engine did with each request of `trace`, on one clock whose zero is the first arrival.
 
-    arrival_s (in `trace`) <= queued_s <= scheduled_s <= first_token_s <= last_token_s. queued_s is when the engine's
-    scheduler first saw the request: the arrival to use when only the engine is to be explained. It need not rise.
+    arrival_s (in `trace`) <= queued_s <= scheduled_s <= first_token_s <= last_token_s, in order of arrival.
+
+    Parameters
+    ----------
+    trace : Trace
+        The n requests.
+    queued_s : ndarray of float64, shape (n,)
+        When the engine's scheduler first saw the request [s]: the arrival to use when only the engine is to be
+        explained. It need not rise.
+    scheduled_s : ndarray of float64, shape (n,)
+        First admission [s].
+    first_token_s : ndarray of float64, shape (n,)
+        First token [s].
+    last_token_s : ndarray of float64, shape (n,)
+        Last token [s].
+    admissions : bool
+        Whether the engine's own stamps are in the log; a client sees only when it sent the request, which then stands
+        for `queued_s` and `scheduled_s` too.
     """
 
     trace: Trace
@@ -57,40 +68,11 @@ class MeasuredLog:
     scheduled_s: FloatArray
     first_token_s: FloatArray
     last_token_s: FloatArray
+    admissions: bool = True
 
 
-def read_measured(path: str | Path, *, skip_bad_rows: bool = False) -> MeasuredLog:
-    """A per-request vLLM log. Raises TraceError naming file, line and field."""
-    path = Path(path)
-    first_bytes(path)
-    blocks = line_blocks(path)
-    head = next(blocks, Block(1, b""))
-    if not any(_could_be_measured(line) for line in head.data.split(b"\n", LOOKED_AT)[:LOOKED_AT]):
-        fields = ", ".join(MeasuredRow.__struct_fields__)
-        raise TraceError(
-            f"{path}: not a measured log; expected a JSON object per line with {fields} (docs/calibration.md)"
-        )
-    table = read_rows(path, chain([head], blocks), MeasuredRow, skip_bad_rows=skip_bad_rows)
-    parts = _build(_in_order(table))
-    trace = assemble(parts, name_of(path))
-    order = np.argsort(parts.columns["arrival_s"], kind="stable")
-    # differences inside each clock first: a wall clock in float64 is good to a quarter of a microsecond only
-    queued = parts.table.array("queued_ts")
-    zero = queued.min() + (queued - queued.min() - parts.columns["arrival_s"]).min()
-    stamps = [np.asarray(parts.table.array(name)[order] - zero) for name in STAMPS]
-    return MeasuredLog(trace, *stamps)
-
-
-def _could_be_measured(line: bytes) -> bool:
-    """Whether the line is a JSON object that has any of the fields."""
-    try:
-        found = msgspec.json.decode(line, type=dict[str, object])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return False
-    return not found.keys().isdisjoint(MeasuredRow.__struct_fields__)
-
-
-def _in_order(table: Table) -> Table:
+def in_order(table: Table) -> Table:
+    """The rows whose stamps do not fall; TraceError for others, or where none is left."""
     if len(table) == 0:
         raise TraceError(f"{table.path}: none of its {table.skipped_rows} rows is usable; expected a measured request")
     for before, after in pairwise(STAMPS):
@@ -98,7 +80,8 @@ def _in_order(table: Table) -> Table:
     return table
 
 
-def _build(table: Table, options: Options | None = None) -> Parts:
+def build(table: Table, options: Options | None = None) -> Parts:
+    """The trace's columns."""
     arrival = table.array("arrival_time")
     columns = {
         "arrival_s": arrival - arrival.min(initial=np.inf),
@@ -108,4 +91,9 @@ def _build(table: Table, options: Options | None = None) -> Parts:
     return Parts(table, columns)
 
 
-MEASURED = JsonlFormat("vLLM measured JSONL", MeasuredRow, lambda table, options: _build(_in_order(table)))
+MEASURED = JsonlFormat(
+    "vLLM measured JSONL",
+    MeasuredRow,
+    lambda table, options: build(in_order(table)),
+    times="arrival_time in seconds, from the first",
+)

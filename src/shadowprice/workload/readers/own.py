@@ -14,8 +14,17 @@ import pyarrow.parquet as parquet
 
 from shadowprice.errors import TraceError
 from shadowprice.workload.readers.formats import CsvFormat, JsonlFormat, Options, Parts
-from shadowprice.workload.readers.mooncake import Hash, TokenCount
-from shadowprice.workload.readers.table import Column, Table, Values, fits_range, tokens
+from shadowprice.workload.readers.table import (
+    Column,
+    Hash,
+    Kind,
+    Table,
+    TokenCount,
+    Values,
+    ZeroOrMore,
+    fits_range,
+    tokens,
+)
 from shadowprice.workload.trace import Ragged
 
 COLUMNS = (
@@ -35,8 +44,6 @@ COLUMNS = (
     tokens("media_tokens", low=0, kind="wholes", required=False),
     Column("media_cost", "numbers", 0, required=False),
 )
-
-ZeroOrMore = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
 
 
 class OwnRow(msgspec.Struct, omit_defaults=True):
@@ -96,11 +103,26 @@ def read_parquet(path: Path, columns: tuple[Column, ...] = COLUMNS, *, skip_bad_
     return table, [name for name in names if name not in values]
 
 
+def parquet_columns(path: Path) -> dict[str, Kind]:
+    """The names of a Parquet file's columns; "time" for those of dates, "number" for all others.
+
+    Raises TraceError where it cannot be read.
+    """
+    try:
+        schema = parquet.read_schema(path)
+    except (pa.ArrowException, OSError, ValueError, KeyError, MemoryError) as error:
+        raise TraceError(f"{path}: not a readable Parquet file, damaged or cut off ({error})") from error
+    dates = (pa.types.is_timestamp, pa.types.is_date, pa.types.is_string, pa.types.is_large_string)
+    return {field.name: "time" if any(is_one(field.type) for is_one in dates) else "number" for field in schema}
+
+
 def _from_parquet(path: Path, column: Column, chunks: Any) -> Values:
     number = {"whole": pa.int64(), "wholes": pa.int64(), "text": pa.string()}.get(column.kind, pa.float64())
     try:
         cells = pa.concat_arrays(chunks.chunks) if chunks.num_chunks else pa.array([], chunks.type)
-        if column.kind in ("whole", "number", "text"):
+        if column.kind == "time":
+            flat, lengths = cells.cast(pa.timestamp("ns", "UTC")).cast(pa.int64()), None
+        elif column.kind in ("whole", "number", "text"):
             flat, lengths = cells.cast(number), None
         else:
             cells = cells.cast(pa.list_(number))

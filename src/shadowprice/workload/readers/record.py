@@ -23,10 +23,9 @@ import pyarrow.parquet as parquet
 from shadowprice.errors import TraceError
 from shadowprice.workload.readers.formats import JsonlFormat, Options, Parts
 from shadowprice.workload.readers.jsonl_rows import decode_line, read_rows
-from shadowprice.workload.readers.mooncake import Hash, TokenCount
-from shadowprice.workload.readers.own import OWN_CSV, ZeroOrMore, read_parquet
+from shadowprice.workload.readers.own import OWN_CSV, read_parquet
 from shadowprice.workload.readers.source import Block, line_blocks
-from shadowprice.workload.readers.table import Column, Table, join, take, tokens
+from shadowprice.workload.readers.table import Column, Hash, Table, TokenCount, ZeroOrMore, join, take, tokens
 
 MERGED = b"shadowprice.journals"  # metadata of the Parquet file: ids of the journals that are in it
 EARLY = ("client_abort", "truncated")

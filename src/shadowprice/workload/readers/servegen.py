@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from shadowprice.workload.readers.formats import CsvFormat, Options, Parts
+from shadowprice.workload.readers.formats import CsvFormat, Options, Parts, spread
 from shadowprice.workload.readers.table import Column, Table, tokens
 
 
@@ -21,13 +21,14 @@ def _build(table: Table, options: Options) -> Parts:
     fits = prompt_tokens >= 1
     if not fits.all():
         return _build(table.require(fits, "text_tokens", "at least one text or image token"), options)
+    arrival_s, notes = spread(table.array("t_s"), options)
     columns = {
-        "arrival_s": table.array("t_s"),
+        "arrival_s": arrival_s,
         "prompt_tokens": prompt_tokens,
         "output_tokens": table.array("output_tokens"),
         "tenant": table.array("client"),
     }
-    return Parts(table, columns | extra)
+    return Parts(table, columns | extra, notes)
 
 
 SERVEGEN = CsvFormat(
@@ -41,4 +42,5 @@ SERVEGEN = CsvFormat(
         tokens("image_tokens", low=0, kind="wholes", required=False),
     ),
     _build,
+    times="t_s in seconds",
 )

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -16,6 +17,11 @@ Values = npt.NDArray[Any] | Ragged
 
 SKIP_HINT = "; --skip-bad-rows (skip_bad_rows=True) drops and counts such rows"
 MOST_TOKENS = 10**9  # no request is that long; sums over 10**9 requests still fit 63 bits
+
+# Fields of a row of JSON
+TokenCount = Annotated[int, msgspec.Meta(ge=1, le=MOST_TOKENS)]
+ZeroOrMore = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
+Hash = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 ACCEPTED: dict[Kind, str] = {
     "whole": "a whole number",
@@ -92,6 +98,13 @@ class Table:
 def bad_value(path: Path, line: int, field: str, found: object, accepted: str) -> TraceError:
     """The error for one wrong value: file:line: field is found; expected accepted."""
     return TraceError(f"{path}:{line}: {field} is {_show(found)}; expected {accepted}{SKIP_HINT}")
+
+
+def codes(names: npt.NDArray[np.object_]) -> IntArray:
+    """Text as codes 0, 1, ... in order of the alphabet; -1 for empty text (no session)."""
+    distinct, code = np.unique(names.astype(str), return_inverse=True)
+    has_empty = len(distinct) > 0 and distinct[0] == ""
+    return np.asarray(code - 1 if has_empty else code, dtype=np.int64)
 
 
 def _show(found: object) -> str:
