@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """One cache that follows several policies' own, of which it knows only what they evict: experts, and a guard."""
 
 import numpy as np
@@ -74,7 +75,7 @@ def follow(offsets, chain, parent, size, cost_s, capacity, saved, evicted, ends,
         gone_ends[i] = gone
         if last == first:
             continue
-        weight, chosen = _draw(weight, chosen, saved[:, i], STEP * asked / (asked_s * capacity), rng)
+        weight, chosen = _draw(weight, chosen, saved[:, i], STEP * asked / max(asked_s * capacity, 1e-300), rng)
         lead_s += kept_s[i] - (1.0 + GUARD) * saved[guard, i]
         content_s = capacity * dearest
         shielded = lead_s < (content_s if shielded else -content_s)

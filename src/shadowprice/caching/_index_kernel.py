@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Policies that evict the leaf, of a sample, that is worth least now: worth changes with the age since the last use."""
 
 from collections import namedtuple
@@ -147,7 +148,7 @@ def _worst(code, parameter, leaves, count, index, of_class, last_use, cost_s, si
     sample = np.empty(min(SAMPLE, count), np.int64)
     for s in range(len(sample)):
         sample[s] = leaves[int(rng.random() * count)] if count > SAMPLE else leaves[s]
-    top, newest = 0.0, 0.0
+    top, newest = 1e-300, 0.0
     if code == MARCONI:
         for v in sample:
             top = max(top, cost_s[v] / size[v])

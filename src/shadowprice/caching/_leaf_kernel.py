@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Policies that evict the cached leaf with the least key, where a key changes only when its item is used."""
 
 import numpy as np
@@ -5,7 +6,7 @@ from numba import njit
 
 from shadowprice.caching._heap_kernel import discard, push
 
-FIFO, LRU, LFU, GDSF, LEC, TLRU = range(6)
+FIFO, LRU, LFU, GDSF, LEC, TLRU, PLAN = range(7)
 
 
 @njit(cache=True)
@@ -21,13 +22,15 @@ def _key(code, now, uses, seen, cost_s, size, clock):
 
 
 @njit(cache=True)
-def evict_least_leaf(offsets, chain, parent, size, cost_s, spare, capacity, code, compete, saved_s, evicted, ends):
+def evict_least_leaf(
+    offsets, chain, parent, size, cost_s, spare, plan, capacity, code, compete, saved_s, evicted, ends
+):
     """Run the requests; fills saved_s [n], evicted [len(chain)] (items in order) and ends [n] (how many until then).
 
     offsets, chain, parent, size, cost_s: as in Accesses. spare: int64 [n], for TLRU: how many of a chain's last items
-    may be missing at its next use. capacity: in units of size. code: the policy. compete: may what a request has just
-    brought be evicted before what was there (so that admission and eviction are one comparison), or only where nothing
-    else is left.
+    may be missing at its next use. plan: float64 [len(chain)], for PLAN: the key that each use gives. capacity: in
+    units of size. code: the policy. compete: may what a request has just brought be evicted before what was there (so
+    that admission and eviction are one comparison), or only where nothing else is left.
     """
     items = len(parent)
     cached = np.zeros(items, np.bool_)
@@ -58,6 +61,8 @@ def evict_least_leaf(offsets, chain, parent, size, cost_s, spare, capacity, code
             tie[v] = i
             if code != FIFO:
                 key[v] = _key(code, i, uses[v], seen[v], cost_s[v], size[v], clock)
+            if code == PLAN:
+                key[v] = plan[k]
             if code == TLRU and k >= last - spare[i]:
                 key[v] -= len(offsets)  # before all that are needed
         if compete and last > first and children[chain[last - 1]] == 0:

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Randomised marking on a tree: what the phase has not used may go, any of it with equal chance."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Items of prompt blocks: a block is known by its hash and by the block before it."""
 
 import numpy as np

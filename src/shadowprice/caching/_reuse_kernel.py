@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """When is an item used again: hazards by class and age, learned while the trace runs; and the index made of them.
 
 A use of an item is at risk until the item is used again. Ages fall into BINS bins, [0, FIRST_S), then growing by

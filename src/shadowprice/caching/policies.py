@@ -55,7 +55,7 @@ def _by_leaf(code: int, compete: bool = False, spare: int = 0) -> Policy:
         spares = np.full(len(accesses), spare)
         parent, size, cost_s = accesses.parent, accesses.size, accesses.cost_s
         leaf.evict_least_leaf(
-            chain.offsets, chain.values, parent, size, cost_s, spares, capacity, code, compete, *filled
+            chain.offsets, chain.values, parent, size, cost_s, spares, np.empty(0), capacity, code, compete, *filled
         )
         return _made(filled)
 

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """ARC (Megiddo, Modha, FAST 2003): used once, used again, and a memory of each that says which deserves more room."""
 
 from numba import njit

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Linked lists over items, newest at the head; each item belongs to at most one.
 
 Only what may be evicted is linked: an item with something cached below it belongs to its list, and counts in what the
@@ -9,13 +10,15 @@ from collections import namedtuple
 import numpy as np
 from numba import njit
 
+from shadowprice.arrays import IntArray
+
 # before, after: neighbours towards the head and the tail; linked: does it stand in its list; head, tail, held (size of
 # all that belong): one per list; where: the list of each item, -1 for none; uses: a count that the policy keeps;
 # cached, children (cached ones), request (that used it last), size, parent: of each item; hand: of SIEVE, [1]
 Lists = namedtuple("Lists", "before after linked head tail held where uses cached children request size parent hand")
 
 
-def new_lists(size, parent, lists):
+def new_lists(size: IntArray, parent: IntArray, lists: int) -> Lists:
     """Empty lists over items of these sizes and parents."""
     items = len(size)
     nobody = np.full(items, -1)

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Runs requests through a cache of queues."""
 
 from numba import njit
@@ -18,7 +19,7 @@ def evict_from_queues(code, q, sketch, offsets, chain, cost_s, capacity, saved_s
     q: new lists; sketch: of W-TinyLFU. A chain is used from its last item to its first, so that what hangs below
     another is the older; where it does not fit as a whole its first items are kept.
     """
-    gone, held, counted, target = 0, 0, 0, 0.0
+    gone, held, counted, target, warm = 0, 0, 0, 0.0, False
     for i in range(len(offsets) - 1):
         first, last = offsets[i], offsets[i + 1]
         total = 0
@@ -28,7 +29,11 @@ def evict_from_queues(code, q, sketch, offsets, chain, cost_s, capacity, saved_s
             q.request[chain[first]] = i
             first += 1
         missing = first
-        while missing < last and total + q.size[chain[missing]] <= capacity:
+        while (
+            missing < last
+            and total + q.size[chain[missing]] <= capacity
+            and not _refused(code, q, chain[missing], capacity)
+        ):
             total += q.size[chain[missing]]
             missing += 1
         for k in range(missing - 1, offsets[i] - 1, -1):
@@ -51,10 +56,8 @@ def evict_from_queues(code, q, sketch, offsets, chain, cost_s, capacity, saved_s
             elif code == S3FIFO and q.where[v] == s3fifo.GHOST:
                 ghost = s3fifo.GHOST
                 leave(q, v)
-            elif code == TINYLFU and q.size[v] > tinylfu.sizes(capacity)[0]:
-                continue
             while held + q.size[v] > capacity:
-                before = gone
+                before, warm = gone, True
                 if code == SIEVE:
                     gone = sieve.make_room(q, i, evicted, gone)
                 elif code == S3FIFO:
@@ -70,11 +73,23 @@ def evict_from_queues(code, q, sketch, offsets, chain, cost_s, capacity, saved_s
                 arc.insert(q, v, ghost)
             elif code == TINYLFU:
                 tinylfu.insert(q, v, sketch)
-            elif not s3fifo.insert(q, v, ghost >= 0, capacity, gone > 0):
-                continue
+            else:
+                s3fifo.insert(q, v, ghost >= 0, capacity, warm)
             keep(q, v, i)
             held += q.size[v]
+        for k in range(last - 1, first - 1, -1):  # what was not let in
+            if not q.cached[chain[k]]:
+                evicted[gone] = chain[k]
+                gone += 1
         ends[i] = gone
+
+
+@njit(cache=True)
+def _refused(code, q, v, capacity):
+    """Is the item, which is not cached, larger than the queue that it would have to enter by."""
+    if code == S3FIFO:
+        return q.where[v] != s3fifo.GHOST and q.size[v] >= int(capacity * s3fifo.SMALL_SHARE)
+    return code == TINYLFU and q.size[v] > tinylfu.sizes(capacity)[0]
 
 
 @njit(cache=True)

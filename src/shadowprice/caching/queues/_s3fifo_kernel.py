@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """S3-FIFO (Yang, Zhang, Qiu, Yue, Rashmi, SOSP 2023): a small queue that filters before a main one, and ghosts."""
 
 from numba import njit
@@ -16,16 +17,13 @@ def touch(q, v):
 
 @njit(cache=True)
 def insert(q, v, returns, capacity, warm):
-    """An item is cached, unless it alone would fill the small queue; was it.
+    """An item is cached.
 
     returns: was it in the ghost queue. warm: has anything been evicted; until then the main queue fills up too.
     """
     small = int(capacity * SMALL_SHARE)
-    if not returns and q.size[v] >= small:
-        return False
     enter(q, MAIN if returns or (not warm and q.held[SMALL] >= small) else SMALL, v)
     q.uses[v] = 0
-    return True
 
 
 @njit(cache=True)

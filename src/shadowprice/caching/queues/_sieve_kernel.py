@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """SIEVE (Zhang, Yang, Yue, Vigfusson, Rashmi, NSDI 2024): one queue, a hand that spares what was used again."""
 
 from numba import njit

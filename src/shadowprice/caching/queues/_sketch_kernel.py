@@ -1,8 +1,10 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """How often was an item asked for, roughly: counters shared by hashes (a counting Bloom filter)."""
 
 import math
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit, uint32, uint64
 
 ERROR = 0.001
@@ -18,7 +20,7 @@ PER_ENTRY = -math.log(ERROR) / math.log(2) ** 2
 HASHES = math.ceil(math.log(2) * PER_ENTRY)
 
 
-def new_sketch(entries):
+def new_sketch(entries: int) -> npt.NDArray[np.uint32]:
     """Counters for about so many items, uint32."""
     counters = math.ceil(PER_ENTRY * entries)
     return np.zeros(counters if counters >= HASHES else 2 * HASHES, np.uint32)

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """W-TinyLFU (Einziger, Friedman, Manes, ACM TOS 2017): an LRU window before a segmented LRU that admits by count."""
 
 from numba import njit
