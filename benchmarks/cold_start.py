@@ -2,23 +2,28 @@
 
     .venv/bin/python benchmarks/cold_start.py [--check]
 
-The audit of the built-in pair on one core, once with no compiled kernel on the disk and once with all. Listed are the
-functions that were compiled for more than one signature: each costs its compilation again.
+The audit of the built-in pair on one core; and a router without workers, until it answers, and until what decides is
+compiled and loaded, with the slowest of its answers meanwhile. Each once with no compiled kernel on the disk and once
+with all. Listed are the functions that were compiled for more than one signature: each costs its compilation again.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 from pathlib import Path
 from typing import NamedTuple
 
 from promises import Promise, at_most, conclude
+from router.programs import cpu_s, free_ports, get, running, wait_for
 
-TARGET_AUDIT_S = 15.0
+TARGET_AUDIT_S, TARGET_LISTENS_S = 15.0, 3.0
+PATIENCE_S = 300.0
 # runs a verb, then writes to argv[1] each kernel that was compiled and its signatures
 VERB = """
 import json, sys
@@ -68,6 +73,68 @@ def started(words: list[str], caches: str) -> Start:
         return Start(usage.ru_utime + usage.ru_stime, clock_s, json.loads(note.read_text()))
 
 
+class RouterStart(NamedTuple):
+    """CPU time and time by the clock [s] until it answers and until it is compiled; its slowest answer after the first.
+
+    CPU time: of all its processes that lived then.
+    """
+
+    answers_cpu_s: float
+    answers_s: float
+    compiled_cpu_s: float
+    compiled_s: float
+    slowest_s: float
+
+
+def answers(port: int) -> bool:
+    """Does the router say anything at all."""
+    with contextlib.suppress(urllib.error.HTTPError):  # that no worker is up: an answer
+        get(f"http://127.0.0.1:{port}/health", PATIENCE_S)
+    return True
+
+
+def router_started(caches: str) -> RouterStart:
+    """Start a router and ask it all the time, until it is compiled."""
+    port = free_ports(2)
+    command = [
+        sys.executable,
+        "-m",
+        "shadowprice.cli",
+        "route",
+        "--port",
+        str(port),
+        "--prometheus-port",
+        str(port + 1),
+    ]
+    began = time.perf_counter()
+    with running(["env", f"NUMBA_CACHE_DIR={caches}", *command]) as process:
+        wait_for(lambda: answers(port), PATIENCE_S, "the router")
+        answers_s, answers_cpu_s = time.perf_counter() - began, cpu_s(process.pid)
+        slowest_s, spent_s, state = 0.0, answers_cpu_s, ""
+        while state != "compiled":
+            time.sleep(0.02)
+            asked = time.perf_counter()
+            answers(port)
+            slowest_s = max(slowest_s, time.perf_counter() - asked)
+            spent_s = max(spent_s, cpu_s(process.pid))
+            state = json.loads(get(f"http://127.0.0.1:{port + 1}/stats", PATIENCE_S))["kernels"]["state"]
+            if state == "failed" or time.perf_counter() - began > PATIENCE_S:
+                raise RuntimeError(f"the router's kernels: {state}")
+        return RouterStart(answers_cpu_s, answers_s, spent_s, time.perf_counter() - began, slowest_s)
+
+
+def route(caches: str) -> list[Promise]:
+    """The router, cold and warm."""
+    cold, warm = (router_started(caches) for _ in range(2))
+    for title, start in (("first", cold), ("later", warm)):
+        print(
+            f"router, {title} start: answers after {start.answers_cpu_s:.2f} s of CPU time, {start.answers_s:.2f} s by "
+            f"the clock; compiled and loaded after {start.compiled_cpu_s:.2f} and {start.compiled_s:.2f} s; slowest "
+            f"answer until then {1000 * start.slowest_s:.0f} ms"
+        )
+    return [at_most("router answers, first start, CPU time", cold.answers_cpu_s, TARGET_LISTENS_S, "s")]
+
+
 def show(name: str, cold: Start, warm: Start) -> None:
     """Both starts, and what was compiled twice."""
     for title, start in (("first", cold), ("later", warm)):
@@ -95,7 +162,8 @@ def main() -> int:
     parser.add_argument("--caches", help="keep compiled kernels in this folder; by default in one that is new")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as new:
-        missed = conclude(audit(new if args.caches is None else args.caches))
+        caches = new if args.caches is None else args.caches
+        missed = conclude([*route(caches), *audit(caches)])
     return missed if args.check else 0
 
 

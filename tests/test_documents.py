@@ -31,6 +31,7 @@ RUNNABLE = [  # those that stand alone; the others continue a program of the rea
     ("docs/routing.md", 1),
     ("docs/routing.md", 2),
     ("docs/scheduling.md", 0),
+    ("docs/scheduling.md", 1),
     ("docs/scheduling-rounds.md", 0),
     ("docs/workload.md", 0),
     ("docs/workload.md", 1),

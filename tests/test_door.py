@@ -14,12 +14,13 @@ from shadowprice.errors import ShadowpriceError
 ROOT = Path(__file__).resolve().parents[1]
 DOOR = ROOT / "src" / "shadowprice" / "__init__.py"
 SHOWN = [  # what users rely on: a name that goes or comes is a line in the changelog
-    *("Audit", "AuditOptions", "Certificate", "EngineRun", "ExpertError", "ExpertLoads", "ExpertOptions", "Fit"),
+    *("Audit", "AuditOptions", "BatchPlan", "Certificate", "EngineRun", "ExpertError", "ExpertLoads"),
+    *("ExpertOptions", "Fit"),
     *("Fleet", "FleetError", "Gpu", "InfeasibleError", "LatencyBound", "Link", "MeasuredLog", "MissingExtraError"),
     *("Model", "Placement", "Plan", "Policies", "PolicyError", "PoolsOptions", "PoolsPlan", "RouterError"),
     *("RoutingBench", "ShadowpriceError", "Slo", "Stability"),
     *("StepTime", "Targets", "Trace", "TraceError", "Worker", "__version__", "audit", "bench_routing", "capacity"),
-    *("disaggregation", "experts", "fit", "fleet", "latency_bound", "plan", "plan_pools", "read_fleet"),
+    *("disaggregation", "experts", "fit", "fleet", "latency_bound", "plan", "plan_batch", "plan_pools", "read_fleet"),
     *("read_loads", "read_measured", "read_model", "read_trace", "routing", "scheduling", "simulate", "stability"),
     *("workload", "write_fleet", "write_page", "write_trace"),
 ]

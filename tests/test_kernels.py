@@ -23,7 +23,7 @@ from shadowprice.simulate._engine_queue_kernel import wait
 from shadowprice.simulate._engine_state import KEY, REQUEST, EngineRules, one_engine
 requests = np.zeros(1, REQUEST)
 requests["prompt"], requests["generated"] = 7, 5
-rules = EngineRules(0., 0., 0., 0., 1, 1, 1, 16, 0, 0., 0, 0., 0., *6 * [False])
+rules = EngineRules(0., 0., 0., 0., 1, 1, 1, 16, 0, 0., 0, 0, 0., 0., *6 * [False])
 engine = one_engine(requests, rules, np.zeros(0, KEY), 0)
 wait(requests, rules, engine.runs[0], 0)
 print(engine.runs["waiting_tokens"][0], requests["status"][0])
@@ -200,3 +200,19 @@ NUMBAS_OWN = re.compile(
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
 def test_every_kernel_is_compiled_through_this_door(path: Path) -> None:
     assert not NUMBAS_OWN.search(path.read_text(encoding="utf-8")), "take njit from shadowprice.kernels"
+
+
+NOTED = """
+from shadowprice import kernels
+import theirs.caller
+print(kernels.is_noted("theirs", ["theirs.caller"]))
+kernels.note("theirs", ["theirs.caller"])
+"""
+
+
+def test_a_note_of_what_is_compiled_holds_until_a_source_changes(tmp_path: Path) -> None:
+    make_package(tmp_path, callee=CALLEE, caller=CALLER.format(origin="theirs.callee", name="one", call="one"))
+    assert run(NOTED, tmp_path, NUMBA_CACHE_DIR=str(tmp_path)) == ["False"]
+    assert run(NOTED, tmp_path, NUMBA_CACHE_DIR=str(tmp_path)) == ["True"]
+    edit(tmp_path / "theirs/callee.py", "return 1", "return 5")
+    assert run(NOTED, tmp_path, NUMBA_CACHE_DIR=str(tmp_path)) == ["False"]

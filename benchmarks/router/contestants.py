@@ -79,6 +79,8 @@ def command(name: str, urls: Sequence[str], port: int, prometheus_port: int, **s
         policy = policy.removesuffix(SHADOW)
     elif router == OURS:
         settings = {"no_shadow": True, **settings}
+    if router == OURS:
+        settings = {"wait_for_kernels": True, **settings}
     given = {"policy": policy, "host": "127.0.0.1", "port": port, "prometheus_port": prometheus_port, **settings}
     return [*COMMANDS[router], "--worker-urls", *urls, *options(given), *QUIET[router]]
 

@@ -34,7 +34,17 @@ if TYPE_CHECKING:  # what `__getattr__` gives
     )
     from shadowprice.experts import ExpertLoads, ExpertOptions, Placement, read_loads
     from shadowprice.fleet import Fleet, Gpu, Model, StepTime, Worker, read_fleet, read_model, write_fleet
-    from shadowprice.plan import Plan, Policies, PoolsOptions, PoolsPlan, Targets, plan, plan_pools
+    from shadowprice.plan import (
+        BatchPlan,
+        Plan,
+        Policies,
+        PoolsOptions,
+        PoolsPlan,
+        Targets,
+        plan,
+        plan_batch,
+        plan_pools,
+    )
     from shadowprice.report import write_page
     from shadowprice.scheduling.latency_bound import LatencyBound, latency_bound
     from shadowprice.simulate import EngineRun, simulate
@@ -46,6 +56,7 @@ if TYPE_CHECKING:  # what `__getattr__` gives
 __all__ = [
     "Audit",
     "AuditOptions",
+    "BatchPlan",
     "Certificate",
     "EngineRun",
     "ExpertError",
@@ -87,6 +98,7 @@ __all__ = [
     "fleet",
     "latency_bound",
     "plan",
+    "plan_batch",
     "plan_pools",
     "read_fleet",
     "read_loads",
@@ -126,7 +138,7 @@ _HOMES = {
     ),
     "experts": "ExpertLoads ExpertOptions Placement read_loads",
     "fleet": "Fleet Gpu Model StepTime Worker read_fleet read_model write_fleet",
-    "plan": "Plan Policies PoolsOptions PoolsPlan Targets plan_pools",
+    "plan": "BatchPlan Plan Policies PoolsOptions PoolsPlan Targets plan_batch plan_pools",
     "report": "write_page",
     "scheduling.latency_bound": "LatencyBound latency_bound",
     "simulate": "EngineRun",

@@ -17,10 +17,11 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding  # type: ignore[import-untyped]
 import numba
 from numba.core import caching
 
@@ -63,6 +64,25 @@ def digest_of(module: dict[str, Any]) -> str | None:
         return None
     lines = (f"{name} {digest}\n" for name, digest in sorted(sources.items()))
     return _hash("".join((numba.__version__, "\n", *lines)).encode())
+
+
+def note(what: str, modules: Iterable[str]) -> None:
+    """Note that all of `what`, which is made from these modules, is compiled for this machine."""
+    name = _note(what, modules)
+    if name is not None:
+        (Path(_folder(what, name)) / "compiled").touch()
+
+
+def is_noted(what: str, modules: Iterable[str]) -> bool:
+    """Was it noted; also where no note can be made, since the sources changed after they were read."""
+    name = _note(what, modules)
+    return name is None or (_base(_config.CACHE_DIR) / what / name / "compiled").exists()
+
+
+def _note(what: str, modules: Iterable[str]) -> str | None:
+    digests = [digest_of(vars(sys.modules[name])) for name in modules]
+    machine = (sys.version, llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten())
+    return None if None in digests else _hash("\n".join((what, *machine, *map(str, digests))).encode())
 
 
 class _Cache(caching.FunctionCache):

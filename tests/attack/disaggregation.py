@@ -11,7 +11,7 @@ from shadowprice.fleet.worker import Worker
 from shadowprice.scheduling.policies import POLICIES
 from shadowprice.simulate.disaggregated import PoolsRun, simulate_apart, simulate_together
 from shadowprice.workload import Trace
-from tests.attack.draw import Draw, arrivals, step_time, worker_for
+from tests.attack.draw import RANKED, Draw, arrivals, step_time, worker_for
 from tests.attack.search import Attack
 
 
@@ -41,7 +41,7 @@ def _slo(draw: Draw, run: PoolsRun) -> Slo | None:
 def _apart(draw: Draw, trace: Trace, worker: Worker, link: Link | None) -> tuple[PoolsRun, int, int]:
     x, y = draw.whole("prefill workers", 1, 3), draw.whole("decode workers", 1, 3)
     first = draw.pick("first token", ("prefill", "decode"))
-    policy = POLICIES[draw.pick("policy", [name for name in sorted(POLICIES) if name != "vtc"])]()
+    policy = POLICIES[draw.pick("policy", RANKED)]()
     return simulate_apart(trace, (worker, x), (worker, y), policy, link, first_token=first), x, y  # type: ignore[arg-type]
 
 
@@ -63,7 +63,7 @@ def goodput(draw: Draw) -> float | None:
         busy_s, workers = float(run.prefill.busy_s.sum() + run.decode.busy_s.sum()), x + y
     else:
         workers = draw.whole("workers", 1, 3)
-        policy = POLICIES[draw.pick("policy", [name for name in sorted(POLICIES) if name != "vtc"])]()
+        policy = POLICIES[draw.pick("policy", RANKED)]()
         chunked = chunked if chunked.max_num_batched_tokens >= worker.max_num_seqs else worker
         run = simulate_together(trace, chunked, workers, policy)  # type: ignore[arg-type]
         busy_s = float(run.decode.busy_s.sum())

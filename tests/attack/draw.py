@@ -10,6 +10,17 @@ from shadowprice.fleet import StepTime, Worker
 
 T = TypeVar("T")
 
+# by name and in this order, so that a policy that is added changes no instance; add those whose runs are of a new kind
+RANKED = (
+    "fcfs", "priority", "shortest_prompt", "shortest_output", "smallest_volume", "mc_sf", "mc_benchmark",
+    "protect_greedy", "protect_clearing", "priced_work",
+)  # fmt: skip
+SCHEDULING = (*RANKED, "vtc", "least_attained", "multi_level_feedback", "shortest_remaining_work")
+ROUTING = (
+    "round_robin", "random", "power_of_two", "consistent_hash", "cache_aware", "join_shortest_queue", "least_kv",
+    "vllm_internal", "br_0", "bf_io", "priced_holes",
+)  # fmt: skip
+
 
 class Draw:
     """Numbers by name, each from one gene in [0, 1); genes that are not given are drawn. `said`: what was drawn."""

@@ -16,7 +16,7 @@ from shadowprice.routing import (
 from shadowprice.simulate._barrier_run import BarrierRun
 from shadowprice.simulate.barrier import Ranks, simulate_barrier
 from shadowprice.workload import Trace
-from tests.attack.draw import Draw, arrivals, step_time
+from tests.attack.draw import ROUTING, Draw, arrivals, step_time
 from tests.attack.search import Attack
 
 
@@ -35,7 +35,7 @@ def _run(draw: Draw, *, equal: bool, loads_only: bool = False) -> tuple[Trace, d
     size = {"workers": workers, "slots": slots, "step_time": time, "drift_tokens": drift, "speed": speed}
     pool = draw.pick("pool", (None, 1, 3, 12))
     saturated = not equal and pool is not None and draw.maybe("saturated", 0.3)
-    policy = POLICIES[draw.pick("policy", sorted(POLICIES))]()
+    policy = POLICIES[draw.pick("policy", ROUTING)]()
     ranks = Ranks(**size)  # type: ignore[arg-type]
     return trace, size, simulate_barrier(trace, policy, ranks, pool=pool, saturated=saturated)
 

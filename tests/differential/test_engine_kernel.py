@@ -177,11 +177,13 @@ def test_moving_keys_equal_their_twins_under_heavy_preemption(policy: Ranked, as
 
 
 GATED = [
-    *(Ranked(gate.name.lower(), by_priority, gate=gate, alpha=0.2) for gate in Gate),
+    *(Ranked(gate.name.lower(), by_priority, gate=gate, alpha=0.2, headroom=5) for gate in Gate),
     Ranked("cleared", by_arrival, gate=Gate.PROTECT, victim=Victim.CLEAR, alpha=0.2, beta=0.5),
     Ranked("look ahead with aging", by_priority, gate=Gate.LOOK_AHEAD, max_wait_s=2.0),
     *(
-        Ranked(f"falling under {gate.name.lower()}", falling, gate, levels=Levels(2), gives_way=True, alpha=0.2)
+        Ranked(
+            f"falling under {gate.name.lower()}", falling, gate, levels=Levels(2), gives_way=True, alpha=0.2, headroom=5
+        )
         for gate in Gate
     ),
 ]

@@ -20,7 +20,7 @@ class RouterProcess:
         self.address, self.admin = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
         ports = [f"--port={self.address.rpartition(':')[2]}", f"--prometheus-port={self.admin.rpartition(':')[2]}"]
         self.log = folder / f"router-{ports[0].rpartition('=')[2]}.log"
-        command = [Path(sys.executable).with_name("shadowprice"), "route", *ports, *flags]
+        command = [Path(sys.executable).with_name("shadowprice"), "route", "--wait-for-kernels", *ports, *flags]
         with self.log.open("w") as out:
             self.process = subprocess.Popen(command, stdout=out, stderr=out)
 

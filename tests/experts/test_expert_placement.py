@@ -23,7 +23,8 @@ from shadowprice.experts import (
     slots_for,
     zipf_loads,
 )
-from shadowprice.experts.place import objective, value_of
+from shadowprice.experts.packings import largest_node, other_packings, together
+from shadowprice.experts.place import Dispatch, Worth, objective, value_of
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "moe_routing_gptoss20b_dev.npz"
 
@@ -150,3 +151,54 @@ def test_known_anchors_of_the_real_routing() -> None:
         assert worth(loads, placement, "even").mean() == pytest.approx(even, abs=0.01)
         assert worth(loads, placement, "optimal").mean() == pytest.approx(exact, abs=0.01)
         assert worth(whole, contiguous(24, 32, 32, gpus), "even").mean() == pytest.approx(linear, abs=0.01)
+
+
+def test_groups_that_do_not_divide_over_nodes_are_refused() -> None:
+    with pytest.raises(ExpertError, match="5 expert groups do not divide over 2 nodes"):
+        SearchOptions(groups=5, nodes=2)
+    with pytest.raises(ExpertError, match="16 experts do not divide over 6 groups"):
+        place(small(), 4, 20, np.random.default_rng(0), search=SearchOptions(groups=6, nodes=2, effort=0.05))
+    assert SearchOptions(nodes=2).groups == 1  # no groups: nothing to keep together
+
+
+def on_one_node(placement: Placement, groups: int, nodes: int) -> bool:
+    held = placement.holds()
+    layers, experts, gpus = held.shape
+    return bool(
+        np.all(held.reshape(layers, groups, experts // groups, nodes, gpus // nodes).any(axis=(2, 4)).sum(2) == 1)
+    )
+
+
+@pytest.mark.parametrize("dispatch", ["even", "optimal"])
+def test_groups_are_kept_and_no_worse_than_without_them_where_that_answer_keeps_them(dispatch: Dispatch) -> None:
+    """Groups of one expert each, two spare slots: what the search without groups finds often keeps them."""
+    kept = 0
+    for seed in range(4):
+        loads = dirichlet_loads(
+            np.random.default_rng(seed), layers=2, experts=22, batches=6, batch_tokens=64, top_k=2, concentration=0.5
+        )
+        free = place(loads, 8, 24, np.random.default_rng(seed), dispatch=dispatch, search=BRIEF)
+        grouped = SearchOptions(groups=22, nodes=2, effort=0.05)
+        ours = place(loads, 8, 24, np.random.default_rng(seed), dispatch=dispatch, search=grouped)
+        assert on_one_node(ours, 22, 2)
+        worth_of = Worth(loads, 8, dispatch)
+        for layer, slots in enumerate(free.expert_of_slot):
+            if together(slots, np.arange(22), 8, 2) is not None:
+                assert worth_of(layer, ours.expert_of_slot[layer]) <= worth_of(layer, slots)
+                kept += 1
+    assert kept >= 4
+
+
+def test_gpus_that_share_groups_come_together_or_nothing_does() -> None:
+    group_of = np.array([0, 0, 1, 1])
+    assert together(np.array([0, 2, 1, 3]), group_of, 4, 2) is not None
+    assert together(np.array([0, 2, 1, 3]), group_of, 4, 2).tolist() == [0, 1, 2, 3]  # type: ignore[union-attr]
+    assert together(np.array([0, 1, 2, 1, 3, 3, 2, 0]), group_of, 4, 2) is None  # a GPU with both groups joins all
+
+
+def test_other_packings_spread_batches_better_than_totals() -> None:
+    """Totals cannot tell these groups apart; batches can: 0 and 1 are busy together, and so are 2 and 3."""
+    relative = np.array([[3.0, 3.0, 1.0, 1.0], [1.0, 1.0, 3.0, 3.0]])
+    found = other_packings(relative, np.array([[0, 1], [2, 3]]), np.random.default_rng(0))
+    assert sorted(found[0][0].tolist()) in ([0, 2], [0, 3], [1, 2], [1, 3])
+    assert largest_node(relative, found[0]) == 4.0 < largest_node(relative, np.array([[0, 1], [2, 3]]))

@@ -42,6 +42,15 @@ def encoded(ids: np.ndarray) -> str:  # type: ignore[type-arg]
         ("long.csv", "layer,expert,count\n0,0,3\n0,2,5\n1,0,1\n1,1,2\n1,2,9\n"),
         ("plain.json", "[[3, 0, 5], [1, 2, 9]]"),
         ("sglang.json", '{"logical_count": [[3, 0, 5], [1, 2, 9]]}'),
+        ("ids.csv", "layer_id,expert_id,count\n0,0,3\n0,2,5\n1,0,1\n1,1,2\n1,2,9\n"),
+        ("ranks.csv", "rank,layer,expert,count\n0,0,0,3\n0,0,2,5\n1,1,0,1\n0,1,1,2\n0,1,2,4\n1,1,2,5\n"),
+        ("rows.jsonl", "[3, 0, 5]\n[1, 2, 9]\n"),
+        (
+            "counts.jsonl",
+            '{"layer": 0, "expert": 0, "count": 3}\n{"layer_id": 0, "expert": 2, "count": 5}\n\n'
+            '{"layer": 1, "expert": 0, "count": 1}\n{"layer": 1, "expert_id": 1, "count": 2.0}\n'
+            '{"layer": 1, "expert": 2, "count": 9}\n',
+        ),
     ],
 )
 def test_every_text_form_gives_the_same_counts(tmp_path: Path, name: str, text: str) -> None:
@@ -49,6 +58,55 @@ def test_every_text_form_gives_the_same_counts(tmp_path: Path, name: str, text: 
     loads = counts_of(tmp_path / name)
     assert loads.tokens.tolist() == [COUNTS.tolist()]
     assert loads.layer_ids.tolist() == [0, 1]
+
+
+def test_counts_of_ranks_add_up(tmp_path: Path) -> None:
+    (tmp_path / "rank0.csv").write_text("layer_id,expert_id,count\n3,0,5\n3,1,2\n4,1,1\n")
+    (tmp_path / "rank1.csv").write_text("layer_id,expert_id,count\n3,0,7\n4,2,4\n")
+    loads = counts_of(tmp_path)
+    assert loads.tokens.tolist() == [[[12, 2, 0], [0, 1, 4]]] and loads.layer_ids.tolist() == [3, 4]
+    (tmp_path / "rank2.csv").write_text("1,2\n")
+    with pytest.raises(ExpertError, match=r"rank2.csv:1: columns 1, 2; also needed: layer, expert, count"):
+        read_loads(tmp_path)
+
+
+def test_one_flat_layer_is_a_layer(tmp_path: Path) -> None:
+    (tmp_path / "flat.json").write_text("[3, 0, 5]")
+    np.save(tmp_path / "flat.npy", np.array([3, 0, 5]))
+    for name in ("flat.json", "flat.npy"):
+        assert counts_of(tmp_path / name).tokens.tolist() == [[[3, 0, 5]]]
+
+
+def test_averages_are_taken_as_the_sums_that_they_come_from(tmp_path: Path) -> None:
+    sums = np.array([[26, 0, 40], [7, 1511, 9]])
+    (tmp_path / "a.json").write_text(json.dumps((sums / 7).tolist()))
+    np.savetxt(tmp_path / "a.csv", sums / 7, delimiter=",")
+    for name in ("a.json", "a.csv"):
+        loads = counts_of(tmp_path / name)
+        assert loads.tokens.tolist() == [sums.tolist()]
+        assert loads.notes == ("counts are averages of 7 batches: taken as their sums",)
+    np.save(tmp_path / "b.npy", np.array([[np.pi, 1.0]]))
+    loads = counts_of(tmp_path / "b.npy")
+    assert loads.tokens.tolist() == [[[3142, 1000]]] and loads.notes == (
+        "counts are averages: taken 1,000 times, rounded",
+    )
+
+
+def test_vllms_log_of_balance_is_said_to_hold_no_experts(tmp_path: Path) -> None:
+    line = "INFO [eplb_state.py] EPLB step: {} for model m: avg_tokens=100.00, max_tokens={}, balancedness=0.6\n"
+    (tmp_path / "vllm.log").write_text("INFO started\n" + line.format(1, 150) + line.format(2, 170))
+    with pytest.raises(ExpertError, match=r"2 steps, the largest over the mean load 1\.600 in the mean, but no expert"):
+        read_loads(tmp_path / "vllm.log")
+
+
+def test_cases_of_others_are_read_whole() -> None:
+    cases = HERE.parents[2] / "shared" / "cases" / "experts"
+    rank, averaged = counts_of(cases / "sglang_rank0.csv"), counts_of(cases / "float_counts.json")
+    dumped, flat = counts_of(cases / "moe_dump.jsonl"), counts_of(cases / "eplb_readme.json")
+    assert rank.tokens.shape == (1, 6, 256) and rank.layer_ids.tolist()[0] == 3 and rank.tokens[0, 0, 1] == 39
+    assert averaged.tokens.shape == (1, 4, 160) and averaged.tokens[0, 0, :3].tolist() == [26, 40, 1510]
+    assert dumped.tokens.shape == (1, 3, 16) and dumped.tokens[0, 0, :3].tolist() == [86, 85, 64]
+    assert flat.tokens.shape == (1, 2, 12)
 
 
 def test_arrays_of_counts_are_read_from_npy_and_npz(tmp_path: Path) -> None:
@@ -130,7 +188,16 @@ def test_code_in_a_torch_file_is_refused_not_run() -> None:
         ('{"choices": [{}]}', "no answer has routed_experts"),
         ('{"choices": [{"routed_experts": "%%%"}]}', r"choices\[0\].routed_experts: not an .npy file"),
         ('{"logical_count": [[1, 2], [3]]}', "rows of unequal length"),
-        ('{"logical_count": [[0.5, 2]]}', "expected a whole number"),
+        ('{"logical_count": [[-0.5, 2]]}', "expected >= 0"),
+        ('{"logical_count": [[NaN, 2]]}', "expert 0: nan; expected a number of tokens"),
+        (
+            '{"layer": 0, "expert": 1, "count": 2}\n{"layer": 0, "expert": 2}\n',
+            ":2: keys layer, expert; also needed: count",
+        ),
+        ('{"layer": 0, "expert": 1, "count": 2}\n{"layer": 0, "expert": 1, "count": 2}\n', ":2: layer 0 has this"),
+        ('{"layer": 0, "expert": "a", "count": 2}\n[1]\n', r":1: expert is 'a'; expected a whole number >= 0"),
+        ("[1, 2]\n[3]\n", "rows of unequal length"),
+        ("[1, 2]\n{\n", r":2: not JSON"),
         ("[[1, 2", "not JSON"),
     ],
 )

@@ -1,6 +1,5 @@
 """Compiled kernels before the first test, a replayed run made once, and a browser with the admin port to look at."""
 
-import asyncio
 import copy
 import fcntl
 from collections.abc import Iterator
@@ -9,9 +8,7 @@ from typing import Any
 import pytest
 from selenium import webdriver
 
-from shadowprice.router.fleet.in_flight import Flights
-from shadowprice.router.fleet.worker import LiveWorker
-from shadowprice.router.router import Router
+from shadowprice.router.decide.first_run import load
 from shadowprice.router.settings import Settings
 from tests.router.browser import Served, chromium, complaints, look_as, requested
 from tests.router.dashboard_page import Serve
@@ -21,13 +18,9 @@ from tests.router.replay import ReplayControl
 @pytest.fixture(scope="session", autouse=True)
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Compile them outside of every test's time limit, and in one of the processes that test side by side."""
-    loop = asyncio.new_event_loop()
-    router = Router(Settings(shadow=False), loop, Flights())
-    router.fleet.add(LiveWorker("http://127.0.0.1:9", None, 1))
     with open(tmp_path_factory.getbasetemp().parent / "kernels.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        router.dispatcher.warm_up()
-    loop.close()
+        load(Settings.policy, Settings())
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ async def listening(app: web.Application) -> AsyncIterator[str]:
 async def routing(*urls: str, **settings: Any) -> AsyncIterator[Server]:
     """A router before these workers, on ports of its own, that looks after them often."""
     usual = {"policy": "round_robin", "shadow": False, "health_check_interval_s": 0.05, "metrics_interval_s": 0.1}
+    usual |= {"wait_for_kernels": True}
     server = Server(Settings(worker_urls=urls, port=0, prometheus_port=0, **usual | settings))
     await server.start()
     try:

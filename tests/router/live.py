@@ -15,7 +15,14 @@ from shadowprice.router.server import Server
 from shadowprice.router.settings import Settings
 from tests.router.scripted_worker import ScriptedWorker
 
-QUICK = {"shadow": False, "health_check_interval_s": 0.05, "metrics_interval_s": 0.1, "port": 0, "prometheus_port": 0}
+QUICK = {
+    "shadow": False,
+    "health_check_interval_s": 0.05,
+    "metrics_interval_s": 0.1,
+    "port": 0,
+    "prometheus_port": 0,
+    "wait_for_kernels": True,
+}
 LONG_S = 20.0  # a wait that ends so late has failed
 GET = b"GET /v1/x HTTP/1.1\r\nHost: r\r\n\r\n"
 
@@ -23,12 +30,12 @@ GET = b"GET /v1/x HTTP/1.1\r\nHost: r\r\n\r\n"
 OPEN: list["RawClient"] = []  # closed when the test ends
 
 
-def run(work: Coroutine[Any, Any, None]) -> None:
+def run(work: Coroutine[Any, Any, None], seconds: float = 6 * LONG_S) -> None:
     """Run a test on uvloop."""
 
     async def bounded() -> None:
         try:
-            async with asyncio.timeout(6 * LONG_S):
+            async with asyncio.timeout(seconds):
                 await work
         finally:
             while OPEN:

@@ -41,7 +41,9 @@ def shown(default: Any, on: str) -> str:
     """A default as the document has it."""
     if default is None:
         return ""
-    return on.removeprefix("--") if default is True else f"{default:g}" if isinstance(default, float) else str(default)
+    if isinstance(default, bool):
+        return f"{'' if default else 'no-'}{on.removeprefix('--')}"
+    return f"{default:g}" if isinstance(default, float) else str(default)
 
 
 def test_flags_and_their_defaults_stand_in_the_document_as_grouped_in_the_help() -> None:

@@ -168,7 +168,14 @@ def test_the_policy_changes_under_load() -> None:
 
 async def started(*flags: str) -> tuple[Process, Any]:
     """`shadowprice route` with these flags; the process, and something that a client can connect to."""
-    command = [sys.executable, "-c", "from shadowprice.cli import main; main()", "route", "--no-shadow"]
+    command = [
+        sys.executable,
+        "-c",
+        "from shadowprice.cli import main; main()",
+        "route",
+        "--no-shadow",
+        "--wait-for-kernels",
+    ]
     ports = ["--port", "0", "--prometheus-port", "0"]
     process = await asyncio.create_subprocess_exec(*command, *ports, *flags, stderr=PIPE, env=dict(os.environ))
     assert process.stderr is not None

@@ -130,6 +130,9 @@ def twin(case: RoundInstance, policy: Ranked, rng: np.random.Generator) -> list[
                 following = sum(case.prompt_tokens[r] + now + 1 - start[r] for r in running) + case.prompt_tokens[i] + 1
                 limit = (1 - policy.alpha) * memory if policy.gate == Gate.PROTECT and running else memory
                 peaks = sum(case.prompt_tokens[r] + case.output_tokens[r] for r in [*running, i])
+                grown = following + policy.headroom * (len(running) + 1)
+                if policy.gate == Gate.HEADROOM and running and grown > memory:
+                    break
                 if following > limit or (policy.gate == Gate.RESERVE_PEAK and peaks > memory):
                     break
                 running.append(i)
@@ -168,14 +171,14 @@ def test_compiled_equals_the_policys_own_order(policy: Ranked) -> None:
 
 @pytest.mark.parametrize("levels", [None, Levels(1), Levels(2, 2.0)], ids=["static", "each token", "doubling"])
 @pytest.mark.parametrize("victim", list(Victim))
-@pytest.mark.parametrize("gate", [Gate.OPTIMISTIC, Gate.RESERVE_PEAK, Gate.PROTECT])
+@pytest.mark.parametrize("gate", [Gate.OPTIMISTIC, Gate.RESERVE_PEAK, Gate.PROTECT, Gate.HEADROOM])
 def test_compiled_overflow_equals_its_twin(gate: Gate, victim: Victim, levels: Levels | None) -> None:
     rng = np.random.default_rng(3)
     for round_seed in range(25):
         case = instance(rng, 15)
         key = shortest_output().key if levels is None else what_is_left
         wait = float(rng.choice([5, np.inf]))
-        policy = Ranked("tested", key, gate, victim, wait, alpha=0.2, beta=0.4, levels=levels)
+        policy = Ranked("tested", key, gate, victim, wait, alpha=0.2, beta=0.4, headroom=3, levels=levels)
         result = simulate(case, policy, np.random.default_rng(round_seed))
         assert result.start.tolist() == twin(case, policy, np.random.default_rng(round_seed))
         assert held_by_successful_runs(case, result) <= case.memory_tokens

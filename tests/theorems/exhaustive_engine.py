@@ -40,6 +40,30 @@ def least_total_latency(trace: Trace, worker: Worker) -> float:
     raise AssertionError("no schedule finishes")
 
 
+def least_makespan(trace: Trace, worker: Worker) -> float:
+    """The least time until all requests are finished, over all schedules, likewise."""
+    shapes = list(zip(trace.prompt_tokens.tolist(), trace.output_tokens.tolist(), strict=True))
+    arrival = trace.arrival_s.tolist()
+    steps_from = lru_cache(maxsize=None)(lambda state, present: tuple(_steps(state, present, shapes, worker)))
+    frontier = [(0.0, tuple((0, 0) for _ in shapes))]
+    seen = set()
+    while frontier:
+        now, state = heapq.heappop(frontier)
+        unfinished = [i for i, (_, o) in enumerate(shapes) if state[i][1] < o]
+        if not unfinished:
+            return now
+        later = [arrival[i] for i in unfinished if arrival[i] > now]
+        if (state, len(later)) in seen:  # reached before with the same requests there: sooner is no worse
+            continue
+        seen.add((state, len(later)))
+        if later:  # one may idle until the next arrival
+            heapq.heappush(frontier, (min(later), state))
+        present = tuple(i for i in unfinished if arrival[i] <= now)
+        for step_s, after in steps_from(state, present):
+            heapq.heappush(frontier, (now + step_s, after))
+    raise AssertionError("no schedule finishes")
+
+
 def _steps(state, present, shapes, worker):
     """All (duration, state after) of one step of the engine with the present requests."""
     options = []

@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from shadowprice.fleet import StepTime, Worker
+from shadowprice.fleet import StepTime, Worker, read_fleet
 from shadowprice.fleet.work import binding_prices, stable_rate_per_s, work
 from shadowprice.scheduling import POLICIES
 from shadowprice.scheduling import _latency_kernel as kernel
+from shadowprice.scheduling._overhead_kernel import cheapest_times
 from shadowprice.scheduling.latency_bound import latency_bound
 from shadowprice.simulate import simulate
-from shadowprice.workload import Trace
+from shadowprice.workload import PRESETS, Trace, scale_rate
 
 
 def step_time(rng: np.random.Generator) -> StepTime:
@@ -192,3 +193,69 @@ def test_bad_prices_and_no_requests_are_refused() -> None:
     nothing = np.zeros(0, np.int64)
     with pytest.raises(ValueError, match="at least one"):
         latency_bound(np.zeros(0), nothing, nothing, worker)
+
+
+def plain_cheapest(base_of, arrived, own, alone, first, wait_price, base, since, value):  # type: ignore[no-untyped-def]
+    """Request by request: all bins from the first on, and what lies beyond them."""
+    done, waits, total = np.zeros(len(value)), [], 0.0
+    for i in range(len(own)):
+        options = []
+        for k in range(first[i], len(value) + 1):
+            at = min(k, len(value) - 1)
+            later = base[at] - base_of[i] + since[at] - arrived[i] if k > first[i] else 0.0
+            wait = max(alone[i], later)
+            options.append((wait_price[i] * wait + (own[i] * value[k] if k < len(value) else 0.0), k, wait))
+        cost, k, wait = min(options)
+        total += cost
+        waits.append(wait)
+        if k < len(value):
+            done[k] += own[i]
+    return total, done, waits
+
+
+def test_cheapest_times_equal_those_of_a_plain_search() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(200):
+        n, bins = int(rng.integers(1, 6)), int(rng.integers(1, 30))
+        base, since = np.zeros(bins), 0.5 * np.arange(bins)
+        arrived = rng.uniform(0, 0.5 * bins, n)
+        first = (arrived // 0.5).astype(np.int64)
+        own, alone = rng.uniform(0, 2, n), rng.uniform(0, 4, n)
+        price, value = rng.uniform(0.01, 1, n), rng.choice([0.0, 1.0, 3.0], bins) + rng.random(bins)
+        done, waits = np.zeros(bins), np.zeros(n)
+        table = (np.zeros(n), arrived, own, alone, first, price, base, since, value)
+        total = cheapest_times(*table, done, waits)
+        expected = plain_cheapest(*table)
+        assert total == pytest.approx(expected[0])
+        np.testing.assert_allclose(done, expected[1])
+        np.testing.assert_allclose(waits, expected[2])
+
+
+@pytest.mark.parametrize(("load", "times_alone"), [(0.3, 1.1), (0.7, 1.3), (0.9, 1.4)])
+def test_the_overhead_clock_sees_the_batch_where_hardly_anybody_waits(load: float, times_alone: float) -> None:
+    worker = read_fleet("llama-3.1-8b-h100").worker
+    trace = PRESETS["azure-conv-like"](np.random.default_rng(0), requests=3000)
+    rate = stable_rate_per_s(work(trace.prompt_tokens, trace.output_tokens, worker))
+    trace = scale_rate(trace, load * rate / trace.rate_per_s)
+    bound = latency_bound(trace.arrival_s, trace.prompt_tokens, trace.output_tokens, worker)
+    assert bound.mean_s == bound.clock_s >= times_alone * bound.alone_s
+    assert bound.clock_s > 1.05 * bound.mixture_s
+    assert bound.clock_s <= simulate(trace, worker, POLICIES["priced_work"]()).e2e_s.mean()
+
+
+def test_at_and_above_the_stable_rate_the_clock_adds_to_the_queue() -> None:
+    worker = read_fleet("llama-3.1-8b-h100").worker
+    trace = PRESETS["azure-conv-like"](np.random.default_rng(0), requests=3000)
+    rate = stable_rate_per_s(work(trace.prompt_tokens, trace.output_tokens, worker))
+    for load in (1.0, 1.5):
+        fast = scale_rate(trace, load * rate / trace.rate_per_s)
+        bound = latency_bound(fast.arrival_s, fast.prompt_tokens, fast.output_tokens, worker)
+        reached = simulate(fast, worker, POLICIES["priced_work"]()).e2e_s.mean()
+        assert 1.003 * bound.mixture_s < bound.clock_s <= reached
+
+
+def test_several_workers_have_no_overhead_clock() -> None:
+    worker = Worker(StepTime(1.0, 0.5, 0.0, 0.1), max_num_seqs=4, kv_tokens=400)
+    ones = np.ones(5, np.int64)
+    bound = latency_bound(np.zeros(5), 10 * ones, 3 * ones, worker, workers=2)
+    assert bound.clock_s == bound.alone_s

@@ -204,6 +204,7 @@ def full_trace(n: int = 3) -> Trace:
         session=np.arange(n) - 1,
         tenant=np.arange(n) % 2,
         priority=-np.arange(n),
+        deadline_s=np.arange(n) / 3,
         value=np.arange(n) / 7,
         cached_tokens=np.arange(n) * 3,
         prefix=Ragged.from_lengths(ids * -(2**40), counts),

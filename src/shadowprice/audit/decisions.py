@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from shadowprice.audit import capacity, disaggregation, experts, routing, scheduling
+from shadowprice.audit import capacity, disaggregation, experts, makespan, routing, scheduling
 from shadowprice.audit.case import Case, fleet_rate_per_s, make_case
 from shadowprice.audit.finding import Finding
 from shadowprice.audit.options import AuditOptions
@@ -16,6 +16,7 @@ from shadowprice.workload.trace import Trace
 # What is certified, in this order: a decision is a file with one function and a row here. None, or nothing in the
 # tuple, where a case leaves nothing to decide.
 DECISIONS: dict[str, Callable[[Case], Finding | tuple[Finding, ...] | None]] = {
+    "makespan": makespan.certify,
     "routing": routing.certify,
     "scheduling": scheduling.certify,
     "capacity": capacity.certify,

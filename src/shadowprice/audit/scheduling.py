@@ -64,7 +64,11 @@ def listed(trace: Trace) -> dict[str, Ranked]:
 
 def _finds(policy: Ranked, trace: Trace) -> bool:
     """Whether the trace has the columns that the order depends on."""
-    needed = ((policy.needs.priorities, trace.priority), (policy.needs.tenants, trace.tenant))
+    needed = (
+        (policy.needs.priorities, trace.priority),
+        (policy.needs.deadlines, trace.deadline_s),
+        (policy.needs.tenants, trace.tenant),
+    )
     return all(column is not None for needs, column in needed if needs)
 
 

@@ -25,6 +25,7 @@ from shadowprice.cli.flags import (
 if TYPE_CHECKING:
     from shadowprice.fleet import Fleet
     from shadowprice.plan.autoscale import Autoscaled
+    from shadowprice.plan.batch import BatchPlan
     from shadowprice.plan.mixture import Mixture
     from shadowprice.plan.results import Plan
     from shadowprice.workload import Trace
@@ -63,6 +64,9 @@ class PlanFlags:
     tpot_p99: Annotated[
         float | None, typer.Option(help="99 % of the requests take at most so many seconds per further token.")
     ] = None
+    makespan: Annotated[
+        float | None, typer.Option(help="Of a batch (all at one moment): be done within so many seconds.")
+    ] = None
     rate: Annotated[float | None, typer.Option(help="Rescale the arrivals to so many requests per second.")] = None
     scheduling: Scheduling = "fcfs"
     routing: Annotated[str, typer.Option(help="Which worker gets a request (docs/routing.md).")] = BUILT_IN_ROUTING
@@ -92,7 +96,7 @@ def plan(asked: PlanFlags) -> None:
     import numpy as np
 
     from shadowprice.cli.arrivals import read_arrivals
-    from shadowprice.errors import FleetError
+    from shadowprice.errors import FleetError, TraceError
     from shadowprice.fleet import read_fleet
     from shadowprice.fleet.oversized import drop_oversized
     from shadowprice.plan import with_price
@@ -114,7 +118,16 @@ def plan(asked: PlanFlags) -> None:
             trace, _ = drop_oversized(trace, one.worker)
     if len(fleets) > 1 and (asked.autoscale or asked.routing != BUILT_IN_ROUTING):
         raise FleetError("--autoscale and --routing plan workers of one kind; expected one --fleet")
-    result, scaled = _mixed(asked, trace, fleets) if len(fleets) > 1 else _of_one_kind(asked, trace, fleets[0])
+    result: BatchPlan | Mixture | Plan
+    scaled: Autoscaled | None = None
+    if trace.span_s == 0 and len(trace):
+        result = _of_batch(asked, trace, fleets)
+    elif asked.makespan is not None:
+        raise TraceError(f"--makespan is for a batch; the requests of {trace.name} arrive over {trace.span_s:,.0f} s")
+    elif len(fleets) > 1:
+        result, scaled = _mixed(asked, trace, fleets)
+    else:
+        result, scaled = _of_one_kind(asked, trace, fleets[0])
     if asked.as_json:
         document = result.to_json() | ({} if scaled is None else {"autoscale": scaled.to_json()})
         print(json.dumps(document, allow_nan=False))
@@ -124,6 +137,25 @@ def plan(asked: PlanFlags) -> None:
         show(result, *(() if scaled is None else (scaled,)))
     if not result.answered:
         raise typer.Exit(1)
+
+
+def _of_batch(asked: PlanFlags, trace: "Trace", fleets: "list[Fleet]") -> "BatchPlan":
+    """Requests that are all there at once: when they are done."""
+    from shadowprice.cli.arrivals import read_scheduling
+    from shadowprice.cli.progress import telling
+    from shadowprice.errors import TraceError
+    from shadowprice.plan import Policies, plan_batch
+
+    if len(fleets) > 1 or asked.autoscale or asked.ttft_p99 is not None or asked.tpot_p99 is not None:
+        raise TraceError(
+            f"{trace.name}: all {len(trace)} requests arrive at one moment; a batch is planned by --makespan, on one "
+            "--fleet, without latency targets and without --autoscale"
+        )
+    policies = Policies(read_scheduling(asked.scheduling), asked.routing.replace("-", "_"))
+    with telling("planning") as tell:
+        return plan_batch(
+            trace, fleets[0], asked.makespan, policies=policies, jobs=asked.jobs, backend=asked.backend, tell=tell
+        )
 
 
 def _of_one_kind(asked: PlanFlags, trace: "Trace", fleet: "Fleet") -> "tuple[Plan, Autoscaled | None]":

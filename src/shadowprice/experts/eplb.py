@@ -31,9 +31,12 @@ def eplb(weight: npt.ArrayLike, slots: int, gpus: int, groups: int = 1, nodes: i
 
 
 def _layer(weight: npt.NDArray[np.float32], slots: int, gpus: int, groups: int, nodes: int) -> IntArray:
-    experts = len(weight)
-    size = experts // groups
-    packed = pack(weight.reshape(groups, size).sum(axis=1), nodes)
+    return within_nodes(weight, pack(weight.reshape(groups, -1).sum(axis=1), nodes), slots, gpus)
+
+
+def within_nodes(weight: npt.NDArray[np.float32], packed: IntArray, slots: int, gpus: int) -> IntArray:
+    """One layer's slots as EPLB gives them, once it is known which groups are packed on which node [nodes, groups]."""
+    nodes, size = len(packed), len(weight) // packed.size
     placed = []
     for node_groups in packed:
         of_node = (node_groups[:, None] * size + np.arange(size)).ravel()

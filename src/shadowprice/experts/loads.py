@@ -9,6 +9,9 @@ from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.errors import ExpertError
 from shadowprice.experts.gemm_time import GemmTime
 
+MOST_AVERAGED, ELSE = 2000, 1000
+LARGEST_COUNT = 2.0**53 / MOST_AVERAGED
+
 
 @dataclass(frozen=True)
 class ExpertLoads:
@@ -137,36 +140,51 @@ class Routing:
 
 
 def loads_from_counts(counts: npt.ArrayLike, name: str, layer_ids: IntArray | None = None) -> ExpertLoads:
-    """Loads from counts [layers, experts] or [batches, layers, experts]; idle batches and layers are dropped and noted.
+    """Loads from counts [experts], [layers, experts] or [batches, layers, experts].
 
-    Raises ExpertError where counts are no whole numbers >= 0, or nothing is left.
+    Idle batches and layers are dropped and noted. Averages over k batches are taken as their sums where such a k of at
+    most MOST_AVERAGED makes them whole, else a thousandfold, rounded. Raises ExpertError where counts are no numbers
+    >= 0, or nothing is left.
     """
     try:
         array = np.asarray(counts)
     except ValueError as error:
         raise ExpertError(f"{name}: rows of unequal length; expected [layers, experts]") from error
-    if array.ndim == 2:
-        array = array[None]
+    if array.ndim in (1, 2):
+        array = array[None] if array.ndim == 2 else array[None, None]
     if array.ndim != 3 or array.dtype.kind not in "iuf" or 0 in array.shape:
         raise ExpertError(
-            f"{name}: found an array {list(array.shape)} of {array.dtype}; expected counts [layers, experts] or "
-            "[batches, layers, experts]"
+            f"{name}: found an array {list(array.shape)} of {array.dtype}; expected counts [experts], "
+            "[layers, experts] or [batches, layers, experts]"
         )
+    notes: list[str] = []
     if array.dtype.kind == "f":
-        bad = np.argwhere(~(np.isfinite(array) & (array == np.floor(array)) & (np.abs(array) < 2.0**53)))
+        bad = np.argwhere(~(np.isfinite(array) & (np.abs(array) < LARGEST_COUNT)))
         if len(bad):
             b, layer, e = bad[0]
             raise ExpertError(
-                f"{name}: batch {b}, layer {layer}, expert {e}: {array[b, layer, e]}; expected a whole number"
+                f"{name}: batch {b}, layer {layer}, expert {e}: {array[b, layer, e]}; expected a number of tokens"
             )
+        array, notes = _whole(array)
     tokens = array.astype(np.int64)
     ids = np.arange(tokens.shape[1], dtype=np.int64) if layer_ids is None else layer_ids
     busy_batch, busy_layer = tokens.any(axis=(1, 2)), tokens.any(axis=(0, 2))
     if not busy_batch.any():
         raise ExpertError(f"{name}: every count is 0; expected the tokens of each expert")
-    notes = []
     if not busy_batch.all():
         notes.append(f"{np.sum(~busy_batch)} batches without tokens left out")
     if not busy_layer.all():
         notes.append(f"layers without tokens left out: {', '.join(str(i) for i in ids[~busy_layer])}")
     return ExpertLoads(np.ascontiguousarray(tokens[busy_batch][:, busy_layer]), ids[busy_layer], name, tuple(notes))
+
+
+def _whole(averages: FloatArray) -> tuple[FloatArray, list[str]]:
+    """Whole counts in the same ratios, and what was done to get them."""
+    if np.array_equal(averages, np.rint(averages)):
+        return averages, []
+    largest = max(float(np.abs(averages).max()), 1.0)
+    for k in range(2, MOST_AVERAGED + 1):
+        times = averages * k
+        if np.all(np.abs(times - np.rint(times)) <= 1e-9 * k * largest):
+            return np.rint(times), [f"counts are averages of {k} batches: taken as their sums"]
+    return np.rint(averages * ELSE), [f"counts are averages: taken {ELSE:,} times, rounded"]

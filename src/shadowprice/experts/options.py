@@ -11,9 +11,9 @@ from shadowprice.options import Options
 class SearchOptions(Options):
     """What a placement is searched for, and how long.
 
-    quantile: of the largest GPU load over batches; 0: its mean. groups, nodes: as for `eplb`; where EPLB would be
-    hierarchical, experts stay on the node that EPLB (or what is in place) gives them. effort: 1 is about a second of
-    one core, shared by the layers; twice that is twice the search. Raises ExpertError.
+    quantile: of the largest GPU load over batches; 0: its mean. groups, nodes: as for `eplb`; with several groups, the
+    experts of each stay on one node. effort: 1 is about a second of one core (three, with groups on several nodes),
+    shared by the layers; twice that is twice the search. Raises ExpertError.
     """
 
     quantile: float = 0.0
@@ -22,6 +22,11 @@ class SearchOptions(Options):
     effort: float = 1.0
 
     def __post_init__(self) -> None:
+        if self.groups < 1 or self.nodes < 1 or (self.groups > 1 and self.groups % self.nodes):
+            raise ExpertError(
+                f"{self.groups} expert groups do not divide over {self.nodes} nodes; expected a multiple, as each node "
+                "takes as many groups as the others"
+            )
         if not 0 <= self.quantile <= 1 or not self.effort > 0:
             raise ExpertError(f"placement: quantile {self.quantile}, effort {self.effort}; expected 0 to 1, and > 0")
 

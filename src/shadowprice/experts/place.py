@@ -1,6 +1,6 @@
 """Our placement: local search on the very thing that is paid for, the largest GPU load of recent batches."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -12,10 +12,11 @@ from shadowprice.errors import ExpertError
 from shadowprice.experts._even_search_kernel import even_loads, search_even
 from shadowprice.experts._search_kernel import search_dispatched
 from shadowprice.experts.dispatch import split_over_replicas
-from shadowprice.experts.eplb import eplb
+from shadowprice.experts.eplb import eplb, pack, within_nodes
 from shadowprice.experts.gemm_time import GemmTime
 from shadowprice.experts.loads import ExpertLoads
 from shadowprice.experts.options import SearchOptions
+from shadowprice.experts.packings import KEPT, other_packings, together
 from shadowprice.experts.problem import Placement
 from shadowprice.experts.timed import gpu_seconds
 
@@ -51,17 +52,19 @@ def place(
     """The placement with the least mean (or quantile) over batches of the largest GPU load (ours).
 
     dispatch: how tokens will be split over replicas, and so what a placement is worth: "optimal" as
-    `split_over_replicas`, "even" as engines do today. gemm: GPU loads are seconds
-    instead of tokens, and "optimal" is `split_by_tiles`. The search then takes an expert for the seconds it needs at
-    least, parted at will; what it finds is judged by what the splits take.
+    `split_over_replicas`, "even" as engines do today. gemm: GPU loads are seconds instead of tokens, and
+    "optimal" is `split_by_tiles`. The search then takes an expert for the seconds it needs at least, parted at will;
+    what it finds is judged by what the splits take.
+
+    With groups on several nodes a group's experts stay together: on the node that EPLB gives it, on those of the other
+    packings that spread the batches' loads best, or where the search without groups leaves them, if it leaves them
+    together; so groups never make the answer worse than that one. With a budget experts stay on their node of today.
 
     Guarantee: in every layer no worse on `loads` than EPLB's placement for their totals, because EPLB's is where the
     search starts and one of the candidates at the end. With a budget: no worse than budget.before, nor than EPLB's
     where that is within the budget. The same rng state gives the same placement. Raises ExpertError.
     """
-    groups, nodes = search.groups, search.nodes
-    if groups < 1 or nodes < 1 or groups % nodes:
-        groups, nodes = 1, 1
+    groups, nodes = (search.groups, search.nodes) if search.groups > 1 else (1, 1)
     greedy = eplb(loads.totals, slots, gpus, groups, nodes).expert_of_slot
     if budget is not None:
         _require_comparable(budget, loads, gpus, slots)
@@ -71,10 +74,33 @@ def place(
     for layer in range(loads.layers):
         start = greedy[layer] if budget is None else budget.before.expert_of_slot[layer]
         one = _LayerSearch(gpus, node_of_gpu, start, budget, layer, dispatch, search.quantile)
-        found = one.candidates(worth.relative[:, layer], search.effort / loads.layers, int(rng.integers(1 << 62)))
+        effort, seed = search.effort / loads.layers, int(rng.integers(1 << 62))
+        found = one.candidates(worth.relative[:, layer], effort, seed)
+        if nodes > 1 and budget is None:
+            found += _over_packings(one, loads, worth, groups, effort, seed)
         best = min([*found, *one.affordable(greedy[layer]), start], key=lambda slots: worth(layer, slots))
         chosen.append(best if budget is None else keep_in_place(best, start, gpus))
     return Placement(np.stack(chosen), gpus, loads.experts)
+
+
+def _over_packings(
+    one: "_LayerSearch", loads: ExpertLoads, worth: "Worth", groups: int, effort: float, seed: int
+) -> list[IntArray]:
+    """Slots found from other packings of the groups onto the nodes, and without groups where those stay together."""
+    layer, gpus, nodes = one.layer, one.gpus, int(one.node_of_gpu[-1]) + 1
+    relative, weight = worth.relative[:, layer], loads.totals[layer].astype(np.float32)
+    slots = len(one.start)
+    packed = pack(weight.reshape(groups, -1).sum(axis=1), nodes)
+    found = []
+    for packing in other_packings(relative, packed, np.random.default_rng(seed)):
+        start = within_nodes(weight, packing, slots, gpus)
+        found += [start, *replace(one, start=start).candidates(relative, effort / KEPT, seed)]
+    free = replace(one, start=eplb(weight[None], slots, gpus).expert_of_slot[0], node_of_gpu=np.zeros(gpus, np.int64))
+    group_of = np.arange(loads.experts) // (loads.experts // groups)
+    for alone in [free.start, *free.candidates(relative, effort, seed)]:
+        kept = together(alone, group_of, gpus, nodes)
+        found += [] if kept is None else [kept]
+    return found
 
 
 @dataclass(frozen=True)

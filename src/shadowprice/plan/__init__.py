@@ -1,6 +1,7 @@
 """The plan: how many GPUs a trace needs, and whether they prefill and decode together or apart (docs/)."""
 
 from shadowprice.plan.autoscale import Autoscaled, AutoscaleOptions, autoscale
+from shadowprice.plan.batch import BatchAt, BatchPlan, plan_batch
 from shadowprice.plan.measure import Policies
 from shadowprice.plan.mixture import Mixture, plan_mixture
 from shadowprice.plan.pools.options import PoolsOptions
@@ -14,6 +15,8 @@ from shadowprice.verb import make_verb
 __all__ = [
     "AutoscaleOptions",
     "Autoscaled",
+    "BatchAt",
+    "BatchPlan",
     "Mixture",
     "Plan",
     "Policies",
@@ -22,6 +25,7 @@ __all__ = [
     "Targets",
     "autoscale",
     "plan",
+    "plan_batch",
     "plan_mixture",
     "plan_pools",
     "sweep",

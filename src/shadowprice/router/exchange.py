@@ -137,6 +137,11 @@ class Exchange:
         return self.load.ask.priority
 
     @property
+    def deadline_s(self) -> float:
+        """Seconds from its arrival within which its last token is asked for, 0 for none."""
+        return self.load.deadline_s
+
+    @property
     def keeps_alive(self) -> bool:
         """May another request follow on the client's connection: not where the end of the answer is its end."""
         return self.request.head.keep_alive and (self.framing is CHUNKED or not self.framing)
@@ -379,6 +384,7 @@ class Exchange:
             first_s - arrival_s if first_s else None,
             self.attempts,
             self.counts,
+            load.deadline_s or None,
         )
 
     def leave_worker(self, *, keep_load_until_s: float = 0.0) -> None:

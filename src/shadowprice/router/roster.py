@@ -6,7 +6,7 @@ from collections.abc import Callable
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.names import did_you_mean
 from shadowprice.router.background import Background
-from shadowprice.router.decide.policy import make_policy
+from shadowprice.router.decide.first_run import FirstRun
 from shadowprice.router.fleet.worker import DRAINING, LiveWorker, ranks_of
 from shadowprice.router.processes.first import followed_of
 from shadowprice.router.processes.messages import Change, Drain, Followed, Forget, UsePolicy
@@ -15,7 +15,10 @@ from shadowprice.routing.policies import POLICIES
 
 
 class Roster:
-    """looked_after: called with the URL of every worker that is added. tell: tells the other processes of a change."""
+    """looked_after: called with the URL of every worker that is added. tell: tells the other processes of a change.
+
+    first_run: has policies compiled.
+    """
 
     def __init__(
         self,
@@ -23,9 +26,10 @@ class Roster:
         background: Background,
         looked_after: Callable[[str], None],
         tell: Callable[[Change], None],
+        first_run: FirstRun,
     ) -> None:
         self._router, self._background = router, background
-        self._looked_after, self._tell = looked_after, tell
+        self._looked_after, self._tell, self._first_run = looked_after, tell, first_run
 
     async def add_worker(self, url: str) -> list[str]:
         """Route to the worker behind this URL, or to its ranks; their names. Raises RouterError."""
@@ -67,14 +71,22 @@ class Roster:
         self._router.remove(worker)
 
     async def set_policy(self, name: str) -> None:
-        """Another routing policy from the next decision on. Raises PolicyError."""
+        """Another routing policy, from when it is compiled and loaded. Raises PolicyError."""
         known = name.replace("-", "_")
         if known not in POLICIES:
             raise PolicyError(f"policy {name!r}: no such routing policy; {did_you_mean(name, POLICIES)}")
-        policy = make_policy(known, self._router.settings)
-        await asyncio.to_thread(policy.ready)  # compiled, should it not be yet, while requests go on
-        self.follow(UsePolicy(known))
+        await self._first_run.load(known)
+        self._use(known)
         self._tell(UsePolicy(known))
+
+    async def _follow_policy(self, name: str) -> None:
+        await self._first_run.load(name)
+        self._use(name)
+
+    def _use(self, policy: str) -> None:
+        router = self._router
+        router.dispatcher.use(policy)
+        router.flights.compiled = True
 
     def follow(self, change: Change) -> None:
         """Do what the first process did. Raises RouterError."""
@@ -82,7 +94,7 @@ class Roster:
         if isinstance(change, Followed):
             self._add(LiveWorker(change.url, change.rank, change.ranks), change.serial)
         elif isinstance(change, UsePolicy):
-            router.dispatcher.use(change.name)
+            self._background.run(self._follow_policy(change.name))
         else:
             for worker in [worker for worker in router.fleet.workers if worker.serial == change.serial]:
                 if isinstance(change, Drain):

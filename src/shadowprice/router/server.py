@@ -13,11 +13,14 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from shadowprice.errors import RouterError
 from shadowprice.router.admin import metrics
 from shadowprice.router.admin.app import admin_app, require_key
 from shadowprice.router.admin.state import LiveControl
 from shadowprice.router.background import Background
 from shadowprice.router.deadlines import TICK_S, tick
+from shadowprice.router.decide.first_run import FirstRun, say
+from shadowprice.router.decide.least_kv import PLAIN_LEAST_KV
 from shadowprice.router.fleet.health import watch_endpoint
 from shadowprice.router.fleet.in_flight import Flights
 from shadowprice.router.fleet.model import learn
@@ -29,7 +32,7 @@ from shadowprice.router.http.listen import bound, tls
 from shadowprice.router.http.request import Request
 from shadowprice.router.processes.first import FirstProcess, Run, followed_of
 from shadowprice.router.processes.further import FurtherProcess
-from shadowprice.router.processes.messages import Change, Files, Followed, Joining, Report, UsePolicy
+from shadowprice.router.processes.messages import Change, Files, Followed, Joining, Report
 from shadowprice.router.record.access_log import AccessLog
 from shadowprice.router.record.finished import FinishedRequest
 from shadowprice.router.record.recorder import Recorder
@@ -75,13 +78,14 @@ class Server:
         self.tracer = None if endpoint is None else Tracer(endpoint)
         self.access_log = None if settings.access_log is None else AccessLog(settings.access_log)
         self.background = Background(self.loop)
-        self.roster = Roster(self.router, self.background, self._look_after, self._tell)
+        self.first_run = FirstRun(settings, compiles=joining is None)
+        self.roster = Roster(self.router, self.background, self._look_after, self._tell, self.first_run)
         self.further: FurtherProcess | None = None
         if joining is not None:
             self.further = FurtherProcess(self.loop, joining, self.roster.follow, self.stopping.release)
         for lock in (other.lock for other in (self.first, joining) if other is not None):
             self.router.dispatcher.lock = lock
-        self.control = LiveControl(self.router, self.roster, self.shadow, self.files, self._reports)
+        self.control = LiveControl(self.router, self.roster, self.first_run, self.shadow, self.files, self._reports)
         self.session = aiohttp.ClientSession()
         self._watched: set[tuple[str, str]] = set()
         self._states = States()
@@ -92,7 +96,7 @@ class Server:
         """Listen. Raises RouterError when an address is taken or a certificate cannot be read."""
         if self.further is not None:
             joining = self.further.joining
-            self.roster.follow(UsePolicy(joining.policy))
+            self.router.dispatcher.use(joining.policy)
             for followed in joining.followed:
                 self.roster.follow(followed)
         for url in self.settings.worker_urls:
@@ -103,7 +107,7 @@ class Server:
             self.background.run(asked.follow())
         self._keep_account()
         self.router.own_answers["/metrics"] = self._metrics
-        self.router.dispatcher.warm_up()
+        self._begin_to_decide()
         await self._listen()
         if self.further is None:
             await self._start_admin()
@@ -117,6 +121,31 @@ class Server:
         gc.collect()
         gc.freeze()  # what is loaded stays: the collector need not look at it again
         gc.set_threshold(20_000, 10, 20)  # requests make no cycles
+
+    def _begin_to_decide(self) -> None:
+        """By the policy if it is compiled, or is to be waited for; else by a plain rule until it is."""
+        dispatcher = self.router.dispatcher
+        if self.settings.wait_for_kernels or self.first_run.is_compiled(dispatcher.policy.name):
+            self.first_run.load_now(dispatcher.policy.name)
+        else:
+            dispatcher.decides = PLAIN_LEAST_KV
+            self.router.flights.compiled = False
+            self.background.run(self._change_over())
+
+    async def _change_over(self) -> None:
+        dispatcher = self.router.dispatcher
+        policy = dispatcher.policy
+        try:
+            await self.first_run.load(policy.name)
+        except RouterError as error:
+            say(str(error))
+            return
+        gc.freeze()  # of what was loaded, as at the start
+        self.router.flights.compiled = True
+        if dispatcher.policy is policy:  # else another one was asked for, and took over
+            dispatcher.decides = policy
+            if self.further is None:
+                say(f"loaded: {policy.name} decides from now on")
 
     def _keep_account(self) -> None:
         """Whoever wants to hear of requests that are over does from now on."""
@@ -162,8 +191,9 @@ class Server:
     def greeting(self) -> Greeting:
         """What an operator is told."""
         notes = () if self.recorder is None else self.recorder.notes
-        workers, policy = len(self.router.fleet.workers), self.router.dispatcher.policy.name
-        return Greeting(self.settings, self.port, self.admin_port, workers, policy, notes)
+        workers, dispatcher = len(self.router.fleet.workers), self.router.dispatcher
+        decides = dispatcher.decides.name
+        return Greeting(self.settings, self.port, self.admin_port, workers, dispatcher.policy.name, decides, notes)
 
     # workers
 
@@ -226,11 +256,12 @@ class Server:
             if self.further is None:
                 step(self.control.sample)
                 step(partial(self._states.tell, router.fleet.workers))
+                step(partial(self._states.tell_memory, router.fleet.workers, self.settings.max_kv_tokens))
             else:
                 await self.background.attempt(self.report())
             if seconds % LEARN_EVERY == 0:
                 step(partial(learn, router.fleet, self.settings))
-            if self.shadow is not None:
+            if self.shadow is not None and router.flights.compiled:  # it would compile the same, at the same time
                 step(self._tick_shadow)
 
     async def report(self) -> None:
@@ -238,7 +269,8 @@ class Server:
         assert self.further is not None
         router = self.router
         queue = router.dispatcher.queue()
-        await self.further.report(router.fleet, router.statistics, router.in_flight, queue, self.files())
+        decides = router.dispatcher.decides.name
+        await self.further.report(router.fleet, router.statistics, router.in_flight, queue, decides, self.files())
 
     async def _flush_each_second(self, flush: Callable[[], object]) -> None:
         """Each file by itself: one that hangs must not keep the others waiting."""
@@ -304,6 +336,7 @@ class Server:
         if self.first is not None:
             await self.first.stop()
         await self.session.close()
+        self.first_run.close()
         if self.shadow is not None:
             self.shadow.close()
         if self.tracer is not None:

@@ -126,6 +126,10 @@ class Settings:
         ),
     ] = 180.0
     processes: Annotated[int, Flag("Processes on the port, when one core does not suffice.", LISTEN, least=1)] = 1
+    wait_for_kernels: Annotated[
+        bool,
+        Flag("Listen only when what decides is compiled; else, after an installation, a plain rule decides.", LISTEN),
+    ] = False
     host: Annotated[str, Flag("Address to listen on.", LISTEN)] = "127.0.0.1"
     port: Annotated[int, Flag("Port to listen on.", LISTEN)] = 30000
     prometheus_host: Annotated[str, Flag("Address of the dashboard, the metrics and the admin API.", LISTEN)] = (

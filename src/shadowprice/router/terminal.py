@@ -9,13 +9,14 @@ from shadowprice.router.settings import Settings
 
 
 class Greeting(NamedTuple):
-    """What there is to say at the start. notes: of the record."""
+    """What there is to say at the start. decides: the policy, or what stands in for it. notes: of the record."""
 
     settings: Settings
     port: int
     admin_port: int
     workers: int
     policy: str
+    decides: str
     notes: Sequence[str]
 
 
@@ -28,6 +29,8 @@ def greet(about: Greeting) -> None:
         f"policy {about.policy}" + (f", {settings.processes} processes" if settings.processes > 1 else ""),
         f"dashboard  http://{settings.prometheus_host}:{about.admin_port}/ (metrics: /metrics)",
     ]
+    if about.decides != about.policy:
+        lines.append(f"kernels    compiling, once after each installation; until then {about.decides}, decides")
     if workers > 1:
         together = "together, as data-parallel ranks with experts do (if each by itself: --no-lockstep)"
         lines.append(f"workers    step {together if settings.lockstep else 'each by itself'}")
@@ -39,10 +42,24 @@ def greet(about: Greeting) -> None:
 
 
 class States:
-    """Which workers are known to be down, so that a line can say when one goes down or comes up."""
+    """What was said of the workers, so that a line can say when one goes down or comes up, or what its memory is."""
 
     def __init__(self) -> None:
         self._told: dict[str, tuple[str, str]] = {}  # state and reason, by name
+        self._memory: dict[str, str] = {}  # by name
+
+    def tell_memory(self, workers: Iterable[LiveWorker], given: int | None) -> None:
+        """A line for what is newly known of KV memory, once for all that are alike; given: the cap by flag, if any."""
+        news: dict[str, list[str]] = {}
+        for worker in workers:
+            tokens, source = worker.reported.kv_capacity_tokens, worker.reported.kv_capacity_source
+            text = f"cap of {tokens:,} KV tokens each ({source})" if tokens else f"no cap on KV tokens ({source})"
+            if given is None and source and self._memory.get(worker.name) != text:
+                self._memory[worker.name] = text
+                news.setdefault(text, []).append(worker.name)
+        for text, names in news.items():
+            whose = names[0] if len(names) == 1 else f"{len(names)} workers"
+            print(f"memory     {whose}: {text}", file=sys.stderr, flush=True)
 
     def tell(self, workers: Iterable[LiveWorker]) -> None:
         """A line for each whose state is another than was said last; all are taken to be up at first."""

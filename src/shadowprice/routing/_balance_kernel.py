@@ -108,9 +108,11 @@ def place_all(balance, question, memory):
     tie = balance.tie + balance.growth_tie * growth_ratio(totals)
     weights, scores, more = np.empty(points), np.empty(G), np.empty(G)
     low, rank = np.zeros(G + 1, np.int64), np.full(G, -1)
-    loads, tops, law_width = window[opened].T.copy(), np.zeros(points), totals[0].law_width
-    for x in range(points):
-        tops[x] = max(loads[x].max(), 0.0)
+    loads, tops, law_width = np.empty((points, G)), np.zeros(points), totals[0].law_width
+    for x in range(points):  # rows at once would compile numpy's broadcasting and its messages
+        for j in range(G):
+            loads[x, j] = window[opened[j], x]
+            tops[x] = max(tops[x], loads[x, j])
     equal = same_speed(workers)
     added = np.empty((n, points))
     point_weights(balance, totals, weights)
@@ -141,7 +143,9 @@ def place_all(balance, question, memory):
         if balance.prefill_kv_tokens > 0:
             remember_prefix(requests, r, g, prefixes)
     if balance.price == 0 and balance.prefill_kv_tokens == 0 and n > 1 and equal and len(workers) == G:
-        window[:] = loads.T
+        for x in range(points):
+            for j in range(G):
+                window[j, x] = loads[x, j]
         improve(window, added, weights, np.full(G, n), answer, IMPROVING_ROUNDS)
 
 

@@ -119,7 +119,8 @@ def improve(load, added, weights, rooms, answer, most_rounds):
             g = answer[i]
             if g < 0 or not leads(who, g):
                 continue
-            minus[:] = -added[i]
+            for x in range(points):  # whole rows would compile numpy's broadcasting and its messages
+                minus[x] = -added[i, x]
             best, least = -1, -EPSILON
             for k in range(G):
                 if k != g and rooms[k] > 0:
@@ -141,8 +142,9 @@ def improve(load, added, weights, rooms, answer, most_rounds):
                 g, k = answer[i], answer[j]
                 if k == g or (k >= 0 and not leading):
                     continue
-                minus[:] = added[j] - added[i]
-                plus[:] = -minus
+                for x in range(points):
+                    minus[x] = added[j, x] - added[i, x]
+                    plus[x] = -minus[x]
                 if change(load, weights, tops, who, g, minus, k, plus) < -EPSILON:
                     book(load, tops, who, g, minus, 1.0)
                     if k >= 0:

@@ -3,7 +3,7 @@
 Model: `simulate/engine.py`, synchronous or not, W identical workers behind any router; the policy may know everything,
 preempt and chunk as it likes. Let p_i be request i's charge at prices x (`fleet/work.py`): a step's length is divided
 among its sequences, so the charges of all requests are served by one machine of speed W that never serves request i
-before its arrival a_i. Three bounds on sum C_i (C_i the finish) follow.
+before its arrival a_i. Four bounds on sum C_i (C_i the finish) follow.
 
 1. Alone: C_i >= a_i + alone_i.
 2. SRPT: on the fast machine with work p_i/W, preemptive shortest-remaining-first minimises the sum of completions,
@@ -20,7 +20,10 @@ before its arrival a_i. Three bounds on sum C_i (C_i the finish) follow.
    is concave in theta with supergradient M_i + tail_i - a_i - alone_i, so it is maximised by ascent: requests that
    arrive in quiet times lean on bound 1, those in busy times on the queue. Every theta gives a bound.
 
-The largest of the three over a few prices x is printed. Source: 1 and 2 after "Bounds of our own"; 3 ours.
+4. Overhead clock (ours; one worker), which sees that a request waits for the own work of all who are there with it,
+   mixed with the queue of bound 3: `overhead_clock.py`.
+
+The largest of the four over a few prices x is printed. Source: 1 and 2 after "Bounds of our own"; 3 and 4 ours.
 """
 
 from dataclasses import dataclass
@@ -31,6 +34,7 @@ from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.fleet.work import Work, work
 from shadowprice.fleet.worker import Worker
 from shadowprice.scheduling import _latency_kernel as kernel
+from shadowprice.scheduling.overhead_clock import overhead_clock_sum
 
 PRICES = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.5, 0.5, 0], [0.25, 0.75, 0], [0.75, 0.25, 0]], dtype=np.float64)
 
@@ -44,7 +48,7 @@ class LatencyBound:
     mean_s : float
         No policy has a smaller mean latency [s].
     method : str
-        Which of the three bounds it is.
+        Which of the four bounds it is.
     prices : ndarray of float64, shape (3,)
         The shadow prices (slots, memory, token budget) under which the best one holds.
     alone_s : float
@@ -53,6 +57,8 @@ class LatencyBound:
         Shortest remaining priced work first, on one fast machine [s].
     mixture_s : float
         The mixture of queue and run [s].
+    clock_s : float
+        The mixture of queue and overhead clock [s]; for several workers, where it is not known, `alone_s`.
     """
 
     mean_s: float
@@ -61,6 +67,7 @@ class LatencyBound:
     alone_s: float
     srpt_s: float
     mixture_s: float
+    clock_s: float
 
 
 def latency_bound(
@@ -89,7 +96,7 @@ def latency_bound(
     Returns
     -------
     LatencyBound
-        The largest of three bounds, and each of them [s].
+        The largest of four bounds, and each of them [s].
 
     Raises
     ------
@@ -105,7 +112,7 @@ def latency_bound(
     >>> import numpy as np, shadowprice as sp
     >>> worker = sp.read_fleet("llama-3.1-8b-h100").worker
     >>> bound = sp.latency_bound(np.zeros(3), np.full(3, 100), np.full(3, 10), worker)
-    >>> bound.mean_s == max(bound.alone_s, bound.srpt_s, bound.mixture_s)
+    >>> bound.mean_s == max(bound.alone_s, bound.srpt_s, bound.mixture_s, bound.clock_s)
     True
     """
     if len(arrival_s) == 0:
@@ -115,34 +122,28 @@ def latency_bound(
     alone_s = float(needs.alone_s.mean())
     srpt_s = np.array([kernel.srpt_latency_sum(arrival_s, needs.charge_s(x) / workers) / n for x in PRICES])
     prices = PRICES[np.argmax(srpt_s)]
-    mixture_s = _mixture_sum(arrival_s, prompt_tokens, output_tokens, worker, workers, needs, prices, ascents) / n
-    parts = {"alone": alone_s, "SRPT on priced work": float(srpt_s.max()), "queue and run mixture": mixture_s}
+    charge_s, tail_s = needs.charge_s(prices), _tails_s(prompt_tokens, output_tokens, worker, needs, prices)
+    mixture_s = _mixture_sum(arrival_s, needs, charge_s / workers, tail_s, ascents) / n
+    clock_s = overhead_clock_sum(arrival_s, needs, charge_s, tail_s) / n if workers == 1 else alone_s
+    parts = {
+        "alone": alone_s,
+        "SRPT on priced work": float(srpt_s.max()),
+        "queue and run mixture": mixture_s,
+        "queue and overhead clock": clock_s,
+    }
     method = max(parts, key=lambda name: parts[name])
     return LatencyBound(parts[method], method, prices, *parts.values())
 
 
-def _mixture_sum(
-    arrival_s: FloatArray,
-    prompt: IntArray,
-    output: IntArray,
-    worker: Worker,
-    workers: int,
-    needs: Work,
-    prices: FloatArray,
-    ascents: int,
-) -> float:
-    """The largest right side of bound 3 found, less the sum of the arrivals [s]: projected supergradient ascent.
-
-    From theta = 1; all times are counted from the request's arrival, so that late clocks do not swallow digits.
-    """
-    charge_s = needs.charge_s(prices)
+def _tails_s(prompt: IntArray, output: IntArray, worker: Worker, needs: Work, prices: FloatArray) -> FloatArray:
+    """tail_i of bound 3 at these prices [s]."""
     time = worker.step_time
     limits = np.array([worker.max_num_seqs, worker.kv_blocks, worker.max_num_batched_tokens])
     slot_s, block_s, token_s = time.fixed_s * prices / limits
-    tail_s = kernel.tails(
+    return kernel.tails(
         prompt,
         output,
-        charge_s,
+        needs.charge_s(prices),
         time.fixed_s,
         time.per_sequence_s,
         time.per_kv_token_s,
@@ -152,10 +153,18 @@ def _mixture_sum(
         token_s,
         worker.block_size,
     )
+
+
+def _mixture_sum(arrival_s: FloatArray, needs: Work, charge_s: FloatArray, tail_s: FloatArray, ascents: int) -> float:
+    """The largest right side of bound 3 found, less the sum of the arrivals [s]: projected supergradient ascent.
+
+    charge_s: on the fast machine. From theta = 1; all times are counted from the request's arrival, so that late clocks
+    do not swallow digits.
+    """
     theta = np.ones(len(arrival_s))
     best_s = -np.inf
     for step in range(ascents):
-        busy_s = kernel.mean_busy_times(arrival_s, charge_s / workers, theta)
+        busy_s = kernel.mean_busy_times(arrival_s, charge_s, theta)
         queue_s = np.where(theta > 0, busy_s + tail_s, needs.alone_s)
         best_s = max(best_s, float(np.sum(theta * queue_s + (1 - theta) * needs.alone_s)))
         gain_s = queue_s - needs.alone_s

@@ -10,6 +10,7 @@ import numpy as np
 
 from shadowprice.arrays import FloatArray
 from shadowprice.fleet.work import priced_work as priced_work_s
+from shadowprice.fleet.work import work
 from shadowprice.fleet.worker import Worker
 from shadowprice.plugins import Registry
 from shadowprice.scheduling.fairness import vtc
@@ -40,6 +41,10 @@ def _volume(requests: Requests, worker: Worker) -> FloatArray:
 
 def _work(requests: Requests, worker: Worker) -> FloatArray:
     return priced_work_s(requests.prompt_tokens, requests.predicted_output, worker)
+
+
+def _slack(requests: Requests, worker: Worker) -> FloatArray:
+    return requests.due_s - work(requests.prompt_tokens, requests.predicted_output, worker).alone_s
 
 
 def _made(requests: Requests, worker: Worker) -> FloatArray:
@@ -120,6 +125,22 @@ def priced_work(max_wait_s: float = inf) -> Ranked:
     )
 
 
+def least_slack(max_wait_s: float = inf) -> Ranked:
+    """Least slack first: who must start the soonest to meet its `deadline_s`, if it then ran alone.
+
+    Who has no deadline comes last, in order of arrival. Guarantee: where all take equally long, are there from the
+    start and one runs at a time, it is earliest deadline first and makes the largest lateness as small as can be
+    (Jackson 1955). Else none.
+    """
+    return Ranked(
+        "least_slack",
+        _slack,
+        max_wait_s=max_wait_s,
+        needs=Needs(lengths=True, deadlines=True),
+        words="the least slack before the deadline first",
+    )
+
+
 def least_attained(quantum: int = 64, max_wait_s: float = inf) -> Ranked:
     """Least attained service: fewest tokens made first, in whole quanta, and who runs gives way to who made fewer.
 
@@ -157,13 +178,15 @@ def multi_level_feedback(quantum: int = 64, max_wait_s: float = inf) -> Ranked:
 
 
 def shortest_remaining_work(step: int = 16, max_wait_s: float = inf) -> Ranked:
-    """Ours: the least priced work left first, and who runs gives way where that pays for what it then computes again.
+    """The least priced work left first, and who runs gives way where that pays for what it then computes again.
 
     A request that waits with g tokens made is priced as one of s+g prompt and o-g output tokens, R; one that runs by
-    R - 2e(s+g), at its level's end: what is left of it without what giving way would cost. Guarantee, where one runs at
-    a time, forecasts are exact, a context is computed in one step and decoding a token costs no more than computing
-    all before it: giving way to a request ends the two with a smaller sum of finishing times than letting the first
-    end before it.
+    R - 2e(s+g), at its level's end: what is left of it without what giving way would cost. Only the two are weighed:
+    what is computed again delays all others too, so that with a long queue `priced_work` does better.
+
+    Guarantee, where one runs at a time, forecasts are exact, a context is computed in one step and decoding a token
+    costs no more than computing all before it: giving way to a request ends the two with a smaller sum of finishing
+    times than letting the first end before it.
 
     Proof. With rem left of the first, R - rem <= e(s+g) to compute its context again, and w the newcomer's time: one
     after the other they end after rem and rem + w, the other way round after w and w + R. The second sum is smaller if
@@ -206,6 +229,7 @@ POLICIES: Registry[SchedulingPolicy] = Registry(
             protect_clearing,
             priced_work,
             shortest_remaining_work,
+            least_slack,
             least_attained,
             multi_level_feedback,
             vtc,

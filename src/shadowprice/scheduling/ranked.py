@@ -26,12 +26,15 @@ class Gate(IntEnum):
     OPTIMISTIC: nothing more, as vLLM does; preemption repairs what was too much. RESERVE_PEAK: the forecast peaks of
     all must fit together. LOOK_AHEAD: at every forecast completion the blocks of those still alive must fit (exact for
     the forecast, since usage only rises between completions). PROTECT: a share alpha of the memory stays free.
+    HEADROOM: the blocks of all must fit once each has made `headroom` more tokens; so, where steps are decided one
+    after the other, nobody is preempted within that many steps of the last admission, and no output so short ever.
     """
 
     OPTIMISTIC = 0
     RESERVE_PEAK = 1
     LOOK_AHEAD = 2
     PROTECT = 3
+    HEADROOM = 4
 
 
 class Victim(IntEnum):
@@ -89,10 +92,11 @@ class Ranked:
     without a token made lowers the keys of those that run.
     max_wait_s: once the oldest waiting request has waited longer it is the head of the queue whatever its key, and
     nobody passes it; so a request is passed over only during its first max_wait_s. After these it gives way to nobody.
-    alpha: share of memory kept free (PROTECT). beta: probability with which each running request is cleared (CLEAR).
+    alpha: share of memory kept free (PROTECT). headroom: tokens (HEADROOM). beta: probability with which each running
+    request is cleared (CLEAR).
     needs: what the order depends on. words: how an audit's advice names the order; empty: audits leave it out.
 
-    Raises PolicyError outside max_wait_s >= 0, 0 <= alpha < 1, 0 < beta <= 1.
+    Raises PolicyError outside max_wait_s >= 0, 0 <= alpha < 1, 0 < beta <= 1 and headroom >= 0.
     """
 
     name: str
@@ -102,6 +106,7 @@ class Ranked:
     max_wait_s: float = inf
     alpha: float = 0.0
     beta: float = 1.0
+    headroom: int = 0
     levels: Levels | None = None
     gives_way: bool = False
     needs: Needs = NOTHING
@@ -112,6 +117,7 @@ class Ranked:
             ("max_wait_s", self.max_wait_s, self.max_wait_s >= 0, "a number >= 0"),
             ("alpha", self.alpha, 0 <= self.alpha < 1, "0 <= alpha < 1"),
             ("beta", self.beta, 0 < self.beta <= 1, "0 < beta <= 1"),
+            ("headroom", self.headroom, self.headroom >= 0, "a whole number >= 0"),
         ):
             if not fits:
                 raise PolicyError(f"policy {self.name}: {name} is {value}; expected {accepted}")
@@ -120,6 +126,11 @@ class Ranked:
     def in_arrival_order(self) -> bool:
         """Whether the key is the arrival itself, so that a queue in order of arrival is in order."""
         return self.key is arrival
+
+    def with_headroom(self, steps: int = 15) -> "Ranked":
+        """The same order behind another gate: every running request keeps room to grow for so many steps."""
+        words = f"{self.words}, with room to grow for {steps} steps" if self.words else ""
+        return replace(self, name=f"{self.name} + headroom", gate=Gate.HEADROOM, headroom=steps, words=words)
 
     def at_the_door(self, max_wait_s: float) -> "Ranked":
         """The same order for a queue before several workers: their memory is theirs to look after."""
@@ -186,6 +197,8 @@ def _fits(policy: Ranked, context: IntArray, left: IntArray, worker: Worker) -> 
     size = worker.block_size
     if policy.gate is Gate.PROTECT:
         return bool(np.sum(-(-context // size)) <= (1 - policy.alpha) * worker.kv_blocks)
+    if policy.gate is Gate.HEADROOM:
+        return bool(np.sum(-(-(context + policy.headroom) // size)) <= worker.kv_blocks)
     if policy.gate is Gate.RESERVE_PEAK:
         return bool(np.sum(-(-(context + left - 1) // size)) <= worker.kv_blocks)
     held = left + worker.async_scheduling  # steps decided a step ahead: the finished hold their blocks once more

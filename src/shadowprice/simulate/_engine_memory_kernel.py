@@ -2,7 +2,7 @@
 """KV memory in the engine kernel: what a request holds, will hold by its forecast, and whether the gate lets it in."""
 
 from shadowprice.kernels import njit
-from shadowprice.simulate._engine_state import LOOK_AHEAD, OPTIMISTIC, RESERVE_PEAK, RUNNING
+from shadowprice.simulate._engine_state import HEADROOM, LOOK_AHEAD, OPTIMISTIC, RESERVE_PEAK, RUNNING
 
 
 @njit(cache=True)
@@ -72,8 +72,12 @@ def fits_ahead(requests, rules, run, batch, candidate):
 
 @njit(cache=True)
 def blocks_under_gate(requests, rules, r):
-    """Blocks that r counts for: those of its context, or those of its last forecast step (RESERVE_PEAK)."""
-    later = steps_left(requests, r) - 1 if rules.gate == RESERVE_PEAK else 0
+    """Blocks that r counts for: of its context, of its last forecast step (RESERVE_PEAK), or grown (HEADROOM)."""
+    later = 0
+    if rules.gate == RESERVE_PEAK:
+        later = steps_left(requests, r) - 1
+    elif rules.gate == HEADROOM:
+        later = rules.headroom
     return blocks(context(requests, r) + later, rules.block_size)
 
 

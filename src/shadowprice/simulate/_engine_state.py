@@ -9,7 +9,7 @@ from shadowprice.arrays import FloatArray, IntArray, Records
 DONE, ASK, STUCK, LATER = 0, 1, 2, 3  # what `advance` returns
 WAITING, RUNNING, LEAVING, FINISHED = 1, 2, 3, 4  # status of a request; 0 is "not yet arrived"
 SPARE = 5  # it runs, but is left out while room for another is looked for
-OPTIMISTIC, RESERVE_PEAK, LOOK_AHEAD, PROTECT = 0, 1, 2, 3  # gates
+OPTIMISTIC, RESERVE_PEAK, LOOK_AHEAD, PROTECT, HEADROOM = 0, 1, 2, 3, 4  # gates
 LAST_ADMITTED, WORST_KEY, CLEAR = 0, 1, 2  # who is preempted when blocks run out
 # why admission ended: nobody waits, no slot, no memory until something finishes, worth asking again next step
 NOBODY, NO_SLOT, NO_MEMORY, RETRY = range(4)
@@ -31,6 +31,7 @@ class EngineRules(NamedTuple):
     block_size: int
     gate: int
     alpha: float
+    headroom: int
     victim: int
     beta: float
     max_wait_s: float

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from shadowprice.arrays import IntArray, Records
+from shadowprice.arrays import FloatArray, IntArray, Records
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.worker import Worker
 from shadowprice.scheduling.ranked import Gate, Ranked, Victim
@@ -10,7 +10,6 @@ from shadowprice.scheduling.surface import Requests, SchedulingPolicy
 from shadowprice.simulate import _engine_state as kernel
 from shadowprice.workload.trace import Trace
 
-Tables = tuple[Records, Records]  # requests, keys
 MOST_KEYS = 50_000_000  # rows of KEY, 24 bytes each
 AT_ONCE = 1_000_000  # rows for which a policy is asked its key
 PROBED = 256  # requests that tell whether a key moves though it should not
@@ -28,12 +27,18 @@ def everyone(trace: Trace, computed: IntArray | int = 0, generated: int = 0) -> 
         computed_tokens=nothing + computed,
         priority=nothing if trace.priority is None else trace.priority,
         tenant=trace.tenant,
+        deadline_s=deadlines(trace),
     )
+
+
+def deadlines(trace: Trace) -> FloatArray | None:
+    """Seconds from arrival to deadline, infinite for who has none; None where nobody has one."""
+    return None if trace.deadline_s is None else np.where(trace.deadline_s > 0, trace.deadline_s, np.inf)
 
 
 def request_table(
     trace: Trace, worker: Worker, policy: SchedulingPolicy, computed: IntArray | int = 0, generated: int = 0
-) -> Tables:
+) -> tuple[Records, Records]:
     """The kernel's table of the requests, with the policy's key, and that of its moving keys (empty where none move).
 
     computed, generated: tokens whose KV comes with each request, and those that it has made elsewhere.
@@ -109,12 +114,13 @@ def rules_of(
         block_size=worker.block_size,
         gate=int(known.gate if known and gated else Gate.OPTIMISTIC),
         alpha=float(known.alpha if known and known.gate is Gate.PROTECT else 0.0),
+        headroom=int(known.headroom if known else 0),
         victim=int(known.victim if known else Victim.LAST_ADMITTED),
         beta=float(known.beta if known else 1.0),
         max_wait_s=float(known.max_wait_s if known else np.inf),
         moves=moves,
         gives_way=known is not None and known.gives_way,
-        in_arrival_order=not moves and bool(np.all(np.diff(requests["key"]) >= 0)),
+        in_arrival_order=not moves and bool(np.all(requests["key"][1:] >= requests["key"][:-1])),
         lag=worker.async_scheduling,
         asks=asks,
         every_step=every_step,

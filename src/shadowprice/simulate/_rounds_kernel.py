@@ -8,7 +8,7 @@ import numpy as np
 
 from shadowprice.kernels import njit
 
-RESERVE_PEAK, PROTECT = 1, 3  # the values of scheduling.ranked.Gate; the other gate here is 0, OPTIMISTIC
+RESERVE_PEAK, PROTECT, HEADROOM = 1, 3, 4  # the values of scheduling.ranked.Gate; the other gate here is 0, OPTIMISTIC
 WORST_KEY, CLEAR = 1, 2  # of scheduling.ranked.Victim; the other is 0, LAST_ADMITTED
 
 # One row per request. rank: place in the order of the keys that the waiting have, place: in that of arrival, each a
@@ -26,6 +26,7 @@ class RoundRules(NamedTuple):
     max_wait: float
     gate: int
     alpha: float
+    headroom: int
     victim: int
     beta: float
     last_round: int
@@ -88,12 +89,14 @@ def head_of_queue(requests, heap, of_rank, of_place, oldest, came, now, max_wait
 
 
 @njit(cache=True)
-def may_join(rules, held, peaks, alone):
-    """Whether the coming round, `held` tokens with the newcomer, and the peaks of all pass the gate."""
+def may_join(rules, held, peaks, count):
+    """Whether the coming round, `held` tokens of `count` requests with the newcomer, and all peaks pass the gate."""
     if rules.gate == RESERVE_PEAK:
         return peaks <= rules.memory
-    if rules.gate == PROTECT and not alone:
+    if rules.gate == PROTECT and count > 1:
         return held <= (1 - rules.alpha) * rules.memory
+    if rules.gate == HEADROOM and count > 1:
+        return held + rules.headroom * count <= rules.memory
     return held <= rules.memory
 
 
@@ -139,7 +142,7 @@ def gated_starts(requests, keys, rules, rng):
                 rules,
                 held + requests[i].prompt + 1,
                 peaks + requests[i].prompt + requests[i].output,
-                len(running) == 0,
+                len(running) + 1,
             ):
                 break
             requests[i].waits = False

@@ -18,7 +18,7 @@ from typing import Literal
 
 import numpy as np
 
-from shadowprice.arrays import FloatArray, IntArray
+from shadowprice.arrays import FloatArray, IntArray, Records
 from shadowprice.disaggregation.problem import Link
 from shadowprice.errors import PolicyError
 from shadowprice.fleet.oversized import require_fit
@@ -27,7 +27,7 @@ from shadowprice.fleet.worker import Worker
 from shadowprice.scheduling.ranked import Ranked
 from shadowprice.simulate import _engine_state as kernel
 from shadowprice.simulate._disaggregated_kernel import send, serve_pool
-from shadowprice.simulate._engine_tables import Tables, request_table, rules_of
+from shadowprice.simulate._engine_tables import request_table, rules_of
 from shadowprice.simulate.engine import Latencies
 from shadowprice.workload.trace import Trace
 
@@ -113,7 +113,7 @@ def simulate_apart(
     return PoolsRun(trace, first_token_s, finish_s, first, second, to_decode, ready_s, between)
 
 
-def _serve(trace: Trace, tables: Tables, worker: Worker, workers: int, policy: Ranked) -> PoolRun:
+def _serve(trace: Trace, tables: tuple[Records, Records], worker: Worker, workers: int, policy: Ranked) -> PoolRun:
     """Run one pool over its tables of requests and keys."""
     if isinstance(workers, bool) or not isinstance(workers, int | np.integer) or workers < 1:
         raise PolicyError(f"a pool of {workers!r} workers; expected a whole number >= 1")

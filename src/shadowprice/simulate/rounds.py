@@ -117,6 +117,7 @@ def _compiled(instance: RoundInstance, policy: Ranked, rng: np.random.Generator 
         max_wait=float(policy.max_wait_s),
         gate=int(policy.gate),
         alpha=float(policy.alpha),
+        headroom=int(policy.headroom),
         victim=int(policy.victim),
         beta=float(policy.beta),
         last_round=_last_round(instance),

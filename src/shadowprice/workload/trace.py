@@ -53,7 +53,7 @@ class Ragged:
         return Ragged(self.values[starts + np.arange(offsets[-1])], offsets)
 
 
-FLOAT_COLUMNS = ("arrival_s", "value", "media_cost")
+FLOAT_COLUMNS = ("arrival_s", "deadline_s", "value", "media_cost")
 INT_COLUMNS = (
     *("prompt_tokens", "output_tokens", "predicted_output", "predicted_low", "predicted_high"),
     *("session", "tenant", "priority", "cached_tokens", "prefix", "media_tokens"),
@@ -73,13 +73,16 @@ class Trace:
     prompt_tokens, output_tokens : ndarray of int64, shape (n,)
         Lengths, at least 1.
     predicted_output, predicted_low, predicted_high : ndarray of int64, shape (n,), or None
-        A forecast of `output_tokens` and its interval, at least 1.
+        A forecast of `output_tokens` and its interval, at least 1. No policy reads the interval yet: it is for those
+        that plan with the shortest or longest that an output may be.
     session, tenant : ndarray of int64, shape (n,), or None
         Codes of the conversation (-1: none) and of the client.
     priority : ndarray of int64, shape (n,), or None
         Smaller is more urgent, as in vLLM.
+    deadline_s : ndarray of float64, shape (n,), or None
+        Seconds from the arrival within which the last token is asked for, at least 0; 0: no deadline.
     value : ndarray of float64, shape (n,), or None
-        What serving the request is worth.
+        What serving the request is worth. No policy reads it yet: it is for those that decide whom to serve.
     cached_tokens : ndarray of int64, shape (n,), or None
         Leading prompt tokens already in cache on arrival, 0 <= cached < prompt.
     prefix : Ragged or None
@@ -88,6 +91,7 @@ class Trace:
         Tokens of each of these blocks.
     media_tokens, media_cost : Ragged or None
         One entry per image, clip or sound: tokens (a part of `prompt_tokens`, 0 where unknown), seconds to encode.
+        No policy reads them yet: they are for those that decide which encoded media to keep.
     name : str
         Where it came from, for titles and messages.
     skipped_rows : int
@@ -117,6 +121,7 @@ class Trace:
     session: IntArray | None = None
     tenant: IntArray | None = None
     priority: IntArray | None = None
+    deadline_s: FloatArray | None = None
     value: FloatArray | None = None
     cached_tokens: IntArray | None = None
     prefix: Ragged | None = None
@@ -140,6 +145,9 @@ class Trace:
             column = getattr(self, name)
             if column is not None:
                 _require(self, name, column >= 1, "a whole number >= 1")
+        if self.deadline_s is not None:
+            fits = np.isfinite(self.deadline_s) & (self.deadline_s >= 0)
+            _require(self, "deadline_s", fits, "a finite number >= 0")
         if self.value is not None:
             _require(self, "value", np.isfinite(self.value), "a finite number")
         if self.cached_tokens is not None:

@@ -31,6 +31,13 @@ from tests.router.scripted_worker import (
 )
 
 
+def due(name: str, *, header_s: bytes = b"", body_s: float | None = None) -> bytes:
+    """A request with a deadline, in a header, in its body, or in both."""
+    said = b"" if body_s is None else b',"deadline_s":%g' % body_s
+    request = post(b'{"prompt":"%b"%b}' % (name.encode(), said))
+    return request.replace(b"\r\n", b"\r\nX-Deadline-S: " + header_s + b"\r\n", 1) if header_s else request
+
+
 def named(name: str, priority: int = 0, tenant: str = "") -> bytes:
     """A plain request that the worker can tell from others."""
     body = b'{"prompt":"%b","priority":%d,"user":"%b"}' % (name.encode(), priority, tenant.encode())
@@ -230,6 +237,20 @@ def test_urgent_requests_go_first_and_the_least_urgent_is_refused() -> None:
             more = asyncio.ensure_future(ask(server, named("p0", 0)))
             assert (await tasks.pop(3)).status == 429
             assert await served_in_turn(worker, turns, [*tasks, more]) == [b"first", b"p0", b"p1", b"p3", b"p5"]
+
+    run(work())
+
+
+def test_who_has_the_least_slack_goes_first_said_in_a_header_or_the_body() -> None:
+    async def work() -> None:
+        turns = asyncio.Semaphore(0)
+        limits: dict[str, Any] = {"max_num_seqs": 1, "scheduling_policy": "least_slack"}
+        async with scripted(when_told(turns)) as worker, routed(worker, **limits) as server:
+            requests = [named("first"), named("plain"), due("loose", body_s=900), due("tight", header_s=b"20")]
+            requests += [due("vague", header_s=b"soon"), due("twice", header_s=b"50", body_s=1)]
+            tasks = await queued(server, requests)
+            order = [b"first", b"tight", b"twice", b"loose", b"plain", b"vague"]
+            assert await served_in_turn(worker, turns, tasks) == order
 
     run(work())
 

@@ -1,5 +1,7 @@
 """The table of requests in flight: sums by worker, in one process and in several."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -25,7 +27,7 @@ def test_every_process_sees_the_sums_of_all(rows: list[tuple[int, int, int, int]
             tables[own].free(row)
         else:
             kept.append((worker, prompt, tokens))
-    for table in tables:
+    for table, table.compiled in product(tables, (True, False)):
         active, (running, kv, waiting, waiting_tokens) = table.survey()
         for g in range(4):
             here = [(prompt, tokens) for worker, prompt, tokens in kept if worker == g]
@@ -33,6 +35,9 @@ def test_every_process_sees_the_sums_of_all(rows: list[tuple[int, int, int, int]
             assert kv[g] == sum(prompt + tokens for prompt, tokens in here if tokens)
             assert waiting[g] == sum(not tokens for _, tokens in here)
             assert waiting_tokens[g] == sum(prompt for prompt, tokens in here if not tokens)
+        assert sorted(zip(active.worker, active.prompt_tokens, active.generated_tokens, strict=True)) == sorted(
+            row for row in kept if row[2]
+        )
         assert len(active.worker) == sum(running)
         assert table.of_all_processes == len(kept)
     assert tables[0].of_this_process + tables[1].of_this_process == len(kept)

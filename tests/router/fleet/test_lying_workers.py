@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from shadowprice.router.fleet.scrape import read_report
+from shadowprice.router.fleet.report import read_report
 from tests.router.in_memory import Bench, responses_in
 from tests.router.live import GET, RawClient, ask, post, routed, run, until
 from tests.router.mixed_worker import answer as mixed
@@ -43,7 +43,11 @@ def test_a_worker_cannot_talk_its_length_away() -> None:
 
 
 def test_metrics_that_make_no_sense_are_not_taken() -> None:
-    assert read_report(b"vllm:num_requests_running NaN\nvllm:num_requests_waiting 1e999\n", None) == (None, None, None)
+    assert read_report(b"vllm:num_requests_running NaN\nvllm:num_requests_waiting 1e999\n", None)[:3] == (
+        None,
+        None,
+        None,
+    )
     assert read_report(b'vllm:num_requests_running{a="b"} 1.2.3\nvllm:kv_cache_usage_perc -e+\n', None)[1] is None
     huge = b"vllm:num_requests_running 1e300\n"
     huge += b'vllm:cache_config_info{block_size="999999999999",num_gpu_blocks="999999999999"} 1\n'

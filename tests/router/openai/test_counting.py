@@ -153,13 +153,15 @@ BODIES = [
     b'{"priority":' + b"9" * 400 + b"}",
     b'{"priority":-1e308,"stream":1,"user":[],"prompt":null}',
     b'{"prompt":[' + b"1," * 5000 + b"1]}",
+    b'{"deadline_s":1e999}',
+    b'{"deadline_s":[true]}',
     b"\x00\xff",
     b"",
     b"[]",
 ]
 
 
-@pytest.mark.parametrize("order", ["fcfs", "priority"])
+@pytest.mark.parametrize("order", ["fcfs", "priority", "least_slack"])
 def test_any_body_goes_to_the_worker(order: str) -> None:
     async def work() -> None:
         async with (

@@ -1,15 +1,10 @@
 """Several processes of one router, for real: they answer on one port, know each other's load, and come back."""
 
 import asyncio
-import json
 import os
-import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import numpy as np
@@ -19,6 +14,7 @@ from aiohttp import web
 from shadowprice.workload import read_trace
 from tests.router.in_loop import listening
 from tests.router.live import run
+from tests.router.own_process import router, stats, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs SO_REUSEPORT as Linux has it")
 BODY = {"model": "m", "prompt": "x" * 5000, "max_tokens": 8}  # two blocks of a prefix, and some
@@ -50,41 +46,6 @@ class SlowWorker:
         return web.Response()
 
 
-@asynccontextmanager
-async def router(*flags: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str, str]]:
-    """The router as a process; where it serves, and where its dashboard is."""
-    command = [sys.executable, "-m", "shadowprice.cli", "route", "--port", "0", "--prometheus-port", "0", *flags]
-    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE, start_new_session=True)
-    assert process.stderr is not None
-    try:
-        found: list[str] = []
-        async with asyncio.timeout(60):
-            while len(found) < 2:
-                line = (await process.stderr.readline()).decode()
-                assert line, "the router ended"
-                found += re.findall(r"(?:serving|dashboard) +(http://[0-9.:]+)", line)
-        yield process, found[0], found[1]
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # all that write to it
-        await process.stderr.read()
-        await process.wait()
-
-
-async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
-    async with asyncio.timeout(60):
-        while True:
-            found = await condition()
-            if found:
-                return found
-            await asyncio.sleep(0.1)
-
-
-async def stats(session: aiohttp.ClientSession, dashboard: str) -> dict[str, Any]:
-    async with session.get(f"{dashboard}/stats") as response:
-        return json.loads(await response.read())
-
-
 async def ask(url: str) -> int:
     connector = aiohttp.TCPConnector(force_close=True)  # a connection each: the kernel deals them out
     async with (
@@ -96,7 +57,16 @@ async def ask(url: str) -> int:
 
 async def everything(record: Path) -> None:
     one, two, three = SlowWorker(), SlowWorker(), SlowWorker()
-    flags = ("--processes", "2", "--max-num-seqs", str(SLOTS), "--no-shadow", "--record", str(record))
+    flags = (
+        "--wait-for-kernels",
+        "--processes",
+        "2",
+        "--max-num-seqs",
+        str(SLOTS),
+        "--no-shadow",
+        "--record",
+        str(record),
+    )
     async with (
         listening(one.app()) as first_url,
         listening(two.app()) as second_url,
@@ -168,7 +138,7 @@ async def everything(record: Path) -> None:
 async def ends_in_order(second_signal: bool) -> None:
     """Ctrl-C reaches all processes; what runs in each of them is finished, unless it comes again."""
     worker = SlowWorker()
-    flags = ("--processes", "2", "--no-shadow", "--policy", "bf_io", "--prefill-kv-tokens", "1")
+    flags = ("--wait-for-kernels", "--processes", "2", "--no-shadow", "--policy", "bf_io", "--prefill-kv-tokens", "1")
     async with (
         listening(worker.app()) as worker_url,
         aiohttp.ClientSession() as session,

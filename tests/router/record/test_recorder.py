@@ -52,6 +52,28 @@ def test_restart_appends(tmp_path: Path, name: str) -> None:
     assert read_trace(tmp_path / name).prompt_tokens.tolist() == [1, 2, 3, 4]
 
 
+@BOTH
+def test_deadlines_are_recorded_and_read_back(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name, numbered(0, deadline_s=2.5), numbered(1))
+    assert read_trace(tmp_path / name).deadline_s.tolist() == [2.5, 0]
+
+
+@BOTH
+def test_a_record_of_before_there_were_deadlines_is_read_and_continued(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    write(path, numbered(0), numbered(1))
+    if path.suffix == ".parquet":
+        parquet.write_table(parquet.read_table(path).drop_columns(["deadline_s"]), path)
+    else:
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps({k: row[k] for k in row if k != "deadline_s"}) + "\n" for row in rows))
+    assert read_trace(path).deadline_s is None
+    write(path, numbered(2, deadline_s=1.0))
+    trace = read_trace(path)
+    assert trace.prompt_tokens.tolist() == [1, 2, 3]
+    assert trace.deadline_s.tolist() == [0, 0, 1]
+
+
 def test_a_record_is_read_while_it_grows(tmp_path: Path) -> None:
     path = tmp_path / "trace.parquet"
     recorder = Recorder(path)

@@ -1,6 +1,7 @@
 """Reading expert loads: the form is told from the content, and what does not fit is an error that says where."""
 
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -9,21 +10,23 @@ import numpy as np
 
 from shadowprice.errors import ExpertError
 from shadowprice.experts.loads import ExpertLoads, Routing, loads_from_counts
-from shadowprice.experts.readers.counts import COUNT_KEYS, counts_in, read_counts_csv
+from shadowprice.experts.readers.cells import LONG, plain_name, read_lines
+from shadowprice.experts.readers.counts import COUNT_KEYS, counts_in, read_counts_csv, read_ranks
 from shadowprice.experts.readers.routing import ROUTING_KEYS, read_responses, routing_from_ids
 from shadowprice.experts.readers.sglang import read_sglang
 
 __all__ = ["read_loads"]
 
+BALANCE = re.compile(r"avg_tokens=([\d.]+), max_tokens=(\d+), balancedness=")  # of vLLM's EPLB
 NUMPY_MAGIC, ZIP_MAGIC = b"\x93NUMPY", b"PK\x03\x04"
 
 
 def read_loads(source: str | Path, *, experts: int | None = None, model: str | None = None) -> ExpertLoads | Routing:
     """Read expert loads from a file, or from a directory of SGLang's records.
 
-    Forms (docs/experts.md): CSV; JSON {"logical_count": ...} or [[...]]; npy and npz with counts [layers, experts] or
-    [batches, layers, experts], or with expert ids [tokens, layers, top_k]; SGLang's expert distribution records (.pt);
-    vLLM's answers with routed_experts.
+    Forms (docs/experts.md): CSV, or a directory of one per rank; JSON {"logical_count": ...} or [[...]]; JSON lines;
+    npy and npz with counts [experts], [layers, experts] or [batches, layers, experts], or with expert ids [tokens,
+    layers, top_k]; SGLang's expert distribution records (.pt); vLLM's answers with routed_experts.
 
     Parameters
     ----------
@@ -47,7 +50,7 @@ def read_loads(source: str | Path, *, experts: int | None = None, model: str | N
     path = Path(source)
     try:
         if path.is_dir():
-            return read_sglang(path)
+            return read_ranks(path, model) if _has_csv(path) else read_sglang(path)
         with path.open("rb") as file:
             head = file.read(64)
     except FileNotFoundError as error:
@@ -62,6 +65,24 @@ def read_loads(source: str | Path, *, experts: int | None = None, model: str | N
         return _zip(path, experts)
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")):
         return _json(path, experts)
+    return _text(path, model)
+
+
+def _has_csv(folder: Path) -> bool:
+    return any(folder.glob("*.csv")) and not any(folder.glob("*.pt"))
+
+
+def _text(path: Path, model: str | None) -> ExpertLoads:
+    """CSV, or an error that says what vLLM's log line tells and what it does not."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        lines = [found for line in file if (found := BALANCE.search(line))]
+    if lines:
+        ratios = [float(most) / float(mean) for mean, most in (line.groups() for line in lines) if float(mean) > 0]
+        said = f", the largest over the mean load {np.mean(ratios):.3f} in the mean," if ratios else ""
+        raise ExpertError(
+            f"{path}: vLLM's log of how balanced ranks are: {len(lines)} steps{said} but no expert's load; expected "
+            "counts per expert, or answers of `vllm serve --enable-return-routed-experts`"
+        )
     return read_counts_csv(path, model)
 
 
@@ -112,6 +133,8 @@ def _json(path: Path, experts: int | None) -> ExpertLoads | Routing:
     except json.JSONDecodeError as error:
         if '"choices"' in text:
             return read_responses(path, experts)
+        if error.msg == "Extra data":  # a second value: a line each
+            return read_lines(path, text)
         raise ExpertError(f"{path}:{error.lineno}: not JSON: {error.msg}") from error
     except (UnicodeDecodeError, RecursionError, ValueError) as error:
         raise ExpertError(f"{path}: not JSON: {error}") from error
@@ -119,6 +142,8 @@ def _json(path: Path, experts: int | None) -> ExpertLoads | Routing:
         return loads_from_counts(_nested(path, found), str(path))
     if "choices" in found:
         return read_responses(path, experts)
+    if {plain_name(name) for name in found} >= set(LONG):
+        return read_lines(path, text)
     counts = counts_in(path, found)
     if counts is None:
         raise ExpertError(

@@ -115,7 +115,7 @@ def _from_zero(trace: Trace, fleet: Fleet) -> Trace:
     if len(trace) < 2 or trace.span_s <= 0:
         raise TraceError(
             f"{trace.name}: {len(trace)} requests {'at one moment ' if len(trace) > 1 else ''}have no rate; expected "
-            "arrivals over some time"
+            "arrivals over some time (of a batch, plan_batch says when it is done)"
         )
     require_fit(trace, fleet.worker, fleet.name)
     return shift(trace, -float(trace.arrival_s[0]))

@@ -10,6 +10,7 @@ import numpy as np
 
 import shadowprice
 from shadowprice.arrays import FloatArray
+from shadowprice.router.decide.first_run import FirstRun
 from shadowprice.router.fleet.worker import PROBING, UP, LiveWorker
 from shadowprice.router.processes.messages import Files, Report
 from shadowprice.router.roster import Roster
@@ -31,6 +32,7 @@ class LiveControl:
         self,
         router: Router,
         roster: Roster,
+        first_run: FirstRun,
         shadow: ShadowRunner | None,
         files: Callable[[], Files],
         reports: Callable[[], list[Report]],
@@ -38,6 +40,7 @@ class LiveControl:
         self.router = router
         self.add_worker, self.remove_worker = roster.add_worker, roster.remove_worker
         self.set_policy = roster.set_policy
+        self._first_run = first_run
         self._shadow, self._written, self._reports = shadow, files, reports
         self.started_s = time.time()
         self._samples: deque[dict[str, Any]] = deque(maxlen=SAMPLES)
@@ -56,6 +59,7 @@ class LiveControl:
             "uptime_s": time.time() - self.started_s,
             "version": shadowprice.__version__,
             "policy": router.dispatcher.policy.name,
+            "kernels": self._first_run.to_json() | {"decides": router.dispatcher.decides.name},
             "scheduling_policy": router.dispatcher.order.name,
             "lockstep": settings.lockstep,
             "state": "draining" if router.draining else "serving",
@@ -77,8 +81,8 @@ class LiveControl:
             "truncated_total": statistics.truncated_total,
             "prices": self._prices(),
             "processes": [
-                {"pid": os.getpid(), "in_flight": router.in_flight},
-                *({"pid": report.pid, "in_flight": report.in_flight} for report in reports),
+                {"pid": os.getpid(), "in_flight": router.in_flight, "decides": router.dispatcher.decides.name},
+                *({"pid": report.pid, "in_flight": report.in_flight, "decides": report.decides} for report in reports),
             ],
             **self._files(),
         }
@@ -106,6 +110,7 @@ class LiveControl:
             "waiting": waiting + worker.reported.foreign_requests,
             "kv_tokens": kv + waiting_kv + worker.reported.foreign_kv_tokens,
             "kv_capacity_tokens": worker.reported.kv_capacity_tokens,
+            "kv_capacity_source": worker.reported.kv_capacity_source,
             "slots": self.router.settings.max_num_seqs,
             "step_time_s": worker.steps.time_s,
             "speed": worker.steps.speed,

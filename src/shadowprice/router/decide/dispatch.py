@@ -7,8 +7,6 @@ Refusal is decided here alone.
 """
 
 import asyncio
-import sys
-import threading
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +20,7 @@ from shadowprice.router.fleet.worker import PROBING, LiveWorker
 from shadowprice.router.openai.body import key_of
 from shadowprice.router.processes.decision_lock import DecisionLock, Pressing
 from shadowprice.router.settings import Settings
+from shadowprice.routing.policies import NamedPolicy
 from shadowprice.routing.surface import Pending, Workers
 from shadowprice.workload.trace import Ragged
 
@@ -29,8 +28,6 @@ UNBOUNDED = 1 << 40
 NO_WORKER_WAIT_S = 5.0
 LOOK_AGAIN_S = 0.002
 MOST_URGENT = -(1 << 62)  # as a priority: what has waited for so long that it goes first
-COMPILING_S = 3.0  # loading takes less
-COMPILING = "compiling the decision kernels, once after each installation: half a minute to a minute"
 
 
 class Carrier(Protocol):
@@ -74,23 +71,11 @@ class Dispatcher:
         share, rest = divmod(self.settings.queue_size, self.settings.processes)
         self.queue_size = share + (fleet.flights.own < rest)
 
-    def warm_up(self) -> None:
-        """Decide once before there is traffic: the first decision loads the kernels, or compiles them and says so."""
-        notice = threading.Timer(COMPILING_S, print, [COMPILING], {"file": sys.stderr, "flush": True})
-        notice.daemon = True
-        notice.start()
-        workers = max(len(self.fleet.workers), 1)
-        self.fleet.flights.survey()
-        none = np.zeros(workers, np.int64)
-        view = Workers(none, none, none, none, none + 1)
-        request = Pending(np.zeros(1), np.ones(1, np.int64), np.full(1, -1, np.int64))
-        make_policy(self.policy.name, self.settings).assign(request, view, 0.0)
-        notice.cancel()
-
     def use(self, policy: str) -> None:
         """Route by the policy of this name from the next decision on."""
         self.policy = make_policy(policy, self.settings)
         self.needs = self.policy.needs
+        self.decides: NamedPolicy = self.policy  # or what stands in while it is not compiled
 
     def look_at_workers(self) -> None:
         """They have changed. By their names every process and every router tells them alike."""
@@ -223,7 +208,7 @@ class Dispatcher:
             open=None if all(opened) else np.array(opened, np.bool_),
             keys=self.worker_keys,
         )
-        answer = self.policy.assign(self._pending(offered, may_wait=may_wait), view, now_s).tolist()
+        answer = self.decides.assign(self._pending(offered, may_wait=may_wait), view, now_s).tolist()
         sent, left = 0, []
         for exchange, g in zip(offered, answer, strict=True):
             if g < 0 or sent >= budget or (exchange.load.prompt_tokens > free[g] and count[g] > 0):

@@ -1,6 +1,7 @@
 """The order of the router's queue, by a policy of `scheduling/`."""
 
 from collections.abc import Sequence
+from math import inf
 from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -27,6 +28,8 @@ class Waiting(Protocol):
     def tenant(self) -> int: ...
     @property
     def priority(self) -> int: ...
+    @property
+    def deadline_s(self) -> float: ...
 
 
 W = TypeVar("W", bound=Waiting)
@@ -58,6 +61,7 @@ class QueueOrder:
         needs = needs_of(self.policy)
         self.in_order_of_arrival: bool = getattr(self.policy, "in_arrival_order", False)
         self.by_priority = needs.priorities
+        self.by_deadline = needs.deadlines
         self.by_tenant = needs.tenants
         self.every_decision = needs.every_decision
         if self.by_tenant and not isinstance(self.policy, Forgets):
@@ -111,6 +115,7 @@ class QueueOrder:
             computed_tokens=zeros,
             priority=np.array([request.priority for request in waiting], np.int64),
             tenant=np.array([request.tenant for request in waiting], np.int64) if self.by_tenant else None,
+            deadline_s=np.array([request.deadline_s or inf for request in waiting]) if self.by_deadline else None,
         )
         empty = np.zeros(0, np.int64)
         none = Requests(np.zeros(0), empty, empty, empty, empty, empty)

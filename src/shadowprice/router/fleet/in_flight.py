@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from shadowprice.arrays import IntArray
 from shadowprice.errors import RouterError
 from shadowprice.router.fleet._survey_kernel import HEADER, survey
 from shadowprice.routing.surface import Active
@@ -45,6 +46,7 @@ class Flights:
         self._active = np.zeros((3, len(blocks) * capacity), np.int64)
         self.sums = np.zeros((4, 0), np.int64)
         self._place = np.zeros(0, np.int64)
+        self.compiled = True  # may the kernel be called
 
     @property
     def of_this_process(self) -> int:
@@ -103,7 +105,8 @@ class Flights:
 
         `sums` holds the same as an array. Valid until the next survey.
         """
-        n = survey(self._blocks, self._place, self.sums, self._active)
+        summed = survey if self.compiled else survey_plainly
+        n = summed(self._blocks, self._place, self.sums, self._active)
         where, prompts, tokens = self._active
         return Active(where[:n], prompts[:n], tokens[:n]), self.sums.tolist()
 
@@ -111,3 +114,23 @@ class Flights:
         """Per worker: requests running and waiting, their KV tokens and their prompt tokens."""
         _, (running, kv, waiting, waiting_tokens) = self.survey()
         return list(zip(running, waiting, kv, waiting_tokens, strict=True))
+
+
+def survey_plainly(blocks: IntArray, place: IntArray, sums: IntArray, active: IntArray) -> int:
+    """What the kernel of that name does, where it is not compiled yet."""
+    capacity = (blocks.shape[1] - HEADER) // 3
+    sums[:] = 0
+    running = 0
+    for block in blocks:
+        worker, prompt, generated = block[HEADER:].reshape(3, capacity)[:, : block[0]]
+        known = np.flatnonzero((worker >= 0) & (worker < len(place)))
+        rows = known[place[worker[known]] >= 0]
+        g, prompt, generated = place[worker[rows]], prompt[rows], generated[rows]
+        runs = generated > 0
+        for which, these, tokens in ((0, runs, prompt + generated), (2, ~runs, prompt)):
+            np.add.at(sums[which], g[these], 1)
+            np.add.at(sums[which + 1], g[these], tokens[these])
+        until = running + int(runs.sum())
+        active[:, running:until] = g[runs], prompt[runs], generated[runs]
+        running = until
+    return running

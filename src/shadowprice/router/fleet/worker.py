@@ -40,12 +40,14 @@ class Counts:
 
 @dataclass(slots=True)
 class Reported:
-    """What its metrics tell. foreign: beyond what is counted here; idle_since_s: since when it reports no request.
+    """What its metrics tell. kv_capacity_source: what the capacity was read from, or why it is not known.
 
-    Though some were sent there; 0: it does not.
+    foreign: beyond what is counted here. idle_since_s: since when it reports no request, though some were sent there;
+    0: it does not.
     """
 
     kv_capacity_tokens: int | None = None
+    kv_capacity_source: str = ""
     foreign_kv_tokens: int = 0
     foreign_requests: int = 0
     idle_since_s: float = 0.0

@@ -14,6 +14,7 @@ WITHOUT_OUTPUT = frozenset(("/v1/embeddings", "/v1/rerank", "/v1/score", "/pooli
 PREFIX_BYTES = 2048  # of prompt text in one block, about 512 tokens
 MOST_BLOCKS = 64
 MOST_PRIORITY = UNLIMITED = 2**31 - 1
+LONGEST_S = 1e9  # a deadline further off is none
 LEAST_EMBEDDING = 256  # bytes of a prompt that can hold some
 EMBEDDED = b";base64,"  # of an image or a sound, up to the string's end: no text, and not counted as such
 PROMPT_TOKENS = re.compile(rb'"(?:prompt|input)_tokens": ?(\d{1,12})')
@@ -28,6 +29,7 @@ class _Body(msgspec.Struct):
 
     stream: object = False
     priority: object = None
+    deadline_s: object = None
     user: object = None
     max_tokens: object = None
     max_completion_tokens: object = None
@@ -57,7 +59,7 @@ _decode = msgspec.json.Decoder(_Body).decode
 class Ask(msgspec.Struct, frozen=True, gc=False):
     """text_bytes: of the prompt as it stands in the body, without what is embedded in it. token_ids: 0 if not ids.
 
-    most_tokens: that the answer may have, UNLIMITED where that is not said.
+    most_tokens: that the answer may have, UNLIMITED where that is not said. deadline_s: from its arrival, 0 for none.
     """
 
     text_bytes: int
@@ -67,6 +69,7 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     stream: bool
     priority: int
     user: str
+    deadline_s: float = 0.0
 
 
 NOTHING = Ask(0, False, 0, UNLIMITED, False, 0, "")
@@ -86,7 +89,18 @@ def read_body(body: bytes) -> tuple[Ask, memoryview]:
     user = found.user if isinstance(found.user, str) else ""
     embedded = _embedded_bytes(body) if len(prompt) > LEAST_EMBEDDING else 0
     text_bytes = max(len(prompt) - embedded, 0)
-    return Ask(text_bytes, embedded > 0, token_ids, _most_tokens(found), found.stream is True, priority, user), prompt
+    due_s = 0.0 if found.deadline_s is None else seconds_of(found.deadline_s)
+    most_tokens = _most_tokens(found)
+    return Ask(text_bytes, embedded > 0, token_ids, most_tokens, found.stream is True, priority, user, due_s), prompt
+
+
+def seconds_of(said: object) -> float:
+    """A deadline as a client says it, in a header or a body: seconds above 0; 0, for none, where it says no such."""
+    try:
+        seconds = float(said) if isinstance(said, int | float | bytes) and not isinstance(said, bool) else 0.0
+    except (ValueError, OverflowError):
+        return 0.0
+    return seconds if 0 < seconds <= LONGEST_S else 0.0
 
 
 def _prompt(found: _Body) -> tuple[memoryview, int]:

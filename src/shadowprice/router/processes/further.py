@@ -64,13 +64,20 @@ class FurtherProcess:
             self._stop()
 
     async def report(
-        self, fleet: Fleet, statistics: Statistics, in_flight: int, waiting: tuple[int, int, float], files: Files
+        self,
+        fleet: Fleet,
+        statistics: Statistics,
+        in_flight: int,
+        waiting: tuple[int, int, float],
+        decides: str,
+        files: Files,
     ) -> None:
         """Tell what happened since the last report."""
         if self._alone:
             return
         finished, self._finished = self._finished, []
-        report = Report(os.getpid(), in_flight, waiting, statistics.give(), self._by_worker(fleet), finished, files)
+        workers = self._by_worker(fleet)
+        report = Report(os.getpid(), in_flight, waiting, decides, statistics.give(), workers, finished, files)
         try:
             await self._loop.run_in_executor(None, self.joining.connection.send, report)
         except OSError:

@@ -73,12 +73,13 @@ class Done(NamedTuple):
 class Report(NamedTuple):
     """What a process tells of its last second.
 
-    waiting: requests, their prompt tokens, longest wait [s]. workers: by serial.
+    waiting: requests, their prompt tokens, longest wait [s]. decides: by what it routes. workers: by serial.
     """
 
     pid: int
     in_flight: int
     waiting: tuple[int, int, float]
+    decides: str
     statistics: Told
     workers: dict[int, Done]
     finished: list[FinishedRequest]

@@ -15,7 +15,7 @@ class FinishedRequest(msgspec.Struct, frozen=True, gc=False):
     bytes, was taken to hold at that time (0: not hashed). worker: "" where none was chosen. queue_s: waited inside the
     router. ttft_s: None when not streamed; tpot_s: nor where there was but one token. head_s: until the
     first byte of the answer, or the first token. stop: finished, client_abort, truncated or refused. counts: did it
-    compute something.
+    compute something. deadline_s: from its arrival.
     """
 
     arrival_s: float
@@ -37,6 +37,7 @@ class FinishedRequest(msgspec.Struct, frozen=True, gc=False):
     head_s: float | None = None
     attempts: int = 1
     counts: bool = True
+    deadline_s: float | None = None
 
 
 Ended = Callable[[FinishedRequest, Request, str], None]  # who hears of it, also of the request and the client's address

@@ -46,6 +46,7 @@ class Line(msgspec.Struct):
     status: int
     streamed: bool
     stop: str
+    deadline_s: float = 0.0  # records of before it do not have it
 
 
 SCHEMA = pa.schema(
@@ -59,6 +60,7 @@ SCHEMA = pa.schema(
         ("status", pa.int64()),
         ("streamed", pa.bool_()),
         ("stop", pa.string()),
+        ("deadline_s", pa.float64()),
     ]
 )
 
@@ -141,7 +143,8 @@ def _rewrite(path: Path, journals: dict[str, Path], done: list[str], notes: list
             if path.exists():
                 with parquet.ParquetFile(path) as old:
                     for batch in old.iter_batches(ROWS_AT_ONCE):
-                        writer.write_table(pa.Table.from_batches([batch]).select(SCHEMA.names).cast(writer.schema))
+                        rows = _with_deadlines(pa.Table.from_batches([batch]))
+                        writer.write_table(rows.select(SCHEMA.names).cast(writer.schema))
             for table in _tables(journals, notes):
                 writer.write_table(table)
         with partial.open("rb") as file:
@@ -149,6 +152,13 @@ def _rewrite(path: Path, journals: dict[str, Path], done: list[str], notes: list
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _with_deadlines(rows: pa.Table) -> pa.Table:
+    """The rows, without a deadline where their file is older than that column."""
+    if "deadline_s" in rows.column_names:
+        return rows
+    return rows.append_column("deadline_s", pa.array([0.0] * len(rows)))
 
 
 def _tables(journals: dict[str, Path], notes: list[str]) -> Iterator[pa.Table]:

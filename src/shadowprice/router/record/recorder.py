@@ -170,6 +170,7 @@ class Recorder:
             status=request.status,
             streamed=request.streamed,
             stop=request.stop,
+            deadline_s=request.deadline_s or 0.0,
         )
 
 

@@ -1,6 +1,6 @@
 """The hindsight optimum of the round model: exact where small, a certified interval at any size."""
 
-from shadowprice.scheduling.optimum.interval import Interval, hindsight_interval
+from shadowprice.scheduling.optimum.interval import HindsightInterval, hindsight_interval
 from shadowprice.scheduling.optimum.lagrangian import Prices, evaluate, lagrangian_bound, surviving_starts
 from shadowprice.scheduling.optimum.local_search import place, ranked_starts, search
 from shadowprice.scheduling.optimum.program import IntegerOptimum, integer_optimum, linear_bound, useful_starts
@@ -8,8 +8,8 @@ from shadowprice.scheduling.optimum.rows import Rows, memory_and_lane_rows, memo
 from shadowprice.scheduling.optimum.volume import earliest_finishes, volume_bound
 
 __all__ = [
+    "HindsightInterval",
     "IntegerOptimum",
-    "Interval",
     "Prices",
     "Rows",
     "earliest_finishes",

@@ -17,7 +17,7 @@ MOST_COLUMNS = 60_000  # beyond these HiGHS does not get past the first linear p
 
 
 @dataclass(frozen=True)
-class Interval:
+class HindsightInterval:
     """bound <= optimum <= value, total latencies [rounds]; starts: the schedule of `value`, int64 [n].
 
     method: what proved the bound ("memory-time volume", "Lagrangian", "integer program"). prices: those of the
@@ -43,7 +43,7 @@ def hindsight_interval(
     iterations: int = 1000,
     time_limit_s: float = 0.0,
     seeds: tuple[IntArray, ...] = (),
-) -> Interval:
+) -> HindsightInterval:
     """Search from above, bound from below, and give what is left to the integer program for time_limit_s seconds.
 
     seeds: known schedules (start rounds), never returned worse. The integer program has only the columns that a better
@@ -64,7 +64,7 @@ def hindsight_interval(
             starts = min(starts, found, key=instance.total_latency)
             value = instance.total_latency(starts)
             bound, method = max((bound, method), (min(proved, value), "integer program"))
-    return Interval(bound, value, starts, method, prices)
+    return HindsightInterval(bound, value, starts, method, prices)
 
 
 def _finish(

@@ -37,6 +37,7 @@ COLUMNS = (
     Column("session", "whole", required=False),
     Column("tenant", "whole", required=False),
     Column("priority", "whole", required=False),
+    Column("deadline_s", "number", 0, required=False),
     Column("value", "number", required=False),
     tokens("cached_tokens", low=0, required=False),
     Column("prefix", "wholes", required=False),
@@ -58,6 +59,7 @@ class OwnRow(msgspec.Struct, omit_defaults=True):
     session: Hash | None = None
     tenant: Hash | None = None
     priority: Hash | None = None
+    deadline_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
     value: float | None = None
     cached_tokens: ZeroOrMore | None = None
     prefix: list[Hash] | None = None

@@ -11,9 +11,10 @@ and counted by how it ended. One that ended early counts with the tokens it made
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from glob import escape
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -34,6 +35,7 @@ COLUMNS = (
     tokens("prompt_tokens", low=0),
     tokens("output_tokens", low=0),
     *(Column(name, "whole") for name in ("session", "tenant", "priority")),
+    Column("deadline_s", "number", 0, required=False),  # records of before it do not have it
     Column("prefix", "wholes"),
     tokens("prefix_block_tokens"),
     Column("stop", "text"),
@@ -52,6 +54,7 @@ class RecordRow(msgspec.Struct):
     prefix: list[Hash]
     prefix_block_tokens: TokenCount
     stop: str
+    deadline_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 
 def build(table: Table, options: Options) -> Parts:
@@ -76,7 +79,7 @@ def build(table: Table, options: Options) -> Parts:
     rows = np.flatnonzero(made)
     start_s = table.array("arrival_s").min(initial=np.inf)
     columns: dict[str, Any] = {name: take(column, rows) for name, column in table.columns.items() if name != "stop"}
-    for name, nothing in (("session", -1), ("tenant", -1), ("priority", 0)):
+    for name, nothing in (("session", -1), ("tenant", -1), ("priority", 0), ("deadline_s", 0.0)):
         if np.all(columns[name] == nothing):
             del columns[name]
     if len(columns["prefix"].values) == 0:
@@ -161,9 +164,15 @@ def read_record(path: Path, *, skip_bad_rows: bool) -> tuple[Table, list[str], l
     skipped = sum(table.skipped_rows for table in [*tables, *(t for t in journals.values() if not len(t))])
     if not tables:
         raise TraceError(f"{path}: no request was recorded; expected at least one")
+    tables = [_with_deadlines(table) for table in tables]
     columns = {column.name: join([table.columns[column.name] for table in tables]) for column in COLUMNS}
     lines = np.concatenate([table.line for table in tables])
     return Table(path, columns, lines, skip_bad_rows, skipped), unused, notes
+
+
+def _with_deadlines(table: Table) -> Table:
+    """The table, with a column of no deadlines where it was written without."""
+    return replace(table, columns={"deadline_s": np.zeros(len(table)), **table.columns})
 
 
 def is_record(path: Path) -> bool:
@@ -175,4 +184,4 @@ def is_record(path: Path) -> bool:
             names = file.schema_arrow.names
     except (pa.ArrowException, OSError, ValueError):
         return False
-    return {column.name for column in COLUMNS} <= set(names)
+    return {column.name for column in COLUMNS if column.required} <= set(names)

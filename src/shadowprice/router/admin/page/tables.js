@@ -27,7 +27,7 @@ function workerCells(worker) {
     count(worker.slots),
     count(worker.waiting),
     count(worker.kv_tokens),
-    share(used),
+    { text: share(used), title: capacity(worker) },
     seconds(worker.step_time_s),
     count(worker.requests_total),
     { text: count(worker.errors_total), kind: worker.errors_total > 0 ? "bad" : "" },
@@ -35,6 +35,11 @@ function workerCells(worker) {
     count(worker.prompt_tokens_total),
     count(worker.generated_tokens_total),
   ];
+}
+
+function capacity(worker) {
+  const source = worker.kv_capacity_source ? ` (${worker.kv_capacity_source})` : "";
+  return worker.kv_capacity_tokens ? `of ${count(worker.kv_capacity_tokens)} tokens${source}` : `no cap${source}`;
 }
 
 const LATENCIES = [["TTFT", "ttft_s"], ["TPOT", "tpot_s"], ["E2E", "e2e_s"]];
