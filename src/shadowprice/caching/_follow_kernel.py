@@ -2,7 +2,8 @@
 """One cache that follows several policies' own, of which it knows only what they evict: experts, and a guard."""
 
 import numpy as np
-from numba import njit
+
+from shadowprice.kernels import njit
 
 STEP = 8.0  # weights fall by exp(-STEP) where a policy loses what a whole cache of mean items costs
 GUARD = 0.1  # gamma below

@@ -1,7 +1,7 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 """A binary heap of items with two keys, in which each item knows its place: what is cached and may be evicted."""
 
-from numba import njit
+from shadowprice.kernels import njit
 
 
 @njit(cache=True)

@@ -4,7 +4,6 @@
 from collections import namedtuple
 
 import numpy as np
-from numba import njit
 
 from shadowprice.caching._leaf_set_kernel import add, drop
 from shadowprice.caching._reuse_kernel import (
@@ -20,6 +19,7 @@ from shadowprice.caching._reuse_kernel import (
     hit_density,
     index_of_hazards,
 )
+from shadowprice.kernels import njit
 
 INDEX, EXPONENTIAL, LHD, MARCONI = range(4)
 SAMPLE = 64

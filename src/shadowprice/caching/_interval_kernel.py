@@ -2,7 +2,8 @@
 """Intervals between two uses of an item, and what keeping it over them saves."""
 
 import numpy as np
-from numba import njit
+
+from shadowprice.kernels import njit
 
 
 @njit(cache=True)

@@ -2,9 +2,9 @@
 """Policies that evict the cached leaf with the least key, where a key changes only when its item is used."""
 
 import numpy as np
-from numba import njit
 
 from shadowprice.caching._heap_kernel import discard, push
+from shadowprice.kernels import njit
 
 FIFO, LRU, LFU, GDSF, LEC, TLRU, PLAN = range(7)
 

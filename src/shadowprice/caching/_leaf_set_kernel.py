@@ -1,7 +1,7 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 """A set of leaves from which one can be drawn: an array without order, in which each item knows its place."""
 
-from numba import njit
+from shadowprice.kernels import njit
 
 
 @njit(cache=True)

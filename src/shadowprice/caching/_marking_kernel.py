@@ -2,9 +2,9 @@
 """Randomised marking on a tree: what the phase has not used may go, any of it with equal chance."""
 
 import numpy as np
-from numba import njit
 
 from shadowprice.caching._leaf_set_kernel import add, drop
+from shadowprice.kernels import njit
 
 
 @njit(cache=True)

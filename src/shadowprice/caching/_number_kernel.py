@@ -2,7 +2,8 @@
 """Items of prompt blocks: a block is known by its hash and by the block before it."""
 
 import numpy as np
-from numba import njit
+
+from shadowprice.kernels import njit
 
 
 @njit(cache=True)

@@ -9,7 +9,8 @@ last of its chain, whether it has children, and how long ago it was used before.
 import math
 
 import numpy as np
-from numba import njit
+
+from shadowprice.kernels import njit
 
 BINS = 40
 FIRST_S = 1.0

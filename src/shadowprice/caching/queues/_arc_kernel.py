@@ -1,9 +1,8 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 """ARC (Megiddo, Modha, FAST 2003): used once, used again, and a memory of each that says which deserves more room."""
 
-from numba import njit
-
 from shadowprice.caching.queues._lists_kernel import enter, evict, leave, oldest
+from shadowprice.kernels import njit
 
 ONCE, AGAIN, ONCE_GHOST, AGAIN_GHOST = range(4)
 

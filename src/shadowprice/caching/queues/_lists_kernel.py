@@ -8,9 +8,9 @@ list holds, but does not stand in it until the last of these has gone; then it s
 from collections import namedtuple
 
 import numpy as np
-from numba import njit
 
 from shadowprice.arrays import IntArray
+from shadowprice.kernels import njit
 
 # before, after: neighbours towards the head and the tail; linked: does it stand in its list; head, tail, held (size of
 # all that belong): one per list; where: the list of each item, -1 for none; uses: a count that the policy keeps;

@@ -1,13 +1,12 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 """Runs requests through a cache of queues."""
 
-from numba import njit
-
 from shadowprice.caching.queues import _arc_kernel as arc
 from shadowprice.caching.queues import _s3fifo_kernel as s3fifo
 from shadowprice.caching.queues import _sieve_kernel as sieve
 from shadowprice.caching.queues import _tinylfu_kernel as tinylfu
 from shadowprice.caching.queues._lists_kernel import keep, leave
+from shadowprice.kernels import njit
 
 SIEVE, S3FIFO, ARC, TINYLFU = range(4)
 

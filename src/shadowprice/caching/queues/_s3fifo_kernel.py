@@ -1,9 +1,8 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 """S3-FIFO (Yang, Zhang, Qiu, Yue, Rashmi, SOSP 2023): a small queue that filters before a main one, and ghosts."""
 
-from numba import njit
-
 from shadowprice.caching.queues._lists_kernel import enter, evict, leave, oldest
+from shadowprice.kernels import njit
 
 SMALL, MAIN, GHOST = range(3)
 SMALL_SHARE, GHOST_SHARE, TO_MAIN, MOST_USES = 0.1, 0.9, 2, 3

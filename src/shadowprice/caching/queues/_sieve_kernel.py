@@ -1,9 +1,8 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 """SIEVE (Zhang, Yang, Yue, Vigfusson, Rashmi, NSDI 2024): one queue, a hand that spares what was used again."""
 
-from numba import njit
-
 from shadowprice.caching.queues._lists_kernel import enter, evict, leave
+from shadowprice.kernels import njit
 
 QUEUE = 0
 

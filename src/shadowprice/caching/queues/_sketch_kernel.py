@@ -5,7 +5,9 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, uint32, uint64
+from numba import uint32, uint64
+
+from shadowprice.kernels import njit
 
 ERROR = 0.001
 SEEDS = (0x12345678, 0x12344321)

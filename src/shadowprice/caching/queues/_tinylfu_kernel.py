@@ -1,10 +1,9 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 """W-TinyLFU (Einziger, Friedman, Manes, ACM TOS 2017): an LRU window before a segmented LRU that admits by count."""
 
-from numba import njit
-
 from shadowprice.caching.queues._lists_kernel import enter, evict, leave, oldest
 from shadowprice.caching.queues._sketch_kernel import count, count_of
+from shadowprice.kernels import njit
 
 WINDOW, PROBATION, PROTECTED = range(3)
 WINDOW_SHARE, PROBATION_SHARE, SAMPLE = 0.01, 0.2, 32
