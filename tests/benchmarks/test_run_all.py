@@ -29,6 +29,7 @@ SMALL: dict[str, Sequence[str]] = {
     "expert_dispatch": ("kernel", "--instances", "1"),
     "routing_decision": ("--repeats", "1"),
     "routing_speed": ("--requests", "20000", "--engine-requests", "50", "--policies", "least_kv"),
+    "routing_auto": ("--requests", "2000", "--ranks", "4"),
     "router_cost": ("small", "-k", "1", "--seconds", "0.1", "--routers", "ours round_robin", "--quiet-only"),
     "router_quality": ("load90", "--seconds", "8", "--routers", "ours round_robin", "--trace", "TRACE"),
     "router_faults": ("abandoned", "--routers", "ours round_robin"),

@@ -6,7 +6,7 @@ The same object decides in Python through `order` and runs compiled in the simul
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from math import inf
+from math import floor, inf
 
 import numpy as np
 
@@ -64,7 +64,7 @@ class Levels:
         if self.growth == 1:
             return np.arange(0, tokens + 1, self.step, dtype=np.int64)
         starts, gap = [0.0], float(self.step)
-        while starts[-1] + gap <= tokens:
+        while floor(starts[-1] + gap) <= tokens:
             starts.append(starts[-1] + gap)
             gap *= self.growth
         return np.floor(starts).astype(np.int64)
