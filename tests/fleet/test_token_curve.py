@@ -29,17 +29,17 @@ def model(*mixers: Mixer) -> Model:
 @pytest.mark.parametrize("gpus", [1, 2])
 def test_curves_are_the_model_s_bytes_in_units_of_a_token(mixers: tuple[Mixer, ...], gpus: int) -> None:
     made = model(*mixers)
-    unit = token_bytes(made, "bf16", gpus, 16)
+    unit = token_bytes(made, "bf16", gpus)
     for name, bytes_of in (("kept", made.kv_bytes), ("read", made.read_bytes)):
-        curve = (kept_curve if name == "kept" else read_curve)(made, "bf16", gpus, 16) or TokenCurve()
+        curve = (kept_curve if name == "kept" else read_curve)(made, "bf16", gpus) or TokenCurve()
         for n in (1, 49, 50, 51, 99, 100, 101, 5000):
             assert curve.of(n) * unit == pytest.approx(bytes_of(n, "bf16", gpus)), (name, n)
 
 
 def test_a_plain_model_has_no_curve_and_a_model_of_states_alone_holds_a_block_a_sequence() -> None:
     llama = MODELS["llama-3.1-8b"]
-    assert kept_curve(llama, "bf16", 2, 16) is None and read_curve(llama, "bf16", 2, 16) is None
-    kept = kept_curve(model(STATE), "bf16", 1, 16)
+    assert kept_curve(llama, "bf16", 2) is None and read_curve(llama, "bf16", 2) is None
+    kept = kept_curve(model(STATE), "bf16", 1)
     worker = Worker(StepTime(1.0, 0, 0, 0), kv_tokens=160, kept=kept)
     assert list(worker.blocks_of([0, 1, 10, 100_000])) == [0, 1, 1, 1]
 

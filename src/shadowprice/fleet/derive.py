@@ -30,7 +30,6 @@ def fleet_memory(fleet: Fleet, context_tokens: int | None = None) -> Memory:
         fleet.worker.max_num_batched_tokens,
         fleet.worker.max_num_seqs,
         context_tokens,
-        fleet.worker.block_size,
     )
 
 
@@ -58,8 +57,8 @@ def read_by(fleet: Fleet) -> TokenCurve | None:
     return None if fleet.model is None else read_curve(fleet.model, *_cache(fleet))
 
 
-def _cache(fleet: Fleet) -> tuple[str, int, int]:
-    return fleet.kv_cache_dtype, fleet.tensor_parallel_size, fleet.worker.block_size
+def _cache(fleet: Fleet) -> tuple[str, int]:
+    return fleet.kv_cache_dtype, fleet.tensor_parallel_size
 
 
 def step_time_from(source: str, fleet: Fleet, backend: str = "vllm") -> tuple[StepTime, str]:

@@ -46,7 +46,6 @@ def memory_of(
     max_num_batched_tokens: int = 8192,
     max_num_seqs: int = 256,
     context_tokens: int | None = None,
-    block_size: int = 16,
 ) -> Memory:
     """Split the memory of one GPU of a worker.
 
@@ -56,7 +55,7 @@ def memory_of(
     """
     check_tensor_parallel(model, tensor_parallel_size)
     if context_tokens is None:
-        per_token = token_bytes(model, kv_cache_dtype, tensor_parallel_size, block_size)
+        per_token = token_bytes(model, kv_cache_dtype, tensor_parallel_size)
     else:
         per_token = model.kv_bytes(context_tokens, kv_cache_dtype, tensor_parallel_size) / context_tokens
     share = int(gpu.hbm_bytes * gpu_memory_utilization)

@@ -60,20 +60,21 @@ class TokenCurve:
         return float(self.constant), float(self.per_token), float(self.per_window_token), float(self.window)
 
 
+STATE_TOKENS = 16  # vLLM's usual block
 PLAIN = TokenCurve()  # a sequence's tokens themselves
 
 
-def token_bytes(model: Model, kv_dtype: str, gpus: int, block_size: int) -> float:
+def token_bytes(model: Model, kv_dtype: str, gpus: int) -> float:
     """Bytes of one KV token on each GPU: what a token takes while no window is full.
 
-    For a model that keeps states only, a block is one sequence's state.
+    For a model that keeps states only, one sequence's state counts as STATE_TOKENS.
     """
-    return model.kv_bytes_per_token_per_gpu(kv_dtype, gpus) or model.state_bytes(gpus) / block_size
+    return model.kv_bytes_per_token_per_gpu(kv_dtype, gpus) or model.state_bytes(gpus) / STATE_TOKENS
 
 
-def kept_curve(model: Model, kv_dtype: str, gpus: int, block_size: int) -> TokenCurve | None:
+def kept_curve(model: Model, kv_dtype: str, gpus: int) -> TokenCurve | None:
     """Memory of a sequence; None where it is its tokens. Of several windows the widest counts for all."""
-    bits, unit = kv_bits(kv_dtype), token_bytes(model, kv_dtype, gpus, block_size)
+    bits, unit = kv_bits(kv_dtype), token_bytes(model, kv_dtype, gpus)
     own = [m for m in model.mixer_groups if m.kept]
     windowed = sum(m.count * m.token_bytes(bits, gpus) for m in own if m.window)
     every = model.kv_bytes_per_token_per_gpu(kv_dtype, gpus) - windowed
@@ -81,9 +82,9 @@ def kept_curve(model: Model, kv_dtype: str, gpus: int, block_size: int) -> Token
     return _unless_plain(TokenCurve(model.state_bytes(gpus) / unit, every / unit, windowed / unit, window))
 
 
-def read_curve(model: Model, kv_dtype: str, gpus: int, block_size: int) -> TokenCurve | None:
+def read_curve(model: Model, kv_dtype: str, gpus: int) -> TokenCurve | None:
     """What a decode step reads of a sequence, and writes of its state; None where it is its tokens."""
-    bits, unit = kv_bits(kv_dtype), token_bytes(model, kv_dtype, gpus, block_size)
+    bits, unit = kv_bits(kv_dtype), token_bytes(model, kv_dtype, gpus)
     seen = [(m, int(m.seen(math.inf)) if m.window or m.reads else 0) for m in model.mixer_groups]
     windowed = sum(m.count * m.token_bytes(bits, gpus) for m, most in seen if most)
     every = sum(m.count * (m.index_bytes + (0 if most else m.token_bytes(bits, gpus))) for m, most in seen)
