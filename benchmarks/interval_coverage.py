@@ -1,6 +1,6 @@
 """How often intervals hold the truth: of the load, and of a p99 TTFT; and what closing its open end would cost.
 
-    python benchmarks/interval_coverage.py
+    python benchmarks/interval_coverage.py [--traces 80]
 
 80 traces of each kind. The true load is the mean of all; the true p99, on one worker and with every trace at the same
 load, is that of all together. Its interval is that of `capacity/interval.py`, whose upper end is open where the trace
@@ -8,6 +8,7 @@ says nothing beyond the quantile. Closed: such an end is replaced by that of sec
 around the whole one's, on the log scale).
 """
 
+import argparse
 from functools import partial
 
 import numpy as np
@@ -36,7 +37,7 @@ KINDS = (
     ("azure-conv-like", 0.9, 20_000),
     ("burstgpt-like", 0.7, 10_000),
 )
-TRACES, SECTIONS, Q = 80, 8, 0.99
+SECTIONS, Q = 8, 0.99
 
 
 def make(kind: str, seed: int, requests: int) -> Trace:
@@ -72,9 +73,12 @@ def sectioning_end(arrival_s: np.ndarray, values: np.ndarray) -> float:
 
 def main() -> None:
     """Print a line for each kind."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--traces", type=int, default=80, help="of each kind (80)")
+    count = parser.parse_args().traces
     print(f"{'trace':<16}{'load':>6}{'requests':>10}{'load':>9}{'p99':>9}{'open':>9}{'closed':>9}")
     for kind, load, requests in KINDS:
-        traces = [make(kind, seed, requests) for seed in range(TRACES)]
+        traces = [make(kind, seed, requests) for seed in range(count)]
         runs = [simulate(at_load(trace, load), WORKER, fcfs()) for trace in traces]
         truth = np.quantile(np.concatenate([run.ttft_s for run in runs]), Q)
         held, opened, closed = [], [], []

@@ -32,6 +32,7 @@ PROGRAMS: dict[str, Sequence[str]] = {
     "expert_dispatch": (),
     "routing_decision": (),
     "routing_speed": (),
+    "routing_auto": (),
     "router_cost": ("-k", "2"),
     "router_quality": ("--seconds", "20"),
     "router_faults": ("--routers", "ours bf_io,vllm-router round_robin"),

@@ -7,14 +7,15 @@ import pytest
 from shadowprice.audit import AuditOptions
 from shadowprice.disaggregation import Link, Slo
 from shadowprice.errors import FleetError, PolicyError, ShadowpriceError, TraceError
-from shadowprice.experts import ExpertOptions, SearchOptions
+from shadowprice.experts import ExpertOptions, GemmTime, SearchOptions
 from shadowprice.options import Options
 from shadowprice.plan import AutoscaleOptions, PoolsOptions, Targets
 
 SOME: list[Options] = [
     AuditOptions(),
     AuditOptions(60.0, Slo(0.5), True, ExpertOptions(16, 32, search=SearchOptions(0.9, groups=8, nodes=2))),
-    ExpertOptions(seed=7),
+    ExpertOptions(seed=7, cost=GemmTime(64, 1e-5, 2e-6)),
+    SearchOptions(0.5, 8, 4, 2.0),
     Link(131_072.0, 50e9, 1e-3, 32),
     PoolsOptions(4, Link(131_072.0, 50e9), "decode"),
     AutoscaleOptions(60.0, 0.0),

@@ -2,6 +2,8 @@
 
 import io
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +29,7 @@ SMALL: dict[str, Sequence[str]] = {
     "expert_dispatch": ("kernel", "--instances", "1"),
     "routing_decision": ("--repeats", "1"),
     "routing_speed": ("--requests", "20000", "--engine-requests", "50", "--policies", "least_kv"),
+    "routing_auto": ("--requests", "2000", "--ranks", "4"),
     "router_cost": ("small", "-k", "1", "--seconds", "0.1", "--routers", "ours round_robin", "--quiet-only"),
     "router_quality": ("load90", "--seconds", "8", "--routers", "ours round_robin", "--trace", "TRACE"),
     "router_faults": ("abandoned", "--routers", "ours round_robin"),
@@ -54,6 +57,20 @@ def test_it_runs_to_its_end_and_says_what_it_found(name: str, files: dict[str, s
     done = run_all.run(name, [files.get(argument, argument) for argument in SMALL[name]])
     assert not done.failed
     assert done.promises
+
+
+LIBRARY = {"promises", "chat_trace", "run_all"}
+OTHERS = sorted({path.stem for path in (ROOT / "benchmarks").glob("*.py")} - LIBRARY - set(run_all.PROGRAMS))
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_those_that_are_run_by_hand_say_how(name: str) -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--help"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if "torch is not installed" in done.stderr:
+        pytest.skip("needs torch")
+    assert done.returncode == 0, done.stderr
+    assert "usage" in done.stdout.lower()
 
 
 def program(folder: Path, name: str, source: str) -> None:

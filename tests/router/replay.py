@@ -58,6 +58,7 @@ class ReplayControl:
             "uptime_s": float(now),
             "version": "0.1.0",
             "policy": self.policy,
+            "kernels": {"state": "compiled", "error": "", "decides": self.policy},
             "scheduling_policy": "fcfs",
             "lockstep": True,
             "state": "serving",

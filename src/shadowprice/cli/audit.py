@@ -113,12 +113,7 @@ def audit(asked: AuditFlags) -> None:
     fleet = read_fleet(asked.fleet)
     rng = np.random.default_rng(asked.seed)
     name = BUILT_IN_TRACE if asked.trace is None else asked.trace
-    trace = read_arrivals(
-        name,
-        REQUESTS,
-        rng,
-        asked,
-    )
+    trace = read_arrivals(name, REQUESTS, rng, asked)
     if asked.predict is not None:
         trace = forecast(trace, asked.predict, rng)
     result = run_audit(

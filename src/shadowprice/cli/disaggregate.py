@@ -106,12 +106,7 @@ def disaggregate(asked: DisaggregateFlags) -> None:
     options = PoolsOptions(workers, _link(asked, fleet), asked.first_token)
     rng = np.random.default_rng(asked.seed)
     name = BUILT_IN_TRACE if asked.trace is None else asked.trace
-    trace = read_arrivals(
-        name,
-        REQUESTS,
-        rng,
-        asked,
-    )
+    trace = read_arrivals(name, REQUESTS, rng, asked)
     if asked.drop_oversized:
         trace, _ = drop_oversized(trace, fleet.worker)
     policy = read_scheduling(asked.scheduling)

@@ -106,13 +106,7 @@ def plan(asked: PlanFlags) -> None:
         fleets = [with_price(one, asked.usd_per_gpu_hour) for one in fleets]
     rng = np.random.default_rng(asked.seed)
     name = BUILT_IN_TRACE if asked.trace is None else asked.trace
-    trace = read_arrivals(
-        name,
-        REQUESTS,
-        rng,
-        asked,
-        rate=asked.rate,
-    )
+    trace = read_arrivals(name, REQUESTS, rng, asked, rate=asked.rate)
     if asked.drop_oversized:
         for one in fleets:
             trace, _ = drop_oversized(trace, one.worker)

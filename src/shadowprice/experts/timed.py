@@ -13,7 +13,7 @@ from shadowprice.experts.dispatch import split_over_replicas
 from shadowprice.experts.gemm_time import GemmTime, split_by_tiles
 from shadowprice.experts.policies import over_slots
 
-Split = Callable[[FloatArray, IntArray, int, np.random.Generator], FloatArray]
+SlotSplit = Callable[[FloatArray, IntArray, int, np.random.Generator], FloatArray]
 
 
 def even(counts: FloatArray, expert_of_slot: IntArray, gpus: int, rng: np.random.Generator) -> FloatArray:
@@ -43,7 +43,7 @@ def fewest_tokens(counts: FloatArray, expert_of_slot: IntArray, gpus: int, rng: 
 
 
 # beside "optimal", the split by time
-SPLITS: dict[str, Split] = {"even": even, "random": random, "tokens": fewest_tokens}
+SPLITS: dict[str, SlotSplit] = {"even": even, "random": random, "tokens": fewest_tokens}
 
 
 def gpu_seconds(

@@ -18,13 +18,13 @@ BACKENDS = ("loky", "ray", "dask")  # local processes, or a cluster that is alre
 BATCH = 4  # cases per process and batch: what is lost when a process dies
 ATTEMPTS = 3
 
-Case = TypeVar("Case")
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def spread(
-    function: Callable[[Case], Result],
-    cases: Sequence[Case],
+    function: Callable[[Item], Result],
+    cases: Sequence[Item],
     jobs: int,
     backend: str,
     done: Callable[[int], None],
@@ -53,7 +53,7 @@ def _start_processes(jobs: int) -> None:
 
 
 def _survive(
-    function: Callable[[Case], Result], cases: Sequence[Case], jobs: int, deaths: tuple[type[Exception], ...]
+    function: Callable[[Item], Result], cases: Sequence[Item], jobs: int, deaths: tuple[type[Exception], ...]
 ) -> list[Result]:
     """One batch, again when a process is killed, which raises one of `deaths`."""
     for _ in range(ATTEMPTS):

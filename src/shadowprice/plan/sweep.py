@@ -6,13 +6,13 @@ from typing import TypeVar
 from shadowprice.errors import ShadowpriceError
 from shadowprice.extras import needs
 
-Given = TypeVar("Given")
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def sweep(
-    function: Callable[[Given], Result],
-    cases: Sequence[Given],
+    function: Callable[[Item], Result],
+    cases: Sequence[Item],
     *,
     jobs: int = -1,
     backend: str = "loky",

@@ -6,45 +6,18 @@ from typing import Protocol
 
 from shadowprice.router.fleet.in_flight import Flights
 from shadowprice.router.fleet.worker import LiveWorker
-from shadowprice.router.http.head import named_by, response_head, without
-from shadowprice.router.http.outbox import Outbox, Writer
-from shadowprice.router.http.request import Request
-from shadowprice.router.http.upstream import BODILESS, EVENTS, AnswerHead, Upstream
+from shadowprice.router.http.answer_head import CHUNKED, EVENTS, AnswerHead, chunked
+from shadowprice.router.http.client_side import ClientSide
+from shadowprice.router.http.outbox import Outbox
+from shadowprice.router.http.request import REPLACED, Request
+from shadowprice.router.http.upstream import Upstream
 from shadowprice.router.openai.body import usage_of_whole
 from shadowprice.router.openai.load import NONE, Load
 from shadowprice.router.openai.reading import LARGEST_WITH_USAGE, Reading
 from shadowprice.router.record.finished import FinishedRequest
 
 STALE_S = 1.0  # an idle connection that turns out to be closed does so at once; later, the worker broke it
-CHUNKED = b"Transfer-Encoding: chunked\r\n"
-# by whether workers have a key of their own, and whether the worker is one rank of several
-REPLACED = {
-    (False, False): frozenset[bytes](),
-    (True, False): frozenset((b"authorization",)),
-    (False, True): frozenset((b"x-data-parallel-rank",)),
-    (True, True): frozenset((b"authorization", b"x-data-parallel-rank")),
-}
 RETRIED = frozenset((500, 502, 503, 504, 429))  # another worker may do better
-
-
-class ClientSide(Protocol):
-    """The client that waits for the answer."""
-
-    transport: Writer
-    address: str
-    paused: bool
-
-    def let_go_of_body(self) -> None:
-        """The request will not be sent again."""
-
-    def answered(self, *, keep_alive: bool) -> None:
-        """The answer is written."""
-
-    def respond(self, response: bytes, *, keep_alive: bool) -> None:
-        """Write a whole answer."""
-
-    def abort(self) -> None:
-        """Break off."""
 
 
 class Surroundings(Protocol):
@@ -219,8 +192,10 @@ class Exchange:
         data = body[0] if len(body) == 1 else b"".join(body)
         if data and self.reading is not None:
             self._count(self.reading.piece(data, self.generated), now_s)
-        if data := self._framed(head, data, complete=complete and self._ends_whole(upstream)):
-            self.around.outbox.write(self.client.transport, data)
+        if self.framing is CHUNKED:  # all that came in one read goes out in one write
+            data = chunked(data, last=complete and self._ends_whole(upstream))
+        if head or data:
+            self.around.outbox.write(self.client.transport, head + data)
         self.last_s = now_s
         if complete:
             self._complete(now_s)
@@ -259,30 +234,12 @@ class Exchange:
         self.first_s = now_s
         self.request.body = None  # it will not be sent again
         self.client.let_go_of_body()
-        head = upstream.head
-        self.status = status = head.status
-        self.framing = b""
-        bodiless = upstream.only_head or status in BODILESS
-        if not bodiless and not head.has_length:
-            self.framing = CHUNKED if self.request.head.chunks_allowed else b"Connection: close\r\n"
+        head, request = upstream.head, self.request.head
+        self.status = head.status
+        self.framing = head.framing_for(request, only_head=upstream.only_head)
         if self.counts:
             self.reading = Reading(events=head.content_type.lower().startswith(EVENTS), framed=head.framed)
-        dropped = named_by(head.connection)
-        if status == 204:  # has no content, and so no length
-            dropped |= {b"content-length"}
-        lines = without(dropped, head.lines) if dropped else head.lines
-        keep_alive = self.keeps_alive and not self.around.draining
-        framing = self.framing if self.framing is CHUNKED else b""
-        if keep_alive and not self.request.head.chunks_allowed:
-            framing += b"Connection: keep-alive\r\n"
-        return response_head(status, lines, framing, keep_alive=keep_alive)
-
-    def _framed(self, head: bytes, data: bytes, *, complete: bool) -> bytes:
-        """All that came in one read goes out in one write."""
-        if self.framing is not CHUNKED:
-            return head + data
-        end = b"0\r\n\r\n" if complete else b""
-        return b"%b%x\r\n%b\r\n%b" % (head, len(data), data, end) if data else head + end
+        return head.text_for(request, self.framing, keep_alive=self.keeps_alive and not self.around.draining)
 
     def _count(self, tokens: int, now_s: float) -> None:
         """So many more tokens; -1 when an event whose beginning came before turns out to hold none."""

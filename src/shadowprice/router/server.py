@@ -3,12 +3,11 @@
 import asyncio
 import contextlib
 import gc
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -21,10 +20,9 @@ from shadowprice.router.background import Background
 from shadowprice.router.deadlines import TICK_S, tick
 from shadowprice.router.decide.first_run import FirstRun, say
 from shadowprice.router.decide.least_kv import PLAIN_LEAST_KV
-from shadowprice.router.fleet.health import watch_endpoint
+from shadowprice.router.fleet.care import Care
 from shadowprice.router.fleet.in_flight import Flights
 from shadowprice.router.fleet.model import learn
-from shadowprice.router.fleet.scrape import watch_metrics
 from shadowprice.router.fleet.worker import DRAINING
 from shadowprice.router.fleet.worker_file import WorkerFile
 from shadowprice.router.http.client import Client
@@ -78,16 +76,16 @@ class Server:
         self.tracer = None if endpoint is None else Tracer(endpoint)
         self.access_log = None if settings.access_log is None else AccessLog(settings.access_log)
         self.background = Background(self.loop)
+        self.session = aiohttp.ClientSession()
         self.first_run = FirstRun(settings, compiles=joining is None)
-        self.roster = Roster(self.router, self.background, self._look_after, self._tell, self.first_run)
+        care = Care(self.router.fleet, settings, self.session, self.background, self.router.worker_is_dead)
+        self.roster = Roster(self.router, self.background, care.look_after, self._tell, self.first_run)
         self.further: FurtherProcess | None = None
         if joining is not None:
             self.further = FurtherProcess(self.loop, joining, self.roster.follow, self.stopping.release)
         for lock in (other.lock for other in (self.first, joining) if other is not None):
             self.router.dispatcher.lock = lock
         self.control = LiveControl(self.router, self.roster, self.first_run, self.shadow, self.files, self._reports)
-        self.session = aiohttp.ClientSession()
-        self._watched: set[tuple[str, str]] = set()
         self._states = States()
         self._listener: asyncio.Server | None = None
         self._admin: web.AppRunner | None = None
@@ -140,6 +138,7 @@ class Server:
         except RouterError as error:
             say(str(error))
             return
+        gc.freeze()  # of what was loaded, as at the start
         self.router.flights.compiled = True
         if dispatcher.policy is policy:  # else another one was asked for, and took over
             dispatcher.decides = policy
@@ -193,27 +192,6 @@ class Server:
         workers, dispatcher = len(self.router.fleet.workers), self.router.dispatcher
         decides = dispatcher.decides.name
         return Greeting(self.settings, self.port, self.admin_port, workers, dispatcher.policy.name, decides, notes)
-
-    # workers
-
-    def _look_after(self, url: str) -> None:
-        """Probe this endpoint and read its metrics, as long as there are workers."""
-        fleet, settings, session = self.router.fleet, self.settings, self.session
-        self._watch("health", url, lambda: watch_endpoint(fleet, settings, session, url, self.router.worker_is_dead))
-        self._watch("metrics", url, lambda: watch_metrics(fleet, settings, session, url))
-
-    def _watch(self, what: str, url: str, watch: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        if (what, url) in self._watched:
-            return
-        self._watched.add((what, url))
-
-        async def watched() -> None:
-            try:
-                await watch()
-            finally:
-                self._watched.discard((what, url))
-
-        self.background.run(watched())
 
     # other processes
 

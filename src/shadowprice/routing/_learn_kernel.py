@@ -79,6 +79,14 @@ def note_end(learned, tokens):
 
 
 @njit(cache=True)
+def learn_from(learned, prompts, outputs):
+    """What passed before a policy was asked: so many prompts, and requests that ended after so many output tokens."""
+    for i in range(len(prompts)):
+        note_prompt(learned, prompts[i])
+        note_end(learned, outputs[i])
+
+
+@njit(cache=True)
 def mean_growth(totals):
     """KV tokens that a running request has made so far, on average over requests and their lives."""
     return totals[0].output_squares / (2 * totals[0].output_sum) if totals[0].output_sum > 0 else 0.0

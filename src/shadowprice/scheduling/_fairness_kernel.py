@@ -31,12 +31,17 @@ def floor_after(tenants, prompts, floor, last, w_in):
 
 
 @njit(cache=True)
-def starts(tenant, prompt, generated, codes, prompts, outputs, tenants, floor, last, w_in, w_out, start):
+def starts(waiting, served, tenants, before, weights, start):
     """Fill `start`: the counter of each request's tenant when its turn comes. Returns the floor and the largest start.
 
-    codes, prompts, outputs: of those served, by tenant, as are the rows `tenants`. A request whose tenant is not among
-    them leaves all as it was, and a largest start of -1.
+    waiting: columns of tenant, prompt and generated tokens. served: codes, prompt and output tokens of those served, by
+    tenant, as are the rows `tenants`. before: floor and largest start of the last decision. weights: w_in, w_out. A
+    request whose tenant is not among them leaves all as it was, and a largest start of -1.
     """
+    tenant, prompt, generated = waiting
+    codes, prompts, outputs = served
+    floor, last = before
+    w_in, w_out = weights
     place = np.searchsorted(codes, tenant)
     for i in range(len(tenant)):
         if place[i] == len(codes) or codes[place[i]] != tenant[i]:

@@ -120,7 +120,11 @@ class VirtualTokenCounter:
         memory = self._memory
         prompts, outputs = _of_known(memory, served)
         start = np.empty(len(waiting))
-        columns = [np.ascontiguousarray(c) for c in (tenant, waiting.prompt_tokens, waiting.generated_tokens)]
+        columns = (
+            np.ascontiguousarray(tenant),
+            np.ascontiguousarray(waiting.prompt_tokens),
+            np.ascontiguousarray(waiting.generated_tokens),
+        )
         weights = float(self.w_in), float(self.w_out)
         floor, last = _run(memory, columns, prompts, outputs, weights, start)
         if last < 0:  # somebody waits who was given nothing yet
@@ -133,17 +137,14 @@ class VirtualTokenCounter:
 
 def _run(
     memory: _Remembered,
-    columns: list[IntArray],
+    columns: tuple[IntArray, IntArray, IntArray],
     prompts: IntArray,
     outputs: IntArray,
     weights: tuple[float, float],
     start: FloatArray,
 ) -> tuple[float, float]:
-    tenant, prompt, generated = columns
-    state = (memory.tenants, memory.floor, memory.last)
-    found: tuple[float, float] = starts(
-        tenant, prompt, generated, memory.codes, prompts, outputs, *state, *weights, start
-    )
+    served, before = (memory.codes, prompts, outputs), (memory.floor, memory.last)
+    found: tuple[float, float] = starts(columns, served, memory.tenants, before, weights, start)
     return found
 
 

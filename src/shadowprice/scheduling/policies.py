@@ -8,7 +8,7 @@ from math import inf
 
 import numpy as np
 
-from shadowprice.arrays import FloatArray
+from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.fleet.work import priced_work as priced_work_s
 from shadowprice.fleet.work import work
 from shadowprice.fleet.worker import Worker
@@ -181,8 +181,9 @@ def shortest_remaining_work(step: int = 16, max_wait_s: float = inf) -> Ranked:
     """The least priced work left first, and who runs gives way where that pays for what it then computes again.
 
     A request that waits with g tokens made is priced as one of s+g prompt and o-g output tokens, R; one that runs by
-    R - 2e(s+g), at its level's end: what is left of it without what giving way would cost. Only the two are weighed:
-    what is computed again delays all others too, so that with a long queue `priced_work` does better.
+    R - 2e(s+g), at its level's end and at most as while it waits: what is left without what giving way would cost.
+    Only the two are weighed: what is computed again delays all others too, so that with a long queue `priced_work` does
+    better.
 
     Guarantee, where one runs at a time, forecasts are exact, a context is computed in one step and decoding a token
     costs no more than computing all before it: giving way to a request ends the two with a smaller sum of finishing
@@ -194,16 +195,19 @@ def shortest_remaining_work(step: int = 16, max_wait_s: float = inf) -> Ranked:
     least of it.
     """
 
-    def left(requests: Requests, worker: Worker) -> FloatArray:
-        runs = requests.computed_tokens > 0
-        made = requests.generated_tokens + np.where(runs, step - 1, 0)
-        context = requests.prompt_tokens + made
-        again_s = priced_work_s(context, np.maximum(requests.predicted_output - made, 1), worker)
-        return again_s - np.where(runs, 2 * worker.step_time.per_prefill_token_s * context, 0.0)
+    def anew_s(requests: Requests, made: IntArray, worker: Worker) -> FloatArray:
+        left = np.maximum(requests.predicted_output - made, 1)
+        return priced_work_s(requests.prompt_tokens + made, left, worker)
+
+    def left_s(requests: Requests, worker: Worker) -> FloatArray:
+        waits_s, at_end = anew_s(requests, requests.generated_tokens, worker), requests.generated_tokens + step - 1
+        again_s = worker.step_time.per_prefill_token_s * (requests.prompt_tokens + at_end)
+        runs_s = np.minimum(waits_s, anew_s(requests, at_end, worker) - 2 * again_s)
+        return np.where(requests.computed_tokens > 0, runs_s, waits_s)
 
     return Ranked(
         "shortest_remaining_work",
-        left,
+        left_s,
         Gate.LOOK_AHEAD,
         Victim.WORST_KEY,
         max_wait_s,

@@ -8,7 +8,7 @@ from shadowprice.kernels import njit
 from shadowprice.routing._choose_kernel import cached_tokens, remember_prefix
 from shadowprice.routing._decide_kernel import decide
 from shadowprice.routing._tables import Question
-from shadowprice.simulate._barrier_state import ASK, DONE, STUCK
+from shadowprice.simulate._barrier_state import ASK, DONE, PAUSED, STUCK
 from shadowprice.simulate._barrier_step_kernel import run_step
 
 
@@ -91,8 +91,9 @@ def start_queued(model, tables, run):
 
 
 @njit(cache=True)
-def advance(model, tables, rule, memory, answer, asks, answered):
-    """Run until all is served (DONE), a Python policy must answer (ASK), or the pool can never move (STUCK).
+def advance(model, tables, rule, memory, answer, asks, answered, until_s):
+    """Run until all is served (DONE), a Python policy must answer (ASK), the pool can never move (STUCK), or it is time
+    to stop for a while (PAUSED at the first step that begins at or after until_s).
 
     asks: `answer` comes from outside; answered: it is there, for the pool as it stands.
     """
@@ -100,6 +101,8 @@ def advance(model, tables, rule, memory, answer, asks, answered):
     run = tables.run[0]
     learns = rule.learns and not asks
     while run.left > 0:
+        if run.now_s >= until_s:
+            return PAUSED
         if not answered:
             offer(model, requests, pool, run)
         busy = workers_busy(workers)

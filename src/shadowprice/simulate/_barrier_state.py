@@ -7,7 +7,7 @@ import numpy as np
 from shadowprice.arrays import FloatArray, IntArray, Records
 from shadowprice.routing._tables import Prefixes
 
-DONE, ASK, STUCK = 0, 1, 2  # what `advance` returns
+DONE, ASK, STUCK, PAUSED = 0, 1, 2, 3  # what `advance` returns
 
 
 class Model(NamedTuple):

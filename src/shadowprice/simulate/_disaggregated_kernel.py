@@ -8,6 +8,10 @@ from shadowprice.simulate._cluster_kernel import hand_over
 from shadowprice.simulate._engine_kernel import advance
 
 NO_RANKING = np.zeros(0, np.int64)
+# One row per transfer: from which worker, when its KV was computed, how long the link takes, and when it is there.
+TRANSFER = np.dtype(
+    [("worker", np.int64), *((name, np.float64) for name in ["start_s", "end_s", "transfer_s", "ready_s"])]
+)
 
 
 @njit(cache=True)
@@ -46,15 +50,16 @@ def serve_pool(engines, rng):
 
 
 @njit(cache=True)
-def send(order, worker, start_s, end_s, transfer_s, latency_s, layers, links, ready_s):
-    """When each request's KV has arrived: links serve in `order`, one transfer after another.
+def send(transfers, latency_s, layers, links):
+    """Fill `ready_s`, when each request's KV has arrived: links serve in this order, one transfer after another.
 
     The prompt is computed from start_s to end_s, one layer's share after another; a layer is sent when it is there. So
     with a free link it is the last job's end in a two-machine flow shop of `layers` equal parts.
     """
     free_s = np.zeros(links)
-    for r in order:
-        first_layer_s = start_s[r] + (end_s[r] - start_s[r]) / layers
-        sent_s = max(end_s[r] + transfer_s[r] / layers, max(first_layer_s, free_s[worker[r]]) + transfer_s[r])
-        free_s[worker[r]] = sent_s
-        ready_s[r] = sent_s + latency_s
+    for i in range(len(transfers)):
+        one = transfers[i]
+        first_layer_s = one.start_s + (one.end_s - one.start_s) / layers
+        sent_s = max(one.end_s + one.transfer_s / layers, max(first_layer_s, free_s[one.worker]) + one.transfer_s)
+        free_s[one.worker] = sent_s
+        one.ready_s = sent_s + latency_s

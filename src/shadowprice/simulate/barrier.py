@@ -80,12 +80,12 @@ def simulate_barrier(
         raise PolicyError(f"{trace.name}: no requests to route")
     compiled = isinstance(policy, Compiled)
     rule, requests, memory = tables_of(trace, policy, ranks.workers)
-    tables = _tables(trace, requests, ranks, pool, samples)
-    model = _model(ranks, central=pool is not None, saturated=saturated)
+    tables = first_tables(trace, requests, ranks, pool, samples)
+    model = model_of(ranks, central=pool is not None, saturated=saturated)
     answer = np.full(len(tables.pool), -1, np.int64)
     answered = False
     while True:
-        status = advance(model, tables, rule, memory, answer, not compiled, answered)
+        status = advance(model, tables, rule, memory, answer, not compiled, answered, np.inf)
         if status == kernel.DONE:
             return result(trace, tables, model)
         if status == kernel.STUCK:
@@ -95,7 +95,8 @@ def simulate_barrier(
         answered = True
 
 
-def _model(ranks: Ranks, *, central: bool, saturated: bool) -> kernel.Model:
+def model_of(ranks: Ranks, *, central: bool, saturated: bool) -> kernel.Model:
+    """The ranks as the kernel takes them."""
     step_time, power = ranks.step_time, ranks.power
     return kernel.Model(
         fixed_s=float(step_time.fixed_s),
@@ -115,7 +116,8 @@ def _name(policy: RoutingPolicy) -> str:
     return str(getattr(policy, "name", type(policy).__name__))
 
 
-def _tables(trace: Trace, requests: Records, ranks: Ranks, pool: int | None, samples: int) -> kernel.Tables:
+def first_tables(trace: Trace, requests: Records, ranks: Ranks, pool: int | None, samples: int) -> kernel.Tables:
+    """The kernel\'s tables before the first step."""
     n, workers, slots = len(trace), ranks.workers, ranks.slots
     blocks = trace_blocks(trace) if ranks.step_time.per_prefill_token_s > 0 else np.zeros(0, np.int64)
     distinct = int(blocks.max()) + 1 if len(blocks) else 0

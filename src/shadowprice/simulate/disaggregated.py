@@ -26,7 +26,7 @@ from shadowprice.fleet.work import work
 from shadowprice.fleet.worker import Worker
 from shadowprice.scheduling.ranked import Ranked
 from shadowprice.simulate import _engine_state as kernel
-from shadowprice.simulate._disaggregated_kernel import send, serve_pool
+from shadowprice.simulate._disaggregated_kernel import TRANSFER, send, serve_pool
 from shadowprice.simulate._engine_tables import request_table, rules_of
 from shadowprice.simulate.engine import Latencies
 from shadowprice.workload.trace import Trace
@@ -149,20 +149,16 @@ def _ready(trace: Trace, first: PoolRun, link: Link | None, worker: Worker, link
     """
     if link is None:
         return first.finish_s[rows]
-    ready_s = np.full(len(trace), np.nan)
     order = rows[np.argsort(first.finish_s[rows], kind="stable")]
     computing_s = work(trace.prompt_tokens, np.ones_like(trace.output_tokens), worker).alone_s
-    send(
-        order,
-        first.worker,
-        first.finish_s - computing_s,
-        first.finish_s,
-        link.transfer_s(trace.prompt_tokens),
-        float(link.latency_s),
-        link.layers,
-        links,
-        ready_s,
-    )
+    transfers = np.zeros(len(order), TRANSFER)
+    transfers["worker"] = first.worker[order]
+    transfers["start_s"] = (first.finish_s - computing_s)[order]
+    transfers["end_s"] = first.finish_s[order]
+    transfers["transfer_s"] = link.transfer_s(trace.prompt_tokens)[order]
+    send(transfers, float(link.latency_s), link.layers, links)
+    ready_s = np.full(len(trace), np.nan)
+    ready_s[order] = transfers["ready_s"]
     return ready_s[rows]
 
 

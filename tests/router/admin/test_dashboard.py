@@ -115,6 +115,17 @@ def test_a_router_that_has_seen_nothing(browser: webdriver.Chrome, serve: Serve,
     assert complaints(browser) == []
 
 
+def test_what_decides_while_the_policy_is_being_compiled_is_told(
+    browser: webdriver.Chrome, serve: Serve, replayed: ReplayControl
+) -> None:
+    kernels = {"state": "compiling", "error": "", "decides": "a plain rule"}
+    snapshot = replayed.snapshot() | {"policy": "bf_io", "kernels": kernels}
+    replayed.snapshot = lambda: snapshot  # type: ignore[method-assign]
+    open_page(browser, serve(replayed))
+    assert text(browser, "#policy") == "bf_io (until it is compiled: a plain rule)"
+    assert complaints(browser) == []
+
+
 def test_the_page_says_when_the_router_does_not_answer(
     browser: webdriver.Chrome, serve: Serve, replayed: ReplayControl
 ) -> None:

@@ -12,11 +12,13 @@ from typing import Protocol
 import numpy as np
 
 from shadowprice.arrays import IntArray
+from shadowprice.router.decide.caps import Caps
 from shadowprice.router.decide.policy import make_policy
 from shadowprice.router.decide.queue_order import QueueOrder
+from shadowprice.router.decide.rotation import Rotation
 from shadowprice.router.exchange import Exchange
 from shadowprice.router.fleet.fleet import Fleet
-from shadowprice.router.fleet.worker import PROBING, LiveWorker
+from shadowprice.router.fleet.worker import LiveWorker
 from shadowprice.router.openai.body import key_of
 from shadowprice.router.processes.decision_lock import DecisionLock, Pressing
 from shadowprice.router.settings import Settings
@@ -24,7 +26,6 @@ from shadowprice.routing.policies import NamedPolicy
 from shadowprice.routing.surface import Pending, Workers
 from shadowprice.workload.trace import Ragged
 
-UNBOUNDED = 1 << 40
 NO_WORKER_WAIT_S = 5.0
 LOOK_AGAIN_S = 0.002
 MOST_URGENT = -(1 << 62)  # as a priority: what has waited for so long that it goes first
@@ -68,6 +69,7 @@ class Dispatcher:
         self.scheduled = False
         self._again: asyncio.TimerHandle | None = None
         self.lock: DecisionLock | None = None
+        self._caps, self._rotation = Caps(settings, fleet), Rotation()
         share, rest = divmod(self.settings.queue_size, self.settings.processes)
         self.queue_size = share + (fleet.flights.own < rest)
 
@@ -174,22 +176,22 @@ class Dispatcher:
 
     def _place_uncounted(self, exchange: Exchange, opened: list[bool], now_s: float) -> None:
         """A request that computes nothing goes to the worker with the fewest of all."""
-        untried = self._untried(exchange, opened)
-        able = [worker for worker, is_open in zip(self.fleet.workers, untried, strict=True) if is_open]
+        in_flight = [worker.in_flight for worker in self.fleet.workers]
+        g = self._rotation.least(in_flight, self._untried(exchange, opened))
         del self.waiting[exchange]
-        self.carrier.start(exchange, min(able, key=lambda worker: worker.in_flight), now_s)
+        self.carrier.start(exchange, self.fleet.workers[g], now_s)
 
     def _place(self, offered: list[Exchange], opened: list[bool], now_s: float) -> int:
         """Ask the policy where these go; returns how many were sent off."""
-        budget = self._budget()
+        budget = self._caps.budget(self.carrier.in_flight)
         if budget <= 0:
             return 0
         active, (running, kv_tokens, waiting, waiting_tokens) = self.fleet.survey()
         count = [a + b for a, b in zip(running, waiting, strict=True)]
-        free = self._free_kv(kv_tokens, waiting_tokens)
+        free = self._caps.free_kv(kv_tokens, waiting_tokens)
         smallest = min([exchange.load.prompt_tokens for exchange in offered]) or 1
-        rooms = self._rooms(opened, count, free, smallest)
-        offered = self._not_starving(offered, rooms, count, free)
+        rooms = self._caps.rooms(opened, count, free, smallest)
+        offered = self._caps.not_starving(offered, rooms, count, free)
         if not any(rooms):
             return 0
         least = min([room for room, is_open in zip(rooms, opened, strict=True) if is_open])
@@ -209,6 +211,10 @@ class Dispatcher:
             keys=self.worker_keys,
         )
         answer = self.decides.assign(self._pending(offered, may_wait=may_wait), view, now_s).tolist()
+        if not (self.needs.prefixes or self.needs.keys or view.speed is not None):
+            alike = zip(rooms, free, strict=True)
+            kinds = [None if held or not kind[0] else kind for held, kind in zip(count, alike, strict=True)]
+            answer = self._rotation.turned(answer, kinds)
         sent, left = 0, []
         for exchange, g in zip(offered, answer, strict=True):
             if g < 0 or sent >= budget or (exchange.load.prompt_tokens > free[g] and count[g] > 0):
@@ -225,26 +231,6 @@ class Dispatcher:
         for exchange in left:
             exchange.passes += sent  # in all: by those behind it
         return sent
-
-    def _not_starving(
-        self, offered: list[Exchange], rooms: list[int], count: list[int], free: list[int]
-    ) -> list[Exchange]:
-        """What is to be placed now: all, or only the one that small ones would keep from ever finding enough KV memory.
-
-        Once it was passed over most_passes times it goes where it fits; while that is nowhere, the worker with the most
-        free memory takes nobody else (its place in `rooms` becomes 0).
-        """
-        for exchange in offered:
-            if exchange.passes >= self.settings.most_passes:
-                able = [g for g, room in enumerate(rooms) if room > 0]
-                fits = [g for g in able if exchange.load.prompt_tokens <= free[g] or count[g] == 0]
-                if fits and len(fits) < len(able):
-                    rooms[:] = [room if g in fits else 0 for g, room in enumerate(rooms)]
-                    return [exchange]
-                if able and not fits:
-                    rooms[max(able, key=free.__getitem__)] = 0
-                    return offered
-        return offered
 
     def _pending(self, offered: list[Exchange], *, may_wait: bool) -> Pending:
         prefix, hashes = None, self.needs.keys
@@ -268,38 +254,6 @@ class Dispatcher:
             return None
         finished, self.finished = np.array(self.finished, np.int64), []
         return finished
-
-    def _budget(self) -> int:
-        """How many more may be in flight in all, of all processes; and what the table of them holds."""
-        flights, most = self.fleet.flights, self.settings.max_concurrent_requests
-        room = flights.capacity - flights.of_this_process
-        if most is None:
-            return room
-        here = self.carrier.in_flight if self.settings.processes == 1 else flights.of_all_processes
-        return min(room, most - here)
-
-    def _rooms(self, opened: list[bool], count: list[int], free: list[int], smallest: int) -> list[int]:
-        """How many more each worker may be given.
-
-        Of KV an empty one always has enough: it refuses what it cannot hold.
-        """
-        rooms = []
-        most = self.settings.max_num_seqs or UNBOUNDED
-        for worker, is_open, requests, kv in zip(self.fleet.workers, opened, count, free, strict=True):
-            room = min(most - requests, kv // smallest if requests else max(kv // smallest, 1))
-            if worker.state == PROBING:
-                room = min(room, 1 - worker.in_flight)
-            rooms.append(room if is_open and room > 0 else 0)
-        return rooms
-
-    def _free_kv(self, kv_tokens: list[int], waiting_tokens: list[int]) -> list[int]:
-        """KV tokens that each worker may still be given."""
-        cap = self.settings.max_kv_tokens
-        caps = [
-            cap or UNBOUNDED if cap is not None else w.reported.kv_capacity_tokens or UNBOUNDED
-            for w in self.fleet.workers
-        ]
-        return [most - held - to_come for most, held, to_come in zip(caps, kv_tokens, waiting_tokens, strict=True)]
 
     # refusal: the only place where a request that could be served is turned away
 

@@ -6,6 +6,13 @@ from urllib.parse import unquote_to_bytes
 
 from shadowprice.router.http.head import VIA, Fields, Lines, field_line, named_by, request_line, without
 
+# by whether workers have a key of their own, and whether the worker is one rank of several
+REPLACED = {
+    (False, False): frozenset[bytes](),
+    (True, False): frozenset((b"authorization",)),
+    (False, True): frozenset((b"x-data-parallel-rank",)),
+    (True, True): frozenset((b"authorization", b"x-data-parallel-rank")),
+}
 ABSOLUTE = re.compile(rb"https?://([^/?#@]+)([/?].*)?", re.IGNORECASE | re.DOTALL)
 
 

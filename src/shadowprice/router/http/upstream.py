@@ -5,42 +5,14 @@ from typing import Protocol, cast
 
 import httptools
 
-from shadowprice.router.http.head import HOP_BY_HOP, Lines, field_line, named_by, response_head, without
-from shadowprice.router.http.known import LENGTH, Known, learned
+from shadowprice.router.http.answer_head import BODILESS, EVENTS, AnswerHead
+from shadowprice.router.http.head import HOP_BY_HOP, field_line
+from shadowprice.router.http.known import Known, learned
 from shadowprice.router.http.outbox import Outbox
 
 ONE_WRITE = 65536  # bytes of a body that are rather copied than written by themselves
 MOST_OVERHEAD = 1 << 18  # bytes of a head, or of trailers and chunk extensions in a row
 SIZES = {form % size: size for size in range(1, 4096) for form in (b"%x", b"%X")}  # of chunks, as they are written
-BODILESS = frozenset((204, 304))
-EVENTS = b"text/event-stream"
-
-
-class AnswerHead:
-    """The head of an answer. lines: of its headers, those that go on; connection: the value of that one.
-
-    framed: has Content-Length or chunks: else its end is the connection's. Answers of one worker share it while alike.
-    """
-
-    __slots__ = ("_rewritten", "connection", "content_type", "framed", "has_length", "lines", "status")
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.lines: Lines = []
-        self.connection = self.content_type = b""
-        self.framed = self.has_length = False
-        self._rewritten: tuple[bytes, bytes] | None = None
-
-    def going_on(self) -> tuple[bytes, bytes]:
-        """The head as it goes to a client that stays connected: what stands before and after the length's digits."""
-        if self._rewritten is None:
-            dropped = named_by(self.connection)
-            lines = without(dropped, self.lines) if dropped else self.lines
-            text = response_head(self.status, lines, b"", keep_alive=True)
-            digits = LENGTH.search(text)
-            assert digits is not None
-            self._rewritten = text[: digits.start(1)], text[digits.end(1) :]
-        return self._rewritten
 
 
 class Pool:

@@ -59,7 +59,8 @@ function fill(snapshot) {
   say(element("version"), snapshot.version);
   say(element("state"), snapshot.state);
   element("state").className = `badge ${snapshot.state === "serving" ? "good" : "warn"}`;
-  say(element("policy"), snapshot.policy);
+  const { decides } = snapshot.kernels; // something else while the policy is being compiled
+  say(element("policy"), decides === snapshot.policy ? decides : `${snapshot.policy} (until it is compiled: ${decides})`);
   say(element("scheduling-policy"), snapshot.scheduling_policy);
   say(element("lockstep"), snapshot.lockstep ? "in lockstep" : "independent");
   say(element("workers-up"), `${count(up)} of ${count(snapshot.workers.length)}`);
