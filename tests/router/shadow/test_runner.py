@@ -13,7 +13,8 @@ import pytest
 
 from shadowprice.errors import RouterError
 from shadowprice.fleet import StepTime
-from shadowprice.router.shadow.runner import LONGEST_S, ShadowRunner, ShadowSetting
+from shadowprice.router.shadow.runner import LONGEST_S, ShadowRunner
+from shadowprice.router.shadow.score import ShadowSetting
 from shadowprice.routing.policies import POLICIES
 from tests.router.finished_requests import chat, finished
 

@@ -11,7 +11,7 @@ import pytest
 
 from shadowprice.errors import PolicyError, RouterError
 from shadowprice.fleet import StepTime, Worker
-from shadowprice.router.shadow.score import evaluate
+from shadowprice.router.shadow.score import ShadowSetting, evaluate
 from shadowprice.router.shadow.trace import beside_measured, measured, trace_of
 from shadowprice.routing.optimum import barrier_time_bound
 from shadowprice.routing.policies import POLICIES
@@ -35,12 +35,14 @@ def test_every_policy_is_scored_and_none_beats_the_bound(lockstep: bool) -> None
         pool = int(rng.choice([4, 64])) if lockstep and seed % 2 else None
         result = evaluate(
             trace,
-            workers=int(rng.integers(1, 9)),
-            slots=int(rng.choice([1, 8, 64])),
-            step_time=time,
-            lockstep=lockstep,
-            active="round_robin",
-            pool=pool,
+            ShadowSetting(
+                workers=int(rng.integers(1, 9)),
+                slots=int(rng.choice([1, 8, 64])),
+                step_time=time,
+                lockstep=lockstep,
+                active="round_robin",
+                pool=pool,
+            ),
         )
         assert [row.policy for row in result.rows] == list(POLICIES)
         assert [row.policy for row in result.rows if row.active] == ["round_robin"]
@@ -55,7 +57,7 @@ def test_every_policy_is_scored_and_none_beats_the_bound(lockstep: bool) -> None
 
 def test_scores_in_lockstep_are_those_of_the_barrier_simulator() -> None:
     trace = chat(400, 100.0)
-    result = evaluate(trace, workers=4, slots=8, step_time=STEP, lockstep=True, active="bf_io")
+    result = evaluate(trace, ShadowSetting(workers=4, slots=8, step_time=STEP, lockstep=True, active="bf_io"))
     run = simulate_barrier(trace, POLICIES["bf_io"](), Ranks(workers=4, slots=8, step_time=STEP))
     row = result.of("bf_io")
     assert row.active
@@ -70,16 +72,17 @@ def test_the_policies_scored_are_set_as_the_live_one_is() -> None:
     trace = chat(400, 200.0)
     few = {"prefill_kv_tokens": 0.5, "most_passes": 3}
     shape: dict[str, Any] = {"workers": 4, "slots": 8, "step_time": STEP, "pool": 64}
-    row = evaluate(trace, **shape, lockstep=True, active="bf_io", **few).of("bf_io")
+    row = evaluate(trace, ShadowSetting(**shape, lockstep=True, active="bf_io", **few)).of("bf_io")
     run = simulate_barrier(trace, POLICIES["bf_io"](**few), Ranks(4, 8, STEP), pool=64)
     assert (row.value, row.passes) == (run.barrier_s, run.passes.max())
-    assert row.passes < evaluate(trace, **shape, lockstep=True, active="bf_io").of("bf_io").passes
+    assert row.passes < evaluate(trace, ShadowSetting(**shape, lockstep=True, active="bf_io")).of("bf_io").passes
 
 
 def test_scores_of_replicas_are_those_of_the_cluster_simulator() -> None:
     trace = chat(400, 100.0)
     result = evaluate(
-        trace, workers=3, slots=16, step_time=REPLICA, lockstep=False, active="least_kv", kv_tokens=40_000
+        trace,
+        ShadowSetting(workers=3, slots=16, step_time=REPLICA, lockstep=False, active="least_kv", kv_tokens=40_000),
     )
     worker = Worker(REPLICA, max_num_seqs=16, kv_tokens=40_000)
     run = simulate_cluster(trace, worker, 3, SCHEDULING["fcfs"](), POLICIES["least_kv"]())
@@ -91,8 +94,10 @@ def test_scores_of_replicas_are_those_of_the_cluster_simulator() -> None:
 
 def test_without_a_memory_limit_the_slots_bind_and_not_the_memory() -> None:
     trace = chat(200, 500.0)
-    free = evaluate(trace, workers=2, slots=8, step_time=REPLICA, lockstep=False, active="random")
-    ample = evaluate(trace, workers=2, slots=8, step_time=REPLICA, lockstep=False, active="random", kv_tokens=10**7)
+    free = evaluate(trace, ShadowSetting(workers=2, slots=8, step_time=REPLICA, lockstep=False, active="random"))
+    ample = evaluate(
+        trace, ShadowSetting(workers=2, slots=8, step_time=REPLICA, lockstep=False, active="random", kv_tokens=10**7)
+    )
     assert [row.service for row in free.rows] == [row.service for row in ample.rows]
 
 
@@ -108,7 +113,9 @@ def test_a_bound_that_a_policy_beats_is_not_printed(lockstep: bool, monkeypatch:
         "shadowprice.router.shadow.score.barrier_time_bound", lambda *a, **k: 100 * barrier_time_bound(*a, **k)
     )
     monkeypatch.setattr("shadowprice.router.shadow.score.latency_bound", too_high)
-    result = evaluate(chat(200, 100.0), workers=2, slots=64, step_time=STEP, lockstep=lockstep, active="random")
+    result = evaluate(
+        chat(200, 100.0), ShadowSetting(workers=2, slots=64, step_time=STEP, lockstep=lockstep, active="random")
+    )
     assert all(row.bound is None and row.gap is None for row in result.rows)
     assert result.bound_method.startswith("none: ")
 
@@ -116,7 +123,9 @@ def test_a_bound_that_a_policy_beats_is_not_printed(lockstep: bool, monkeypatch:
 @BOTH
 def test_result_is_plain_json(lockstep: bool) -> None:
     trace = chat(50).take(np.arange(50))
-    result = evaluate(trace, workers=2, slots=4, step_time=STEP, lockstep=lockstep, active="my own policy")
+    result = evaluate(
+        trace, ShadowSetting(workers=2, slots=4, step_time=STEP, lockstep=lockstep, active="my own policy")
+    )
     found = json.loads(json.dumps(result.to_json(), allow_nan=False))
     assert {"requests", "window_s", "workers", "model", "objective", "unit", "bound_method", "rows"} <= set(found)
     columns = {"policy", "active", "idle_share", "ttft_p50_s", "ttft_p99_s", "tpot_s", "e2e_mean_s"}
@@ -129,11 +138,11 @@ def test_impossible_questions_are_refused() -> None:
     trace = chat(5)
     known = {"slots": 2, "step_time": STEP, "lockstep": True, "active": "random"}
     with pytest.raises(PolicyError, match="'best'; expected some of round_robin"):
-        evaluate(trace, workers=2, policies=["best"], **known)
+        evaluate(trace, ShadowSetting(workers=2, **known), ["best"])
     with pytest.raises(PolicyError, match="0 workers"):
-        evaluate(trace, workers=0, **known)
+        evaluate(trace, ShadowSetting(workers=0, **known))
     with pytest.raises(PolicyError, match="0 requests"):
-        evaluate(trace.take([]), workers=2, **known)
+        evaluate(trace.take([]), ShadowSetting(workers=2, **known))
 
 
 def test_finished_requests_become_their_trace() -> None:
@@ -164,7 +173,9 @@ def test_what_was_measured_stands_beside_the_model() -> None:
     real = measured(rows)
     assert real.ttft_p50_s == pytest.approx(0.4) and real.tpot_s == pytest.approx(0.05)
     assert real.e2e_mean_s == pytest.approx(0.4 + 0.05 * (made.output_tokens - 1).mean())
-    result = evaluate(trace_of(rows), workers=2, slots=64, step_time=STEP, lockstep=True, active="random")
+    result = evaluate(
+        trace_of(rows), ShadowSetting(workers=2, slots=64, step_time=STEP, lockstep=True, active="random")
+    )
     beside = beside_measured(result, real, "random")
     row = result.of("random")
     assert beside["model_error"]["ttft_p50_s"] == pytest.approx(row.service.ttft_p50_s / 0.4 - 1)

@@ -9,38 +9,22 @@ from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from shadowprice.errors import RouterError
-from shadowprice.fleet.step_time import StepTime
 from shadowprice.fleet.worker import Worker
 from shadowprice.router.record.finished import FinishedRequest
-from shadowprice.router.shadow.score import evaluate
+from shadowprice.router.shadow.score import ShadowSetting, evaluate
 from shadowprice.router.shadow.trace import beside_measured, counts, measured, trace_of
-from shadowprice.routing.policies import MOST_PASSES, POLICIES
+from shadowprice.routing.policies import POLICIES
 
 KEPT = 2000  # requests
 NEEDED = 100  # requests: fewer say nothing about a P99, or about balance
 EVERY_S = 30.0
 LONGEST_S = 600.0  # of an evaluation, which takes a second or two on an idle core
 BLOCK_SIZE = Worker.block_size
-
-
-@dataclass(frozen=True)
-class ShadowSetting:
-    """The fleet as the router knows it now; see `shadow.evaluate`."""
-
-    workers: int
-    slots: int
-    step_time: StepTime
-    lockstep: bool
-    active: str
-    kv_tokens: int | None = None
-    pool: int | None = None
-    prefill_kv_tokens: float = 0.0
-    most_passes: int = MOST_PASSES
 
 
 class ShadowRunner:
@@ -175,7 +159,7 @@ def _score(requests: list[FinishedRequest], setting: ShadowSetting, policies: tu
     if setting.kv_tokens is not None:  # a worker that served a request had the memory for it, whatever was believed
         longest = int((trace.prompt_tokens + trace.output_tokens).max())
         setting = replace(setting, kv_tokens=max(setting.kv_tokens, longest + BLOCK_SIZE))
-    result = evaluate(trace, policies=policies, **vars(setting))
+    result = evaluate(trace, setting, policies)
     real = beside_measured(result, measured(requests), setting.active)
     about = {"active": setting.active, "lockstep": setting.lockstep, "step_time": asdict(setting.step_time)}
     spent = {"evaluated_s": time.time(), "took_s": time.perf_counter() - started_s}

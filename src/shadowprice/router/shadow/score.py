@@ -34,6 +34,26 @@ ROUNDING = 1e-9  # of a sum of many floats
 
 
 @dataclass(frozen=True)
+class ShadowSetting:
+    """The fleet as the router knows it now, and how it decides; `active`: the routing policy's name.
+
+    slots: per worker. kv_tokens: KV memory of a replica; None: as much as its slots can fill. pool: ranks in lockstep
+    are given requests from a central queue, the oldest so many at a time; None: on arrival, as replicas always.
+    prefill_kv_tokens, most_passes: of the policies that have them.
+    """
+
+    workers: int
+    slots: int
+    step_time: StepTime
+    lockstep: bool
+    active: str
+    kv_tokens: int | None = None
+    pool: int | None = None
+    prefill_kv_tokens: float = 0.0
+    most_passes: int = MOST_PASSES
+
+
+@dataclass(frozen=True)
 class Service:
     """How requests were served: quantiles and means over them [s]; NaN where there is no request to take them over."""
 
@@ -100,27 +120,12 @@ def plain(values: dict[str, Any]) -> dict[str, Any]:
     return {name: None if isinstance(v, float) and not isfinite(v) else v for name, v in values.items()}
 
 
-def evaluate(
-    trace: Trace,
-    *,
-    workers: int,
-    slots: int,
-    step_time: StepTime,
-    lockstep: bool,
-    active: str,
-    policies: Iterable[str] | None = None,
-    kv_tokens: int | None = None,
-    pool: int | None = None,
-    prefill_kv_tokens: float = 0.0,
-    most_passes: int = MOST_PASSES,
-) -> ShadowResult:
+def evaluate(trace: Trace, setting: ShadowSetting, policies: Iterable[str] | None = None) -> ShadowResult:
     """Every policy on the trace, from a fresh memory; the same arguments give the same result.
 
-    slots: per worker. kv_tokens: KV memory of a replica; None: as much as its slots can fill. pool: ranks in lockstep
-    are given requests from a central queue, the oldest so many at a time; None: on arrival, as replicas always.
-    prefill_kv_tokens, most_passes: of the policies that have them.
     Raises PolicyError for unknown policies and impossible numbers, InfeasibleError for requests larger than a worker.
     """
+    workers, slots, step_time = setting.workers, setting.slots, setting.step_time
     names = tuple(POLICIES if policies is None else policies)
     unknown = [name for name in names if name not in POLICIES]
     if unknown:
@@ -129,14 +134,15 @@ def evaluate(
         raise PolicyError(
             f"{workers} workers of {slots} slots and {len(trace)} requests to evaluate; expected one of each at least"
         )
-    known = {name: make(name, prefill_kv_tokens=prefill_kv_tokens, most_passes=most_passes) for name in names}
-    if lockstep:
-        rows, method = _in_lockstep(trace, known, active, workers, slots, step_time, pool)
+    numbers = {"prefill_kv_tokens": setting.prefill_kv_tokens, "most_passes": setting.most_passes}
+    known = {name: make(name, **numbers) for name in names}
+    if setting.lockstep:
+        rows, method = _in_lockstep(trace, known, setting)
         model = f"{workers} ranks in lockstep of {slots} slots, decode steps; {_time_in_words(step_time)}"
         objective, unit = "time of all steps", "s"
     else:
-        worker = _replica(trace, slots, step_time, kv_tokens)
-        rows, method = _apart(trace, known, active, workers, worker)
+        worker = _replica(trace, slots, step_time, setting.kv_tokens)
+        rows, method = _apart(trace, known, setting.active, workers, worker)
         model = (
             f"{workers} independent replicas of vLLM V1, first come first served, without prefix cache; {slots} "
             f"sequences, {worker.kv_tokens:,} KV tokens; {_time_in_words(step_time)}"
@@ -153,14 +159,9 @@ def _time_in_words(time_: StepTime) -> str:
 
 
 def _in_lockstep(
-    trace: Trace,
-    policies: Mapping[str, NamedPolicy],
-    active: str,
-    workers: int,
-    slots: int,
-    step_time: StepTime,
-    pool: int | None,
+    trace: Trace, policies: Mapping[str, NamedPolicy], setting: ShadowSetting
 ) -> tuple[tuple[ShadowRow, ...], str]:
+    workers, slots, step_time = setting.workers, setting.slots, setting.step_time
     bounds_s = {
         "averaging over ranks with all slots full, any routing and order": barrier_time_bound(
             trace.prompt_tokens, trace.output_tokens, workers=workers, slots=slots, step_time=step_time
@@ -172,11 +173,19 @@ def _in_lockstep(
     method = max(bounds_s, key=lambda name: bounds_s[name])
     rows = []
     for name, policy in policies.items():
-        run = simulate_barrier(trace, policy, Ranks(workers, slots, step_time), pool=pool)
+        run = simulate_barrier(trace, policy, Ranks(workers, slots, step_time), pool=setting.pool)
         service = _service(trace, run.first_token_s, run.finish_s)
         idle_share = run.idle_s / (workers * run.barrier_s)
         rows.append(
-            ShadowRow(name, name == active, service, idle_share, int(run.passes.max()), run.barrier_s, bounds_s[method])
+            ShadowRow(
+                name,
+                name == setting.active,
+                service,
+                idle_share,
+                int(run.passes.max()),
+                run.barrier_s,
+                bounds_s[method],
+            )
         )
     return _with_bound(rows, method)
 

@@ -3,7 +3,7 @@
 from shadowprice.router.fleet.fleet import Fleet
 from shadowprice.router.fleet.worker import UP
 from shadowprice.router.settings import Settings
-from shadowprice.router.shadow.runner import ShadowSetting
+from shadowprice.router.shadow.score import ShadowSetting
 
 
 def shadow_setting(fleet: Fleet, settings: Settings, active: str) -> ShadowSetting:
