@@ -21,6 +21,7 @@ from shadowprice.scheduling.policies import fcfs
 from shadowprice.simulate import simulate
 from shadowprice.workload import (
     PRESETS,
+    Sizes,
     Trace,
     gamma_arrivals,
     generate,
@@ -45,9 +46,9 @@ def make(kind: str, seed: int, requests: int) -> Trace:
     rng = np.random.default_rng(seed)
     if kind in PRESETS:
         return PRESETS[kind](rng, requests=requests)
-    lengths = (lognormal_lengths(800, 0.8, 4000), lognormal_lengths(150, 0.7, 800))
+    sizes = Sizes(lognormal_lengths(800, 0.8, 4000), lognormal_lengths(150, 0.7, 800))
     arrivals = poisson_arrivals if kind == "poisson" else partial(gamma_arrivals, cv=3.0)
-    return generate(arrivals, *lengths, rng, rate_per_s=1.0, requests=requests)
+    return generate(arrivals, sizes, rng, rate_per_s=1.0, requests=requests)
 
 
 def at_load(trace: Trace, load: float) -> Trace:

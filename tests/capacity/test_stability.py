@@ -10,14 +10,14 @@ from shadowprice.capacity import in_words, stability
 from shadowprice.errors import TraceError
 from shadowprice.fleet import StepTime, Worker, read_fleet
 from shadowprice.fleet.work import stable_rate_per_s, work
-from shadowprice.workload import PRESETS, Trace, generate, lognormal_lengths, on_off_arrivals, poisson_arrivals
+from shadowprice.workload import PRESETS, Sizes, Trace, generate, lognormal_lengths, on_off_arrivals, poisson_arrivals
 
 WORKER = read_fleet("llama-3.1-8b-h100").worker
 
 
 def chat(requests: int = 5000, seed: int = 0, rate_per_s: float = 10.0, arrivals=poisson_arrivals) -> Trace:  # type: ignore[no-untyped-def]
-    lengths = (lognormal_lengths(800, 0.8, 4000), lognormal_lengths(150, 0.7, 800))
-    return generate(arrivals, *lengths, np.random.default_rng(seed), rate_per_s=rate_per_s, requests=requests)
+    sizes = Sizes(lognormal_lengths(800, 0.8, 4000), lognormal_lengths(150, 0.7, 800))
+    return generate(arrivals, sizes, np.random.default_rng(seed), rate_per_s=rate_per_s, requests=requests)
 
 
 def test_rate_is_the_closed_form_and_shares_add_up() -> None:

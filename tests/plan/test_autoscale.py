@@ -11,7 +11,7 @@ from shadowprice.errors import TraceError
 from shadowprice.plan.autoscale import Autoscaled, AutoscaleOptions, _paid_s, _react, autoscale
 from shadowprice.plan.targets import Targets
 from shadowprice.scheduling.policies import fcfs
-from shadowprice.workload import Trace, diurnal_arrivals, generate, lognormal_lengths
+from shadowprice.workload import Sizes, Trace, diurnal_arrivals, generate, lognormal_lengths
 from tests.plan.plan_cases import h100
 
 
@@ -19,8 +19,8 @@ from tests.plan.plan_cases import h100
 def day() -> Trace:
     """A day in half an hour: from a tenth of the mean rate to almost twice of it, three times."""
     arrivals = partial(diurnal_arrivals, amplitude=0.9, period_s=600.0, peak_s=300.0)
-    lengths = (lognormal_lengths(800, 0.8, 4000), lognormal_lengths(150, 0.7, 800))
-    return generate(arrivals, *lengths, np.random.default_rng(0), rate_per_s=40.0, duration_s=1800.0, name="day")
+    sizes = Sizes(lognormal_lengths(800, 0.8, 4000), lognormal_lengths(150, 0.7, 800))
+    return generate(arrivals, sizes, np.random.default_rng(0), rate_per_s=40.0, duration_s=1800.0, name="day")
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from shadowprice.fleet import Worker, read_fleet
-from shadowprice.workload import Trace, generate, lognormal_lengths, poisson_arrivals
+from shadowprice.workload import Sizes, Trace, generate, lognormal_lengths, poisson_arrivals
 
 # prompt and output: median, sigma of the log, and largest
 MIXES = {
@@ -23,7 +23,7 @@ LIMITS = ((256, 8192), (256, 512), (32, 2048))  # most sequences, most tokens of
 def mix(name: str, requests: int, seed: int = 0) -> Trace:
     prompt, output = (lognormal_lengths(*shape) for shape in MIXES[name])
     rng = np.random.default_rng(seed)
-    return generate(poisson_arrivals, prompt, output, rng, rate_per_s=1.0, requests=requests, name=name)
+    return generate(poisson_arrivals, Sizes(prompt, output), rng, rate_per_s=1.0, requests=requests, name=name)
 
 
 def settings(requests: int) -> Iterator[tuple[str, Trace, Worker]]:

@@ -10,7 +10,7 @@ from saturation import Growth, Sustained, growth_load, saturated_load
 from shadowprice.capacity import stability
 from shadowprice.fleet import Worker, read_fleet
 from shadowprice.scheduling.policies import Gate, Ranked, fcfs, mc_benchmark
-from shadowprice.workload import Trace, fixed_lengths, generate, poisson_arrivals
+from shadowprice.workload import Sizes, Trace, fixed_lengths, generate, poisson_arrivals
 
 
 def peak_reservation() -> Ranked:
@@ -57,7 +57,9 @@ def test_peak_reservation_wastes_what_requests_have_not_grown_to_yet() -> None:
 def test_requests_of_one_length_march_in_waves_and_lose_more() -> None:
     """The case outside the grid: whoever is admitted together finishes together, so memory empties in between."""
     rng = np.random.default_rng(0)
-    trace = generate(poisson_arrivals, fixed_lengths(512), fixed_lengths(256), rng, rate_per_s=1.0, requests=2000)
+    trace = generate(
+        poisson_arrivals, Sizes(fixed_lengths(512), fixed_lengths(256)), rng, rate_per_s=1.0, requests=2000
+    )
     worker = _holding(trace, 16)
     assert 0.8 < saturated_load(trace, worker, mc_benchmark()).load < 0.9
     assert saturated_load(trace, worker, fcfs()).load > 0.9

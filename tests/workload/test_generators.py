@@ -9,6 +9,7 @@ from scipy import stats
 from shadowprice.errors import TraceError
 from shadowprice.workload import (
     PRESETS,
+    Sizes,
     Trace,
     describe,
     diurnal_arrivals,
@@ -106,7 +107,7 @@ def test_lengths_are_whole_and_at_least_one_at_the_ends_of_the_unit_interval():
 def test_the_copula_gives_the_asked_rank_correlation(correlation):
     lengths = lognormal_lengths(10_000, 1.0)
     rng = np.random.default_rng(0)
-    trace = generate(poisson_arrivals, lengths, lengths, rng, rate_per_s=1.0, requests=50_000, correlation=correlation)
+    trace = generate(poisson_arrivals, Sizes(lengths, lengths, correlation), rng, rate_per_s=1.0, requests=50_000)
     rank = stats.spearmanr(trace.prompt_tokens, trace.output_tokens)[0]
     assert rank == pytest.approx(6 / np.pi * np.arcsin(correlation / 2), abs=0.02)
 
@@ -114,11 +115,11 @@ def test_the_copula_gives_the_asked_rank_correlation(correlation):
 @pytest.mark.parametrize("name", ARRIVALS)
 def test_a_duration_ends_the_trace_and_is_filled(name):
     rng = np.random.default_rng(4)
-    trace = generate(ARRIVALS[name], fixed_lengths(5), fixed_lengths(2), rng, rate_per_s=4.0, duration_s=2000.0)
+    trace = generate(ARRIVALS[name], Sizes(fixed_lengths(5), fixed_lengths(2)), rng, rate_per_s=4.0, duration_s=2000.0)
     assert trace.arrival_s[-1] < 2000.0
     assert len(trace) == pytest.approx(8000, rel=0.5)  # four standard deviations of the burstiest
     both = generate(
-        ARRIVALS[name], fixed_lengths(5), fixed_lengths(2), rng, rate_per_s=4.0, duration_s=2000.0, requests=10
+        ARRIVALS[name], Sizes(fixed_lengths(5), fixed_lengths(2)), rng, rate_per_s=4.0, duration_s=2000.0, requests=10
     )
     assert len(both) == 10
 
@@ -127,11 +128,11 @@ def test_meaningless_parameters_are_errors():
     rng = np.random.default_rng(0)
     fixed = fixed_lengths(1)
     for call in (
-        lambda: generate(poisson_arrivals, fixed, fixed, rng, rate_per_s=1.0),
-        lambda: generate(poisson_arrivals, fixed, fixed, rng, rate_per_s=0.0, requests=1),
-        lambda: generate(poisson_arrivals, fixed, fixed, rng, rate_per_s=1.0, requests=0),
-        lambda: generate(poisson_arrivals, fixed, fixed, rng, rate_per_s=1.0, duration_s=-1.0),
-        lambda: generate(poisson_arrivals, fixed, fixed, rng, rate_per_s=1.0, requests=1, correlation=2.0),
+        lambda: generate(poisson_arrivals, Sizes(fixed, fixed), rng, rate_per_s=1.0),
+        lambda: generate(poisson_arrivals, Sizes(fixed, fixed), rng, rate_per_s=0.0, requests=1),
+        lambda: generate(poisson_arrivals, Sizes(fixed, fixed), rng, rate_per_s=1.0, requests=0),
+        lambda: generate(poisson_arrivals, Sizes(fixed, fixed), rng, rate_per_s=1.0, duration_s=-1.0),
+        lambda: generate(poisson_arrivals, Sizes(fixed, fixed, 2.0), rng, rate_per_s=1.0, requests=1),
         lambda: gamma_arrivals(1, 1.0, rng, cv=0.0),
         lambda: on_off_arrivals(1, 1.0, rng, on_s=0.0, off_s=1.0),
         lambda: on_off_arrivals(1, 1.0, rng, on_s=1.0, off_s=1.0, off_to_on=2.0),
@@ -150,7 +151,7 @@ def test_meaningless_parameters_are_errors():
 def test_a_generated_trace_is_described_as_asked():
     rng = np.random.default_rng(0)
     trace = generate(
-        poisson_arrivals, fixed_lengths(7), lognormal_lengths(90, 0.5), rng, rate_per_s=8.0, requests=30_000
+        poisson_arrivals, Sizes(fixed_lengths(7), lognormal_lengths(90, 0.5)), rng, rate_per_s=8.0, requests=30_000
     )
     statistics = describe(trace)
     assert statistics.rate_per_s == pytest.approx(8, rel=0.02)

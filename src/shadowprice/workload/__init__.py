@@ -1,6 +1,7 @@
 """What arrives: traces, their readers and generators, and forecasts of output lengths."""
 
 from shadowprice.workload.generators import (
+    Sizes,
     diurnal_arrivals,
     fixed_lengths,
     gamma_arrivals,
@@ -33,6 +34,7 @@ __all__ = [
     "PUBLIC_TRACES",
     "MeasuredLog",
     "Ragged",
+    "Sizes",
     "Trace",
     "TraceStatistics",
     "concatenate",

@@ -6,6 +6,7 @@ Parameters are bound with `functools.partial`; a generator of your own is any fu
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -101,28 +102,35 @@ def quantile_lengths(probabilities: Sequence[float], tokens: Sequence[float]) ->
     return lambda u: np.rint(np.interp(u, p, q)).astype(np.int64)
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """Prompt and output of a request. correlation: of the two normal scores behind them (a Gaussian copula)."""
+
+    prompt: Lengths
+    output: Lengths
+    correlation: float = 0.0  # from -1 to 1
+
+    def __post_init__(self) -> None:
+        """Raises TraceError."""
+        require(-1 <= self.correlation <= 1, f"the correlation is {self.correlation}; expected a number from -1 to 1")
+
+
 def generate(
     arrivals: Arrivals,
-    prompt: Lengths,
-    output: Lengths,
+    sizes: Sizes,
     rng: np.random.Generator,
     *,
     rate_per_s: float,
     requests: int | None = None,
     duration_s: float | None = None,
-    correlation: float = 0.0,
     name: str = "generated",
 ) -> Trace:
-    """A trace of `requests` requests, or of those that arrive before `duration_s`, or both limits at once.
-
-    correlation: of the two normal scores behind the lengths (a Gaussian copula), from -1 to 1.
-    """
+    """A trace of `requests` requests, or of those that arrive before `duration_s`, or both limits at once."""
     require(0 < rate_per_s < np.inf, f"the rate is {rate_per_s} requests/s; expected a number > 0")
-    require(-1 <= correlation <= 1, f"the correlation is {correlation}; expected a number from -1 to 1")
     arrival_s = _arrivals(arrivals, rate_per_s, rng, requests, duration_s)
     first, second = rng.standard_normal((2, len(arrival_s)))
-    second = correlation * first + np.sqrt(1 - correlation**2) * second
-    return Trace(arrival_s, prompt(ndtr(first)), output(ndtr(second)), name=name)
+    second = sizes.correlation * first + np.sqrt(1 - sizes.correlation**2) * second
+    return Trace(arrival_s, sizes.prompt(ndtr(first)), sizes.output(ndtr(second)), name=name)
 
 
 def _arrivals(

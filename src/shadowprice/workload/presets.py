@@ -11,6 +11,7 @@ import numpy as np
 
 from shadowprice.workload.generators import (
     Arrivals,
+    Sizes,
     gamma_arrivals,
     generate,
     lognormal_lengths,
@@ -144,8 +145,10 @@ def burstgpt_like(
     """
     return generate(
         partial(gamma_arrivals, cv=2.0),
-        lognormal_lengths(621 * np.exp(-(1.2**2) / 2), 1.2, most=32_000),
-        lognormal_lengths(126 * np.exp(-0.5), 1.0, most=16_000),
+        Sizes(
+            lognormal_lengths(621 * np.exp(-(1.2**2) / 2), 1.2, most=32_000),
+            lognormal_lengths(126 * np.exp(-0.5), 1.0, most=16_000),
+        ),
         rng,
         rate_per_s=_or_own(rate_per_s, 1.0),
         requests=requests,
@@ -181,12 +184,10 @@ def _from_tables(
     prompt, output = (quantile_lengths(PROBABILITIES, table) for table in tables)
     return generate(
         arrivals,
-        prompt,
-        output,
+        Sizes(prompt, output, correlation),
         rng,
         rate_per_s=rate_per_s,
         requests=requests,
         duration_s=duration_s,
-        correlation=correlation,
         name=name,
     )
