@@ -9,7 +9,8 @@ on the core that the load generator has too. In each round each case is run by e
 median over the rounds of a router's cost by that of vllm-router's round robin in the same round. Cost is CPU time as
 the kernel accounts it to the router's threads, which other programs disturb less than the clock; throughput is not
 printed, since on a shared machine it measures the neighbours. p50: of one connection at a time, less the same without
-a router. With shadow evaluation the router's own process counts, not the one in which every policy is scored.
+a router. With shadow evaluation the router's own process counts, not the one in which every policy is scored, which is
+kept on the other core.
 """
 
 import contextlib
@@ -28,7 +29,7 @@ from rich.progress import track
 from rich.table import Table
 from router.contestants import SHADOW, Running, present, router
 from router.placement import cores
-from router.programs import BenchError, Row, cpu_s, hold, load, mock_workers, resident_bytes
+from router.programs import BenchError, Row, cpu_s, family, hold, load, mock_workers, resident_bytes
 
 REFERENCE = "vllm-router round_robin"
 OURS = "ours bf_io"
@@ -97,6 +98,8 @@ def measure(case: Case, target: Running | int, seconds: float, core: int | None)
         return float(load(port, core, seconds=seconds, **case.load)["e2e_ms"]["p50"])
     assert isinstance(target, Running)
     alone = target.name.endswith(SHADOW)
+    for child in family(target.pid)[1:] if alone else ():  # the evaluation, which may start at any time
+        hold(core, child)
     before = cpu_s(target.pid, alone=alone)
     done = load(target.port, core, seconds=seconds, **case.load)
     spent = cpu_s(target.pid, alone=alone) - before

@@ -89,7 +89,7 @@ def main() -> int:
             assign_us = median_us(assign, repeats)
             print(f"{name:40}{kernel_us:10.1f}{assign_us:10.1f}")
             if name == "bf_io":
-                step_us = 1e6 * (STEP_TIME.fixed_s + STEP_TIME.per_kv_token_s * int(view.kv_tokens.max()))
+                step_us = 1e6 * (STEP_TIME.fixed_s + STEP_TIME.per_kv_token_s * int(view.held_tokens.max()))
                 what = f"decision of bf_io, G={workers}, B={slots}, {waiting} waiting, as a share of a step"
                 targets.append(at_most(what, assign_us / step_us, TARGET_SHARE))
         rng = np.random.default_rng(1)

@@ -64,7 +64,6 @@ LONG_LISTS = {
     "cli/fleet.py make",
     "cli/fleet_fit.py fit",
     "router/shadow/score.py evaluate",
-    "routing/optimum.py _least_within",
     "workload/generators.py generate",
 }
 

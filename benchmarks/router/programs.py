@@ -82,10 +82,11 @@ def options(settings: Row) -> list[str]:
     return words
 
 
-def hold(core: int | None) -> None:
-    """Keep this process on one core, if one is given."""
+def hold(core: int | None, pid: int = 0) -> None:
+    """Keep a process, by default this one, on one core, if one is given and the process is still there."""
     if core is not None and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {core})
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(pid, {core})
 
 
 def start(command: Sequence[str | Path], core: int | None = None, log: Path | None = None) -> subprocess.Popen[str]:

@@ -69,7 +69,18 @@ class Engine:
         return self.prompt[r] + self.generated[r] + self.in_flight[r]
 
     def blocks_for(self, tokens: int) -> int:
-        return -(-tokens // self.worker.block_size)
+        kept = self.worker.kept
+        if kept is None or tokens == 0:
+            return -(-tokens // self.worker.block_size)
+        held = kept.constant + kept.per_token * tokens + kept.per_window_token * min(tokens, kept.window)
+        return math.ceil(held / self.worker.block_size - 1e-9)
+
+    def read_by(self, tokens: int) -> float:
+        """KV tokens that a decode step reads of a context of so many."""
+        read = self.worker.read
+        if read is None:
+            return tokens
+        return read.constant + read.per_token * tokens + read.per_window_token * min(tokens, read.window)
 
     def hold(self, r: int, tokens: int) -> bool:
         """Let r hold the blocks of its first `tokens` tokens, if they are free."""
@@ -186,7 +197,7 @@ class Engine:
         if not step.preempted:
             self.schedule_waiting(step, budget)
         decoding = [r for r in step.tokens if self.generated[r] + self.in_flight[r] > 0 and self.lacks_one(r)]
-        kv_tokens = sum(self.context(r) for r in decoding)
+        kv_tokens = sum(self.read_by(self.context(r)) for r in decoding)
         prefill = sum(step.tokens.values()) - len(decoding)
         if step.tokens:  # a step in which nobody computes runs no model and takes no time
             step.seconds = self.worker.step_time.seconds(len(decoding), kv_tokens, prefill)

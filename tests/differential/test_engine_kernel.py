@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from shadowprice.fleet import StepTime, Worker
+from shadowprice.fleet.token_curve import TokenCurve
 from shadowprice.scheduling.ranked import Gate, Levels, Ranked, Victim
 from shadowprice.simulate._engine_tables import everyone
 from shadowprice.simulate.engine import EngineRun, simulate
@@ -43,11 +44,23 @@ def traces(draw: st.DrawFn) -> Trace:
     )
 
 
+# Layers of several kinds: a state, a window beside full layers, half of the layers kept, states alone.
+CURVES = [
+    TokenCurve(7.3, 0.4, 0.0, 0),
+    TokenCurve(0.0, 0.25, 0.75, 9),
+    TokenCurve(0.0, 0.5, 0.0, 0),
+    TokenCurve(3.0, 0.0, 0.0, 0),
+    TokenCurve(12.5, 0.125, 0.5, 40),
+]
+
+
 @st.composite
 def workers(draw: st.DrawFn, trace: Trace) -> Worker:
     """From memory for the largest request alone to plenty; few or many sequences; budgets below and above prompts."""
     block_size = draw(st.sampled_from([1, 3, 16]))
-    largest = -(-int((trace.prompt_tokens + trace.output_tokens - 1).max()) // block_size)
+    kept, read = (draw(st.none() | st.sampled_from(CURVES)) for _ in range(2))
+    unlimited = Worker(STEP_TIMES[0], block_size=block_size, kept=kept, read=read)
+    largest = int(unlimited.blocks_of(trace.prompt_tokens + trace.output_tokens - 1).max())
     blocks = draw(st.integers(largest, 3 * largest) | st.just(100 * largest))
     return Worker(
         step_time=draw(st.sampled_from(STEP_TIMES)),
@@ -56,6 +69,8 @@ def workers(draw: st.DrawFn, trace: Trace) -> Worker:
         kv_tokens=blocks * block_size,
         block_size=block_size,
         async_scheduling=draw(st.booleans()),
+        kept=kept,
+        read=read,
     )
 
 

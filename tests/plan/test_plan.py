@@ -200,3 +200,10 @@ def test_search_finds_the_least_and_asks_each_number_once(seed: int) -> None:
 
     assert least(passes, start, most) == (first if first <= most else None)  # type: ignore[arg-type]
     assert len(asked) == len(set(asked)) and start <= min(asked) and max(asked) <= most
+
+
+def test_a_trace_that_keeps_a_thousand_workers_busy_is_remarked_on() -> None:
+    """Milliseconds taken for seconds look like that."""
+    rushed = Trace(np.arange(300.0) / 1e6, np.full(300, 900), np.full(300, 40), name="rushed")
+    assert any("are the trace's times in another unit than seconds?" in note for note in plan(rushed, h100()).notes)
+    assert not any("another unit" in note for note in plan(chat(), h100()).notes)

@@ -76,7 +76,7 @@ def _steps(state, present, shapes, worker):
     time = worker.step_time
     for choice in itertools.product(*options):
         given = [t for _, t in choice]
-        held = sum(-(-(computed + t) // worker.block_size) for computed, t in choice)
+        held = sum(int(worker.blocks_of(computed + t)) for computed, t in choice)
         active = sum(t > 0 for t in given)
         fits = held <= worker.kv_blocks and sum(given) <= worker.max_num_batched_tokens
         if active == 0 or active > worker.max_num_seqs or not fits:
@@ -87,7 +87,7 @@ def _steps(state, present, shapes, worker):
             s, generated = shapes[i][0], state[i][1]
             if t == 1 and generated > 0 and computed == s + generated - 1:
                 decoding += 1
-                kv_tokens += computed + 1
+                kv_tokens += float(worker.read_of(computed + 1))
             else:
                 prefill += t
             done = t > 0 and computed + t == s + generated

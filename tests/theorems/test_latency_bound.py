@@ -15,6 +15,7 @@ from shadowprice.scheduling import POLICIES
 from shadowprice.scheduling import _latency_kernel as kernel
 from shadowprice.scheduling._overhead_kernel import cheapest_times
 from shadowprice.scheduling.latency_bound import latency_bound
+from shadowprice.scheduling.overhead_clock import PHI, _bins, overhead_clock_sum
 from shadowprice.simulate import simulate
 from shadowprice.workload import PRESETS, Trace, scale_rate
 
@@ -259,3 +260,34 @@ def test_several_workers_have_no_overhead_clock() -> None:
     ones = np.ones(5, np.int64)
     bound = latency_bound(np.zeros(5), 10 * ones, 3 * ones, worker, workers=2)
     assert bound.clock_s == bound.alone_s
+
+
+def test_prices_of_time_are_paid_for() -> None:
+    """Without a queue to lean on, the clock is below the least cost of placing all own work in bins of its length."""
+    rng = np.random.default_rng(11)
+    reached = []
+    for _ in range(12):
+        n = int(rng.integers(1, 6))
+        prompt, output = rng.integers(1, 20, (2, n))
+        worker = Worker(StepTime(1.0, *(10.0 ** rng.uniform(-2, 1, 3))), max_num_seqs=8, kv_tokens=400)
+        needs = work(prompt, output, worker)
+        arrival = np.sort(rng.uniform(0, needs.alone_s.mean(), n)) * rng.choice([0.0, 1.0])
+        clock = overhead_clock_sum(arrival, needs, np.full(n, 1e-12), np.zeros(n))
+        bins = _bins(arrival, needs.alone_s)
+        count = len(bins.length_s)
+        wait = np.maximum(needs.alone_s[:, None], (bins.base_s + bins.since_s)[None] - arrival[:, None])
+        cost = needs.own_s[:, None] * (1 - PHI) * bins.there(np.ones(n))[None] + PHI * wait
+        cost = np.column_stack([cost, PHI * wait[:, -1]])  # beyond the last bin only the wait costs
+        allowed = np.arange(count + 1)[None] >= bins.first[:, None]
+        found = linprog(
+            cost.ravel(),
+            A_ub=np.kron(needs.own_s, np.eye(count + 1)[:count]),
+            b_ub=bins.length_s,
+            A_eq=np.kron(np.eye(n), np.ones(count + 1)),
+            b_eq=np.ones(n),
+            bounds=[(0, float(ok)) for ok in allowed.ravel()],
+        )
+        limit = found.fun + (1 - PHI) * float((needs.alone_s - needs.own_s).sum())
+        assert clock <= limit * (1 + 1e-7)
+        reached.append(clock / limit)
+    assert np.mean(reached) > 0.9  # the ascent comes near the program's optimum

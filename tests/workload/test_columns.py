@@ -139,3 +139,24 @@ def test_times_that_look_like_milliseconds_since_1970_are_remarked_on(tmp_path: 
     trace = read(tmp_path, data)
     assert np.diff(trace.arrival_s).tolist() == [250] * 3
     assert "looks like milliseconds since 1970" in trace.notes[0]
+
+
+def test_all_that_a_trace_holds_may_be_named(tmp_path: Path) -> None:
+    data = b"at,in,out,guess,hit,who,team,rank,due,worth\n1,9,2,3,4,a,7,-1,5.5,2\n2,8,1,1,0,,7,0,0,1\n"
+    roles = "arrival=at,prompt=in,output=out,predicted=guess,cached=hit,session=who,tenant=team,priority=rank"
+    trace = read(tmp_path, data, f"{roles},deadline=due,value=worth")
+    found = {
+        name: getattr(trace, name).tolist()
+        for name in ("predicted_output", "cached_tokens", "session", "tenant", "priority", "deadline_s", "value")
+    }
+    assert found == {
+        "predicted_output": [3, 1],
+        "cached_tokens": [4, 0],
+        "session": [0, -1],
+        "tenant": [7, 7],
+        "priority": [-1, 0],
+        "deadline_s": [5.5, 0],
+        "value": [2, 1],
+    }
+    with pytest.raises(TraceError, match=":2: hit is 9; expected a whole number >= 0 and below the prompt's tokens"):
+        read(tmp_path, data.replace(b"3,4,a", b"3,9,a"), f"{roles},deadline=due,value=worth")

@@ -109,7 +109,7 @@ def _needs(trace: Trace, kinds: Sequence[Worker]) -> tuple[FloatArray, BoolArray
     for t, worker in enumerate(kinds):
         found = work(trace.prompt_tokens, trace.output_tokens, worker, trace.cached_tokens)
         needs[:, t] = (found.own_s + found.fixed_s * found.use).T * (trace.rate_per_s / len(trace))
-    return needs, peak[:, None] <= np.array([[worker.kv_blocks * worker.block_size for worker in kinds]])
+    return needs, np.stack([worker.blocks_of(peak) <= worker.kv_blocks for worker in kinds], axis=1)
 
 
 def _solved(pool: _Assignments, price: FloatArray) -> Mix:

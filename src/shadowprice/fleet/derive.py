@@ -8,6 +8,7 @@ from shadowprice.fleet.memory import Memory, memory_of
 from shadowprice.fleet.models import Model
 from shadowprice.fleet.roofline import roofline_step_time
 from shadowprice.fleet.step_time import StepTime
+from shadowprice.fleet.token_curve import TokenCurve, kept_curve, read_curve
 
 
 def gpu_and_model(fleet: Fleet, wanted: str) -> tuple[Gpu, Model]:
@@ -46,13 +47,28 @@ def kv_tokens_that_fit(fleet: Fleet, context_tokens: int | None = None) -> int:
     return tokens
 
 
+def kept_by(fleet: Fleet) -> TokenCurve | None:
+    """What the model's layers keep of a sequence, in KV tokens of this fleet's workers; None: its tokens."""
+    return None if fleet.model is None else kept_curve(fleet.model, *_cache(fleet))
+
+
+def read_by(fleet: Fleet) -> TokenCurve | None:
+    """What a decode step reads of a sequence, in KV tokens of this fleet's workers; None: its tokens."""
+    return None if fleet.model is None else read_curve(fleet.model, *_cache(fleet))
+
+
+def _cache(fleet: Fleet) -> tuple[str, int]:
+    return fleet.kv_cache_dtype, fleet.tensor_parallel_size
+
+
 def step_time_from(source: str, fleet: Fleet, backend: str = "vllm") -> tuple[StepTime, str]:
     """Step time of a fleet by "roofline" or "measured" (kernels of that backend), and a note that says so."""
     gpu, model = gpu_and_model(fleet, "step_time.fixed_s")
     gpus, seqs = fleet.tensor_parallel_size, fleet.worker.max_num_seqs
     what = f"{gpus} x {gpu.name}, {model.name} in {model.dtype}"
     if source == "roofline":
-        return roofline_step_time(gpu, model, gpus, fleet.kv_cache_dtype, seqs).step_time, f"roofline of {what}"
+        fit = roofline_step_time(gpu, model, gpus, fleet.kv_cache_dtype, seqs, read=fleet.worker.read)
+        return fit.step_time, f"roofline of {what}"
     fit, database = measured_step_time(gpu, model, gpus, fleet.kv_cache_dtype, seqs, backend)
     errors = f"mean error {100 * fit.decode_error:.1f} % decoding, {100 * fit.prefill_error:.1f} % with prefill"
     return fit.step_time, f"measured kernels ({database}) of {what}; {errors}"

@@ -53,8 +53,9 @@ def _steps(fleet: Fleet) -> list[dict[str, float]]:
     worker = fleet.worker
     steps = []
     for sequences in BATCHES:
-        kv_tokens = sequences * CONTEXT_TOKENS
-        if sequences <= worker.max_num_seqs and kv_tokens <= worker.kv_tokens:
+        kv_tokens = round(sequences * float(worker.read_of(CONTEXT_TOKENS)))
+        held = sequences * int(worker.blocks_of(CONTEXT_TOKENS))
+        if sequences <= worker.max_num_seqs and held <= worker.kv_blocks:
             seconds = worker.step_time.seconds(sequences, kv_tokens, 0)
             steps.append(_step(sequences, kv_tokens, 0, seconds, sequences / seconds))
     prompt = min(PROMPT_TOKENS, worker.max_num_batched_tokens)

@@ -2,12 +2,12 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, replace
+from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 from shadowprice.errors import FleetError
-from shadowprice.fleet.derive import STEP_TIME_SOURCES, kv_tokens_that_fit, step_time_from
+from shadowprice.fleet.derive import STEP_TIME_SOURCES, kept_by, kv_tokens_that_fit, read_by, step_time_from
 from shadowprice.fleet.engine_limits import default_limits
 from shadowprice.fleet.fleet import Fleet
 from shadowprice.fleet.gpus import GPUS, Gpu, gpu_by_name
@@ -19,12 +19,14 @@ from shadowprice.fleet.models import Model
 from shadowprice.fleet.names import did_you_mean
 from shadowprice.fleet.sections import Section, open_sections
 from shadowprice.fleet.step_time import StepTime
+from shadowprice.fleet.token_curve import TokenCurve
 from shadowprice.fleet.worker import Worker
 
 PRESETS: dict[str, Path] = {path.stem: path for path in sorted((Path(__file__).parent / "presets").glob("*.toml"))}
 
 _STEP_TIME = [f.name for f in fields(StepTime)]
-_LIMITS = {f.name: f.type for f in fields(Worker) if f.name != "step_time"}
+_CURVES = ("kept", "read")
+_LIMITS = {f.name: f.type for f in fields(Worker) if f.name not in ("step_time", *_CURVES)}
 
 
 def read_fleet(path_or_preset: str | Path) -> Fleet:
@@ -105,6 +107,12 @@ def fleet_toml(fleet: Fleet) -> str:
         document["gpu"] = _shape(fleet.gpu, GPUS.get(fleet.gpu.name))
     engine = ("tensor_parallel_size", "gpu_memory_utilization", "kv_cache_dtype")
     document["worker"] = {k: getattr(fleet, k) for k in engine} | {k: getattr(fleet.worker, k) for k in _LIMITS}
+    for name in _CURVES:
+        curve = getattr(fleet.worker, name)
+        if curve is not None:
+            document["worker"][name] = asdict(curve)
+        elif name == "kept" and fleet.model is not None and kept_by(fleet) is not None:
+            document["worker"][name] = False
     coefficients = {k: getattr(fleet.worker.step_time, k) for k in _STEP_TIME}
     document["step_time"] = {"source": "given", "note": fleet.step_time_note, **coefficients}
     power = {"idle_power_w": fleet.idle_power_w, "peak_power_w": fleet.peak_power_w}
@@ -137,7 +145,9 @@ def fleet_from(document: Mapping[str, Any], folder: Path, name: str) -> Fleet:
     top.only("name", "workers")
     worker, power = sections["worker"], sections["power"]
     power.only("idle_power_w", "peak_power_w")
-    worker.only("tensor_parallel_size", "gpu_memory_utilization", "kv_cache_dtype", "context_tokens", *_LIMITS)
+    worker.only(
+        "tensor_parallel_size", "gpu_memory_utilization", "kv_cache_dtype", "context_tokens", *_LIMITS, *_CURVES
+    )
     gpu = _gpu(sections["gpu"])
     draft = Fleet(
         name=top.text("name", name),
@@ -152,11 +162,39 @@ def fleet_from(document: Mapping[str, Any], folder: Path, name: str) -> Fleet:
         idle_power_w=power.number("idle_power_w", None),
         peak_power_w=power.number("peak_power_w", None),
     )
+    context_tokens = worker.whole("context_tokens", None)
+    curves = _curves(worker, draft, sections["step_time"], context_tokens)
+    draft = replace(draft, worker=replace(draft.worker, **curves))
     step_time, note = _step_time(sections["step_time"], draft)
     kv_tokens = worker.whole("kv_tokens", None)
     if kv_tokens is None:
-        kv_tokens = kv_tokens_that_fit(draft, worker.whole("context_tokens", None))
+        kv_tokens = kv_tokens_that_fit(draft, context_tokens)
     return replace(draft, worker=replace(draft.worker, step_time=step_time, kv_tokens=kv_tokens), step_time_note=note)
+
+
+def _curves(worker: Section, fleet: Fleet, step_time: Section, context_tokens: int | None) -> dict[str, Any]:
+    """What sequences keep and steps read: as given, else as the model's layers do.
+
+    Not where context_tokens has made kv_tokens those of one length, nor of given coefficients, whose KV tokens are
+    plain tokens unless the file says otherwise.
+    """
+    found: dict[str, Any] = {}
+    for name in _CURVES:
+        given = worker.table.get(name)
+        if isinstance(given, dict):
+            section = Section(f"worker.{name}", given)
+            section.only(*(f.name for f in fields(TokenCurve)))
+            found[name] = TokenCurve(**_given(section, {f.name: f.type for f in fields(TokenCurve)}))
+        elif given is not None and given is not False:
+            raise FleetError(f"worker.{name} is {given!r}; expected a table, or false for plain tokens")
+    if fleet.model is None:
+        return found
+    if "kept" not in worker and context_tokens is None:
+        found["kept"] = kept_by(fleet)
+    given_times = any(k in step_time for k in _STEP_TIME)
+    if "read" not in worker and not given_times and step_time.text("source", "roofline") == "roofline":
+        found["read"] = read_by(fleet)
+    return found
 
 
 def _limits(worker: Section, gpu: Gpu | None) -> dict[str, Any]:

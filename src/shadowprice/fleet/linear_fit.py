@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from shadowprice.errors import FleetError
 from shadowprice.fleet.step_time import StepTime
+from shadowprice.fleet.token_curve import TokenCurve
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 CONTEXTS = (128, 256, 512, 1024, 2048, 4096)
@@ -25,22 +26,26 @@ class LinearFit:
     prefill_error: float
 
 
-def fit_step_time(latency_s: Callable[[int, int, int], float], max_num_seqs: int) -> LinearFit:
+def fit_step_time(
+    latency_s: Callable[[int, int, int], float], max_num_seqs: int, read: TokenCurve | None = None
+) -> LinearFit:
     """Least squares on the relative error, no coefficient negative; ours.
 
     latency_s(sequences, context_tokens, prompt_tokens): seconds of one step in which `sequences` decode at that
     context each and a whole prompt is prefilled; for a step without prefill prompt_tokens is 0.
     c, a and b come from decode steps (1 to max_num_seqs sequences of 128 to 4096 tokens, at most 400,000 in all),
     which are most of the steps that an engine takes; e then from whole prompts of 128 to 8192 tokens, alone and
-    beside decoding sequences. Raises FleetError when the latencies are not positive and finite.
+    beside decoding sequences. read: KV tokens that a step reads of a sequence; None: its context. Raises FleetError
+    when the latencies are not positive and finite.
     """
     from scipy.optimize import nnls  # here, since it takes longer to import than all of a fleet's arithmetic
 
     batches = sorted({b for b in BATCHES if b < max_num_seqs} | {max_num_seqs})
     grid = [(b, s) for b, s in product(batches, CONTEXTS) if b * s <= LARGEST_KV_TOKENS or b == 1]
-    decode = np.array([(b, b * s, 0, latency_s(b, s, 0)) for b, s in grid], dtype=np.float64)
+    seen = {s: s if read is None else float(read.of(s)) for s in CONTEXTS}
+    decode = np.array([(b, b * seen[s], 0, latency_s(b, s, 0)) for b, s in grid], dtype=np.float64)
     alone = [(0, 0, p, latency_s(0, p, p)) for p in PROMPTS]
-    beside = [(b, b * s, s, latency_s(b, s, s)) for b, s in grid]
+    beside = [(b, b * seen[s], s, latency_s(b, s, s)) for b, s in grid]
     prefill = np.array(alone + beside, dtype=np.float64)
     shape = np.column_stack([np.ones(len(decode)), decode[:, :2]])
     try:

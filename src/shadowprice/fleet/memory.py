@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from shadowprice.errors import FleetError
 from shadowprice.fleet.gpus import GIB, Gpu
 from shadowprice.fleet.models import Model
+from shadowprice.fleet.token_curve import token_bytes
 
 # What the CUDA context, NCCL buffers and captured CUDA graphs take on each GPU.
 RUNTIME_BYTES = int(1.0 * GIB)
@@ -54,7 +55,7 @@ def memory_of(
     """
     check_tensor_parallel(model, tensor_parallel_size)
     if context_tokens is None:
-        per_token = model.kv_bytes_per_token_per_gpu(kv_cache_dtype, tensor_parallel_size)
+        per_token = token_bytes(model, kv_cache_dtype, tensor_parallel_size)
     else:
         per_token = model.kv_bytes(context_tokens, kv_cache_dtype, tensor_parallel_size) / context_tokens
     share = int(gpu.hbm_bytes * gpu_memory_utilization)

@@ -12,7 +12,7 @@ from shadowprice.workload.trace import Trace
 
 def oversized(trace: Trace, worker: Worker) -> BoolArray:
     """Which requests need more KV tokens than the worker has blocks for, bool [n]: those of all tokens but the last."""
-    return trace.prompt_tokens + trace.output_tokens - 1 > worker.kv_blocks * worker.block_size
+    return worker.blocks_of(trace.prompt_tokens + trace.output_tokens - 1) > worker.kv_blocks
 
 
 def require_fit(trace: Trace, worker: Worker, fleet: str | None = None) -> None:

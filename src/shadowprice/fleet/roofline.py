@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from shadowprice.fleet.gpus import Gpu
 from shadowprice.fleet.linear_fit import LinearFit, fit_step_time
 from shadowprice.fleet.models import WEIGHT_BITS, Model
+from shadowprice.fleet.token_curve import TokenCurve
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,15 @@ def roofline_step_time(
     kv_cache_dtype: str = "bf16",
     max_num_seqs: int = 256,
     efficiency: Efficiency = Efficiency(),
+    read: TokenCurve | None = None,
 ) -> LinearFit:
     """The standard step-time model fitted to roofline arithmetic; ours.
 
     A step reads the weights that its tokens use, then each sequence's cache, and multiplies, at the shares of the peak
     rates that `efficiency` states. Of E experts, k for each of n tokens,
     E (1 - (1 - k/E)^n) are expected to be read. For a dense model the arithmetic is linear in sequences and KV
-    tokens, and the fit is exact; for experts it is not, and the fit's error says by how much.
+    tokens, and the fit is exact; for experts it is not, and the fit's error says by how much. read: what counts as the
+    KV tokens of a sequence (`Worker.read`); None: its tokens.
     """
     groups = [m for m in model.mlp_groups if m.num_experts]
     reached = efficiency.expert_products if groups else efficiency.products
@@ -64,4 +67,4 @@ def roofline_step_time(
         prefill_s = prompt_tokens * model.flops_per_token(prompt_tokens / 2, logits=False) / flops
         return layers_s + weights_s + kv_s + decode_s + prefill_s
 
-    return fit_step_time(latency_s, max_num_seqs)
+    return fit_step_time(latency_s, max_num_seqs, read)

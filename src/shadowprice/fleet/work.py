@@ -25,6 +25,13 @@ computes s-h tokens instead of s: replace s by s-h in q, in tokens and wherever 
 steps still read all s+j tokens. Whole cached blocks, floor(h/size) of them, may be shared with other requests, so they
 are not counted in its blocks; what it holds beyond them is its own, and these add up to at most Mblocks. If they are
 not shared the request needs more than is charged: the charge stays a lower bound.
+
+Layers of several kinds. Where a sequence of n tokens holds kept(n) KV tokens, in B(n) = ceil(kept(n)/size) blocks, and
+a decode step reads read(n) of them (`fleet/token_curve.py`), the proof stands with B(n) for ceil(n/size) and
+a + b*read(n) for a + b*n: it uses only that neither falls with n, so that a request which holds at least m tokens holds
+at least B(m) blocks. Since ceil(x) >= x, the sums below take kept(n)/size for B(n), in closed form. read is concave, so
+e*(m-h) - (a + b*read(m)) is convex in m and not positive at m = h: recomputing is cheaper up to one m and no further.
+Of a cached prefix at most B(h) blocks are shared.
 """
 
 from dataclasses import dataclass
@@ -33,7 +40,8 @@ import numpy as np
 import numpy.typing as npt
 
 from shadowprice.arrays import FloatArray, IntArray
-from shadowprice.fleet.worker import Worker
+from shadowprice.fleet.token_curve import TokenCurve
+from shadowprice.fleet.worker import ROUNDING, Worker
 
 RESOURCES = ("slots", "memory", "token budget")
 
@@ -77,11 +85,16 @@ def work(
     decodes = o - 1
     own_s = time.per_prefill_token_s * (s - h) + _decode_cost_s(s, h, decodes, worker)
     steps = chunks + decodes
-    block_steps = _prefill_block_steps(s, chunks, worker) + _decode_block_steps(s, decodes, worker)
+    if worker.kept is None:
+        block_steps = _prefill_block_steps(s, chunks, worker) + _decode_block_steps(s, decodes, worker)
+        own_block_steps = block_steps - h // worker.block_size * steps
+    else:
+        block_steps = _kept_block_steps(s, chunks, decodes, worker, worker.kept)
+        own_block_steps = np.maximum(block_steps - worker.blocks_of(h) * steps, 0.0)
     use = np.stack(
         [
             steps / worker.max_num_seqs,
-            (block_steps - h // worker.block_size * steps) / worker.kv_blocks,
+            own_block_steps / worker.kv_blocks,
             (s - h + decodes) / budget,
         ]
     )
@@ -114,10 +127,26 @@ def _decode_cost_s(s: IntArray, h: IntArray, decodes: IntArray, worker: Worker) 
     time = worker.step_time
     a, b, e = time.per_sequence_s, time.per_kv_token_s, time.per_prefill_token_s
     computed = s - h
+    if worker.read is not None:
+        recomputed = np.clip(np.floor(_crossing(h, worker, worker.read)) - s, 0, decodes)
+        decoded = worker.read.sum_to(s + decodes) - worker.read.sum_to(s + recomputed)
+        return a * (decodes - recomputed) + b * decoded + e * _rising(computed, recomputed)
     crossing = (a + b * h) / (e - b) if e > b else np.full(len(s), np.inf)  # recomputing is cheaper up to this s-h+j
     recomputed = np.clip(np.floor(np.minimum(crossing, 2.0**53)) - computed, 0, decodes)
     decoded_s = a * (decodes - recomputed) + b * (_rising(s, decodes) - _rising(s, recomputed))
     return decoded_s + e * _rising(computed, recomputed)
+
+
+def _crossing(h: IntArray, worker: Worker, read: TokenCurve) -> FloatArray:
+    """Up to this m e*(m-h) < a + b*read(m): the zero of a convex function, linear within the window and beyond."""
+    time = worker.step_time
+    a, b, e = time.per_sequence_s, time.per_kv_token_s, time.per_prefill_token_s
+    inside, beyond = e - b * (read.per_token + read.per_window_token), e - b * read.per_token
+    paid = e * h + a + b * read.constant
+    with np.errstate(divide="ignore", invalid="ignore"):
+        within = paid / inside if inside > 0 else np.full(len(h), np.inf)
+        after = (paid + b * read.per_window_token * read.window) / beyond if beyond > 0 else np.full(len(h), np.inf)
+    return np.minimum(np.where(within <= read.window, within, after), 2.0**53)
 
 
 def _rising(s: IntArray, n: IntArray | FloatArray) -> FloatArray:
@@ -134,6 +163,15 @@ def _ceil_sum(n: IntArray, size: int) -> FloatArray:
     """sum_{m=1..n} ceil(m/size)."""
     full, rest = n // size, n % size
     return size * full * (full + 1) / 2.0 + rest * (full + 1.0)
+
+
+def _kept_block_steps(s: IntArray, chunks: IntArray, decodes: IntArray, worker: Worker, kept: TokenCurve) -> FloatArray:
+    """sum_{k<chunks} kept(s - k*K)/size + sum_{j=1..decodes} kept(s+j)/size, less what rounding may be."""
+    total = kept.sum_to(s + decodes) - kept.sum_to(s)
+    for k in range(int(chunks.max(initial=0))):
+        here = k < chunks
+        total[here] += kept.of(s[here] - k * worker.max_num_batched_tokens)
+    return np.maximum(total / worker.block_size - ROUNDING * (chunks + decodes), 0.0)
 
 
 def _prefill_block_steps(s: IntArray, chunks: IntArray, worker: Worker) -> FloatArray:

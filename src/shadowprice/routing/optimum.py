@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -179,7 +179,8 @@ def hindsight_optimum(
     """
     batches = -(-len(prompt_tokens) // (workers * slots))
     first = int(np.sort(output_tokens)[::-1][:batches].sum())
-    solve_within = partial(_least_within, prompt_tokens, output_tokens, workers, slots, step_time, time_limit_s)
+    instance = _Instance(prompt_tokens, output_tokens, workers, slots, step_time)
+    solve_within = partial(_least_within, instance, time_limit_s)
     value, bound, optimal = solve_within(first)
     most = _most_steps(prompt_tokens, output_tokens, value, workers, step_time)
     if most <= first:
@@ -196,22 +197,23 @@ def _most_steps(prompt: IntArray, output: IntArray, value_s: float, workers: int
     return most if by_value >= most else int(by_value * (1 + 1e-9))
 
 
+class _Instance(NamedTuple):
+    prompt_tokens: IntArray
+    output_tokens: IntArray
+    workers: int
+    slots: int
+    step_time: StepTime
+
+
 def _least_within(
-    prompt_tokens: IntArray,
-    output_tokens: IntArray,
-    workers: int,
-    slots: int,
-    step_time: StepTime,
-    time_limit_s: float,
-    horizon: int,
-    least_steps: int = 0,
-    below_s: float = inf,
+    instance: _Instance, time_limit_s: float, horizon: int, least_steps: int = 0, below_s: float = inf
 ) -> tuple[float, float, bool]:
     """The program of `hindsight_optimum` over `horizon` steps: (value found, proved bound, is optimal).
 
     Of schedules with so many steps or more, that take less than below_s; infinite where there is none.
     """
-    n, G = len(prompt_tokens), workers
+    prompt_tokens, output_tokens, G, slots, step_time = instance
+    n = len(prompt_tokens)
     starts = [(i, g, k) for i in range(n) for g in range(G) for k in range(horizon - int(output_tokens[i]) + 1)]
     m = len(starts)  # columns: z, then u_k, then T_k; rows: n starts, then horizon * G times, horizon * G slots, falls
     times, places, falls = n, n + horizon * G, n + 2 * horizon * G

@@ -3,6 +3,8 @@
 
 import numpy as np
 
+from shadowprice.fleet._token_curve_kernel import curve
+from shadowprice.fleet.worker import ROUNDING
 from shadowprice.kernels import njit
 
 
@@ -119,20 +121,25 @@ def mean_busy_times(arrival_s, work_s, weight):
 
 
 @njit(cache=True)
-def tails(prompt, output, work_s, fixed_s, a, b, e, per_sequence_s, per_block_s, per_token_s, block_size):
+def tails(prompt, output, work_s, fixed_s, a, b, e, per_sequence_s, per_block_s, per_token_s, block_size, curves):
     """Least time from the mean of each request's charges to its finish [s]; see `latency_bound`.
 
     a, b, e: step time; per_sequence_s, per_block_s, per_token_s: what a step charges for a sequence, a block held and
-    a token computed, out of its fixed_s.
+    a token computed, out of its fixed_s. curves: plain, then what is kept and read of a sequence (TokenCurve.numbers).
     """
+    plain, kept, read = curves
     tail = np.empty(len(prompt))
     for i in range(len(prompt)):
         later_s = 0.0
         moment = 0.0
         charged_s = 0.0
         for context in range(prompt[i] + output[i] - 1, prompt[i], -1):
-            own_s = min(a + b * context, e * context)
-            held = (context + block_size - 1) // block_size
+            if plain:
+                own_s = min(a + b * context, e * context)
+                held = float((context + block_size - 1) // block_size)
+            else:
+                own_s = min(a + b * curve(read, context), e * context)
+                held = max(curve(kept, context) / block_size - ROUNDING, 0.0)
             charge_s = own_s + per_sequence_s + per_block_s * held + per_token_s
             moment += charge_s * (fixed_s / 2 + later_s)
             charged_s += charge_s

@@ -31,6 +31,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from shadowprice.arrays import FloatArray, IntArray
+from shadowprice.fleet.token_curve import PLAIN
 from shadowprice.fleet.work import Work, work
 from shadowprice.fleet.worker import Worker
 from shadowprice.scheduling import _latency_kernel as kernel
@@ -152,6 +153,7 @@ def _tails_s(prompt: IntArray, output: IntArray, worker: Worker, needs: Work, pr
         block_s,
         token_s,
         worker.block_size,
+        (worker.is_plain, (worker.kept or PLAIN).numbers, (worker.read or PLAIN).numbers),
     )
 
 

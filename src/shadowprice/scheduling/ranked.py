@@ -6,7 +6,7 @@ The same object decides in Python through `order` and runs compiled in the simul
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from math import inf
+from math import floor, inf
 
 import numpy as np
 
@@ -64,7 +64,7 @@ class Levels:
         if self.growth == 1:
             return np.arange(0, tokens + 1, self.step, dtype=np.int64)
         starts, gap = [0.0], float(self.step)
-        while starts[-1] + gap <= tokens:
+        while floor(starts[-1] + gap) <= tokens:
             starts.append(starts[-1] + gap)
             gap *= self.growth
         return np.floor(starts).astype(np.int64)
@@ -194,12 +194,11 @@ def _gated(policy: Ranked, queue: IntArray, waiting: Requests, running: Requests
 
 def _fits(policy: Ranked, context: IntArray, left: IntArray, worker: Worker) -> bool:
     """Whether requests with so many KV tokens and steps left may run together under the policy's gate."""
-    size = worker.block_size
     if policy.gate is Gate.PROTECT:
-        return bool(np.sum(-(-context // size)) <= (1 - policy.alpha) * worker.kv_blocks)
+        return bool(np.sum(worker.blocks_of(context)) <= (1 - policy.alpha) * worker.kv_blocks)
     if policy.gate is Gate.HEADROOM:
-        return bool(np.sum(-(-(context + policy.headroom) // size)) <= worker.kv_blocks)
+        return bool(np.sum(worker.blocks_of(context + policy.headroom)) <= worker.kv_blocks)
     if policy.gate is Gate.RESERVE_PEAK:
-        return bool(np.sum(-(-(context + left - 1) // size)) <= worker.kv_blocks)
+        return bool(np.sum(worker.blocks_of(context + left - 1)) <= worker.kv_blocks)
     held = left + worker.async_scheduling  # steps decided a step ahead: the finished hold their blocks once more
-    return all(np.sum(-(-(context[held >= d] + d - 1) // size)) <= worker.kv_blocks for d in np.unique(held))
+    return all(np.sum(worker.blocks_of(context[held >= d] + d - 1)) <= worker.kv_blocks for d in np.unique(held))

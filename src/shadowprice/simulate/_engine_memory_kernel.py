@@ -1,8 +1,11 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 """KV memory in the engine kernel: what a request holds, will hold by its forecast, and whether the gate lets it in."""
 
+from shadowprice.fleet._token_curve_kernel import curve, curve_blocks
 from shadowprice.kernels import njit
 from shadowprice.simulate._engine_state import HEADROOM, LOOK_AHEAD, OPTIMISTIC, RESERVE_PEAK, RUNNING
+
+SLACK = 1e-7  # relative: far more than the sums of curves may be off by rounding
 
 
 @njit(cache=True)
@@ -18,6 +21,14 @@ def blocks(tokens, block_size):
 
 
 @njit(cache=True)
+def blocks_of(rules, tokens):
+    """Blocks that a request of so many tokens holds on this worker."""
+    if rules.plain:
+        return blocks(tokens, rules.block_size)
+    return curve_blocks(rules.kept, tokens, rules.block_size)
+
+
+@njit(cache=True)
 def steps_left(requests, r):
     """Tokens that r is still forecast to make, at least one."""
     return max(requests[r].predicted - requests[r].generated, 1)
@@ -27,6 +38,53 @@ def steps_left(requests, r):
 def steps_held(requests, rules, r):
     """Steps for which r will hold blocks: to its last token, and one more when steps are decided a step ahead."""
     return steps_left(requests, r) + (1 if rules.lag else 0)
+
+
+@njit(cache=True)
+def kept(requests, rules, r):
+    """KV tokens that r's present context takes, before rounding to blocks."""
+    return curve(rules.kept, context(requests, r))
+
+
+@njit(cache=True)
+def fits_ahead_by_curve(requests, rules, run, batch, candidate):
+    """`fits_ahead` for layers of several kinds.
+
+    Of a context that grows by m tokens what it takes grows by at least low * m and at most high * m, since its curve
+    is concave: most moments are decided by these two, the others by counting.
+    """
+    size = run.n_by_finish
+    capacity = float(rules.kv_blocks * rules.block_size)
+    low, high = rules.kept[1], rules.kept[1] + rules.kept[2]
+    candidate_left = steps_held(requests, rules, candidate)
+    alive = size + 1
+    held = kept(requests, rules, candidate)
+    for i in range(size):
+        held += kept(requests, rules, batch[i].by_finish)
+    i = 0
+    merged = False
+    while i < size or not merged:
+        if not merged and (i == size or candidate_left <= steps_held(requests, rules, batch[i].by_finish)):
+            r, d = candidate, candidate_left
+            merged = True
+        else:
+            r = batch[i].by_finish
+            d = steps_held(requests, rules, r)
+            i += 1
+        if held + alive * low * (d - 1) > capacity * (1 + SLACK):
+            return False
+        if held + alive * (high * (d - 1) + rules.block_size) > capacity * (1 - SLACK):
+            used = 0
+            if candidate_left >= d:
+                used += blocks_of(rules, context(requests, candidate) + d - 1)
+            for j in range(size):
+                if steps_held(requests, rules, batch[j].by_finish) >= d:
+                    used += blocks_of(rules, context(requests, batch[j].by_finish) + d - 1)
+            if used > rules.kv_blocks:
+                return False
+        held -= kept(requests, rules, r)
+        alive -= 1
+    return True
 
 
 @njit(cache=True)
@@ -78,7 +136,7 @@ def blocks_under_gate(requests, rules, r):
         later = steps_left(requests, r) - 1
     elif rules.gate == HEADROOM:
         later = rules.headroom
-    return blocks(context(requests, r) + later, rules.block_size)
+    return blocks_of(rules, context(requests, r) + later)
 
 
 @njit(cache=True)
@@ -109,6 +167,8 @@ def passes_gate(requests, rules, run, batch, r):
     """The policy's own memory rule for r beside the running that go on; everything passes when alone."""
     if rules.gate == OPTIMISTIC or run.n_running == run.n_leaving:
         return True
+    if rules.gate == LOOK_AHEAD and not rules.plain:
+        return fits_ahead_by_curve(requests, rules, run, batch, r)
     if rules.gate == LOOK_AHEAD:
         return fits_ahead(requests, rules, run, batch, r)
     need = blocks_under_gate(requests, rules, r)

@@ -4,7 +4,7 @@
 import numpy as np
 
 from shadowprice.kernels import njit
-from shadowprice.simulate._engine_memory_kernel import blocks, context, insert_by_finish, passes_gate, sort_by_finish
+from shadowprice.simulate._engine_memory_kernel import blocks_of, context, insert_by_finish, passes_gate, sort_by_finish
 from shadowprice.simulate._engine_queue_kernel import (
     before,
     head_of_queue,
@@ -90,8 +90,8 @@ def schedule_running(requests, rules, run, batch, keys, rng):
             continue
         tokens = min(requests[r].prompt + requests[r].generated - requests[r].computed, budget)
         need = 0
-        if requests[r].computed + tokens > requests[r].held * rules.block_size:  # spares most divisions
-            need = blocks(requests[r].computed + tokens, rules.block_size) - requests[r].held
+        if not rules.plain or requests[r].computed + tokens > requests[r].held * rules.block_size:  # spares divisions
+            need = blocks_of(rules, requests[r].computed + tokens) - requests[r].held
         if need > run.free_blocks and rules.victim == CLEAR:
             while need > run.free_blocks and requests[r].status == RUNNING:
                 budget += clear_some(requests, rules, run, batch, keys, rng)
@@ -119,7 +119,7 @@ def refusal(requests, rules, run, batch, r):
     """Why r may not join the batch now (NO_SLOT, NO_MEMORY, or RETRY: ask again next step); NOBODY if it may."""
     if run.n_running >= rules.max_num_seqs:
         return NO_SLOT
-    if blocks(context(requests, r), rules.block_size) > run.free_blocks:
+    if blocks_of(rules, context(requests, r)) > run.free_blocks:
         return NO_MEMORY
     if not passes_gate(requests, rules, run, batch, r):
         return RETRY if rules.gate == LOOK_AHEAD else NO_MEMORY
@@ -152,7 +152,7 @@ def would_fit(requests, rules, run, batch, head, joined):
         sort_by_finish(requests, run, batch)  # without the spare ones
     fits = (
         run.n_running - spare < rules.max_num_seqs
-        and blocks(context(requests, head), rules.block_size) <= run.free_blocks + freed
+        and blocks_of(rules, context(requests, head)) <= run.free_blocks + freed
         and passes_gate(requests, rules, run, batch, head)
     )
     for i in range(run.n_running):
@@ -199,7 +199,7 @@ def join(requests, rules, run, batch, r, budget):
     if not rules.asks:
         take_out(requests, run, r)
     requests[r].status = RUNNING
-    requests[r].held = blocks(requests[r].computed + tokens, rules.block_size)  # computed: elsewhere, and sent here
+    requests[r].held = blocks_of(rules, requests[r].computed + tokens)  # computed: elsewhere, and sent here
     run.free_blocks -= requests[r].held
     batch[run.n_running].id = r
     batch[run.n_running].tokens = tokens

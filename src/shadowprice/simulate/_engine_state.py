@@ -18,6 +18,7 @@ NOBODY, NO_SLOT, NO_MEMORY, RETRY = range(4)
 class EngineRules(NamedTuple):
     """The worker's limits and step time, and how the policy gates and preempts.
 
+    plain: a request holds, and a step reads, its tokens; else what kept and read say (TokenCurve.numbers).
     moves: keys are looked up anew where a request has reached another level; gives_way: as in `Ranked`.
     """
 
@@ -41,6 +42,9 @@ class EngineRules(NamedTuple):
     lag: bool
     asks: bool
     every_step: bool
+    plain: bool
+    kept: tuple[float, float, float, float]
+    read: tuple[float, float, float, float]
 
 
 def _fields(kind: type, names: str) -> list[tuple[str, Any]]:

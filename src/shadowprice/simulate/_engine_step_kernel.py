@@ -3,6 +3,7 @@
 
 import numpy as np
 
+from shadowprice.fleet._token_curve_kernel import curve
 from shadowprice.kernels import njit
 from shadowprice.simulate._engine_memory_kernel import blocks
 from shadowprice.simulate._engine_queue_kernel import oldest_waiting, pull_arrivals
@@ -47,12 +48,16 @@ def step_seconds(requests, rules, run, batch):
     """How long computing what was scheduled takes; 0 if nothing was."""
     decoding = 0
     kv_tokens = 0
+    read_tokens = 0.0  # where layers are of several kinds
     prefill = 0
     for i in range(run.n_running):
         r = batch[i].id
         if requests[r].generated > 0 and requests[r].computed == requests[r].prompt + requests[r].generated - 1:
             decoding += batch[i].tokens
-            kv_tokens += batch[i].tokens * (requests[r].computed + 1)
+            if rules.plain:
+                kv_tokens += batch[i].tokens * (requests[r].computed + 1)
+            else:
+                read_tokens += batch[i].tokens * curve(rules.read, requests[r].computed + 1)
         else:
             prefill += batch[i].tokens
     if decoding + prefill == 0:
@@ -60,7 +65,7 @@ def step_seconds(requests, rules, run, batch):
     return (
         rules.fixed_s
         + rules.per_sequence_s * decoding
-        + rules.per_kv_token_s * kv_tokens
+        + rules.per_kv_token_s * (kv_tokens if rules.plain else read_tokens)
         + rules.per_prefill_token_s * prefill
     )
 
@@ -114,8 +119,8 @@ def coast(engines, g, ended, decided_s, until_s):
     requests, rules, keys, residues = engines.requests, engines.rules, engines.keys, engines.residues
     run, batch, samples = engines.runs[g], engines.batches[g], engines.samples[g]
     n = run.n_running
-    if n == 0 or n > rules.max_num_batched_tokens or run.n_leaving > 0:
-        return
+    if n == 0 or n > rules.max_num_batched_tokens or run.n_leaving > 0 or not rules.plain:
+        return  # where layers are of several kinds blocks fill unevenly: every step is taken
     steps = np.int64(1) << 62
     kv_tokens = 0
     for i in range(n):

@@ -4,6 +4,7 @@ import numpy as np
 
 from shadowprice.arrays import FloatArray, IntArray, Records
 from shadowprice.errors import PolicyError
+from shadowprice.fleet.token_curve import PLAIN
 from shadowprice.fleet.worker import Worker
 from shadowprice.scheduling.ranked import Gate, Ranked, Victim
 from shadowprice.scheduling.surface import Requests, SchedulingPolicy
@@ -124,4 +125,7 @@ def rules_of(
         lag=worker.async_scheduling,
         asks=asks,
         every_step=every_step,
+        plain=worker.is_plain,
+        kept=(worker.kept or PLAIN).numbers,
+        read=(worker.read or PLAIN).numbers,
     )

@@ -21,6 +21,7 @@ from shadowprice.workload.operations import shift
 from shadowprice.workload.trace import Trace
 
 WORTH_PROCESSES = 400_000  # requests times fleets to simulate: starting processes takes longer below
+MANY_WORKERS = 1000  # kept busy: from here on a wrong unit of time is likelier
 MOST_TIMES = 1000  # workers beyond the stable minimum that are tried
 
 
@@ -152,6 +153,11 @@ def _notes(trace: Trace, fleet: Fleet, found: Stability) -> tuple[str, ...]:
     notes = list(trace.notes)
     if trace.cached_tokens is not None:
         notes.append("prefix-cache hits count in the stable rate; the simulations have no prefix cache: they err high")
+    if found.load_per_worker is not None and found.load_per_worker > MANY_WORKERS:
+        notes.append(
+            f"{found.rate_per_s:,.0f} requests/s keep {found.load_per_worker:,.0f} workers busy: are the trace's times "
+            "in another unit than seconds?"
+        )
     idle_w, peak_w = fleet.worker_power_w
     if peak_w is not None:
         idle = "idle power is not known and counted as 0" if idle_w is None else f"{idle_w:g} W when idle"

@@ -28,6 +28,7 @@ ROLES = {  # what a column may mean: the trace's column
     "session": "session",
     "tenant": "tenant",
     "priority": "priority",
+    "deadline": "deadline_s",
     "value": "value",
 }
 NEEDED = ("arrival", "prompt", "output")
@@ -105,6 +106,7 @@ def columns_of(mapping: ColumnMap, time_kind: Kind) -> list[Column]:
         "session": lambda name: Column(name, "text"),
         "tenant": lambda name: Column(name, "text"),
         "priority": lambda name: Column(name, "whole"),
+        "deadline": lambda name: Column(name, "number", 0),
         "value": lambda name: Column(name, "number"),
     }
     return [kinds.get(role, tokens)(name) for role, name in mapping.columns.items()]
