@@ -8,6 +8,7 @@ from shadowprice.arrays import IntArray
 from shadowprice.caching._number_kernel import number_blocks, number_contexts
 from shadowprice.caching.problem import Accesses
 from shadowprice.errors import TraceError
+from shadowprice.fleet import Fleet
 from shadowprice.workload.trace import Ragged, Trace
 
 SESSION_BLOCK_TOKENS = 512
@@ -27,6 +28,30 @@ class PrefillCost:
     def block_s(self, depth_tokens: IntArray, tokens: int) -> np.ndarray:
         """Seconds of a block of `tokens` tokens, each behind depth_tokens others."""
         return tokens * (self.per_token_s + self.per_token_and_context_s * (depth_tokens + tokens / 2))
+
+    @staticmethod
+    def of_fleet(fleet: Fleet) -> "PrefillCost":
+        """The fleet's time per prompt token; attention's share of it by the model's arithmetic, 0 without a model."""
+        token_s = fleet.worker.step_time.per_prefill_token_s
+        if fleet.model is None:
+            return PrefillCost(token_s)
+        alone, behind = (fleet.model.flops_per_token(context, logits=False) for context in (0.0, 1000.0))
+        return PrefillCost(token_s, token_s * (behind - alone) / 1000.0 / alone)
+
+
+def accesses_of(trace: Trace, cost: PrefillCost) -> tuple[Accesses, int]:
+    """Accesses of the trace's prefix hashes, else of its sessions, and the tokens of a block.
+
+    Raises TraceError where it has neither.
+    """
+    if trace.prefix is not None:
+        return prefix_accesses(trace, cost), trace.prefix_block_tokens
+    if trace.session is None or trace.cached_tokens is None:
+        raise TraceError(
+            f"{trace.name}: nothing says what its prompts share; expected hashes of prompt blocks (Mooncake, "
+            "Qwen-Bailian, the router's record) or sessions with cached tokens (agentic sessions)"
+        )
+    return session_accesses(trace, cost), SESSION_BLOCK_TOKENS
 
 
 def prefix_accesses(trace: Trace, cost: PrefillCost, label: IntArray | None = None) -> Accesses:

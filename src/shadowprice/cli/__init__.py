@@ -8,6 +8,8 @@ import typer
 import shadowprice
 from shadowprice.cli.audit import EPILOG, audit
 from shadowprice.cli.bench import bench_app
+from shadowprice.cli.cache import EPILOG as CACHE_EPILOG
+from shadowprice.cli.cache import cache
 from shadowprice.cli.disaggregate import EPILOG as DISAGGREGATE_EPILOG
 from shadowprice.cli.disaggregate import disaggregate
 from shadowprice.cli.experts import EPILOG as EXPERTS_EPILOG
@@ -32,6 +34,9 @@ app = typer.Typer(
 )
 app.command("audit", epilog=EPILOG, short_help="What each decision costs, and the bound that none can beat.")(
     spread(audit)
+)
+app.command("cache", epilog=CACHE_EPILOG, short_help="What to keep: savings by policy, the bound, the price of a GiB.")(
+    spread(cache)
 )
 app.command("disaggregate", epilog=DISAGGREGATE_EPILOG, short_help="Prefill and decode together or apart.")(
     spread(disaggregate)
