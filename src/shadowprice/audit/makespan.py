@@ -5,7 +5,8 @@ import time
 from shadowprice.audit.case import Case
 from shadowprice.audit.finding import Finding
 from shadowprice.audit.fleet_run import run_fleet
-from shadowprice.audit.scheduling import TODAY, WORTH_CHANGING, listed
+from shadowprice.audit.mean_latency import WORTH_CHANGING
+from shadowprice.audit.scheduling import TODAY, listed
 from shadowprice.audit.words import number, percent, plural, seconds, worker_limits
 from shadowprice.certificate import Certificate
 from shadowprice.scheduling.makespan_bound import makespan_bound

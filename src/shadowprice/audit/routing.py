@@ -5,14 +5,13 @@ import time
 from shadowprice.audit.case import Case
 from shadowprice.audit.finding import Finding
 from shadowprice.audit.fleet_run import FleetRun, run_fleet
+from shadowprice.audit.mean_latency import WORTH_CHANGING, certificates
 from shadowprice.audit.words import percent, seconds, worker_limits
-from shadowprice.certificate import Certificate
 from shadowprice.routing.policies import POLICIES, NamedPolicy, make
 from shadowprice.scheduling.latency_bound import latency_bound
 from shadowprice.scheduling.policies import fcfs
 
 TODAY = "round_robin"
-WORTH_CHANGING = 0.02  # a smaller share of the mean latency is not worth a change of policy
 
 
 def certify(case: Case) -> Finding | None:
@@ -26,28 +25,19 @@ def certify(case: Case) -> Finding | None:
     started = time.perf_counter()
     trace, fleet = case.trace, case.fleet
     bound = latency_bound(trace.arrival_s, trace.prompt_tokens, trace.output_tokens, fleet.worker, fleet.workers)
-    bound_s = time.perf_counter() - started
+    took_s = time.perf_counter() - started
     policies = {policy.name: policy for policy in map(make, POLICIES) if policy.audited}
     served = {name: run_fleet(trace, fleet, fcfs(), policy) for name, policy in policies.items()}
     best = min(served, key=lambda name: float(served[name].e2e_s.mean()))
-    certificates = tuple(
-        Certificate(
-            decision="routing",
-            objective="mean end-to-end latency",
-            unit="s",
-            sense="cost",
-            policy=name,
-            value=float(run.e2e_s.mean()),
-            bound=bound.mean_s,
-            bound_method=f"{bound.method}, any router",
-            model=f"{fleet.workers} independent replicas of vLLM V1, first come first served; {worker_limits(fleet)}",
-            seconds=bound_s + run.seconds,
-            load=case.load,
-            advice=_advice(name, policies[best], served),
-        )
-        for name, run in served.items()
+    words = (
+        "routing",
+        f"{bound.method}, any router",
+        f"{fleet.workers} independent replicas of vLLM V1, first come first served; {worker_limits(fleet)}",
     )
-    return Finding("routing", case, certificates, TODAY, best, served)
+    found = certificates(
+        case, served, bound.mean_s, took_s, words=words, advise=lambda name: _advice(name, policies[best], served)
+    )
+    return Finding("routing", case, found, TODAY, best, served)
 
 
 def _advice(name: str, best: NamedPolicy, served: dict[str, FleetRun]) -> str:

@@ -7,15 +7,14 @@ import numpy as np
 from shadowprice.audit.case import Case
 from shadowprice.audit.finding import Finding
 from shadowprice.audit.fleet_run import FleetRun, run_fleet
+from shadowprice.audit.mean_latency import WORTH_CHANGING, certificates
 from shadowprice.audit.words import percent, seconds, worker_limits
-from shadowprice.certificate import Certificate
 from shadowprice.scheduling.latency_bound import LatencyBound, latency_bound
 from shadowprice.scheduling.policies import DEFAULT, POLICIES, priced_work
 from shadowprice.scheduling.ranked import Ranked
 from shadowprice.workload.trace import Trace
 
 TODAY = DEFAULT
-WORTH_CHANGING = 0.02  # a smaller share of the mean latency is not worth a change of policy
 
 
 def certify(case: Case) -> Finding:
@@ -28,7 +27,7 @@ def certify(case: Case) -> Finding:
     started = time.perf_counter()
     trace, fleet = case.trace, case.fleet
     bound = latency_bound(trace.arrival_s, trace.prompt_tokens, trace.output_tokens, fleet.worker, fleet.workers)
-    bound_s = time.perf_counter() - started
+    took_s = time.perf_counter() - started
     policies = listed(trace)
     served = {name: run_fleet(trace, fleet, policy) for name, policy in policies.items()}
     asked_s = case.options.max_wait_s
@@ -36,24 +35,15 @@ def certify(case: Case) -> Finding:
     served[aged_name(aged.max_wait_s)] = run_fleet(trace, fleet, aged)
     _require_below(bound, served, trace)
     best = min(policies, key=lambda name: float(served[name].e2e_s.mean()))
-    certificates = tuple(
-        Certificate(
-            decision="scheduling",
-            objective="mean end-to-end latency",
-            unit="s",
-            sense="cost",
-            policy=name,
-            value=float(run.e2e_s.mean()),
-            bound=bound.mean_s,
-            bound_method=_method(bound),
-            model=_model(case),
-            seconds=bound_s + run.seconds,
-            load=case.load,
-            advice=_advice(name, best, policies[best].words, served, bound.mean_s),
-        )
-        for name, run in served.items()
+    found = certificates(
+        case,
+        served,
+        bound.mean_s,
+        took_s,
+        words=("scheduling", _method(bound), _model(case)),
+        advise=lambda name: _advice(name, best, policies[best].words, served, bound.mean_s),
     )
-    return Finding("scheduling", case, certificates, TODAY, best, served, beside=aged_name(aged.max_wait_s))
+    return Finding("scheduling", case, found, TODAY, best, served, beside=aged_name(aged.max_wait_s))
 
 
 def listed(trace: Trace) -> dict[str, Ranked]:
