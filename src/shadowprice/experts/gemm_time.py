@@ -15,7 +15,7 @@ from shadowprice.experts._dispatch_kernel import split_placement
 from shadowprice.experts._tiles_kernel import move_off_the_slowest, whole_experts
 from shadowprice.experts.dispatch import split_over_replicas
 from shadowprice.fleet.fleet import Fleet
-from shadowprice.fleet.models import WEIGHT_BITS
+from shadowprice.fleet.formats import WEIGHT_BITS
 from shadowprice.fleet.roofline import Efficiency
 from shadowprice.options import Options
 

@@ -4,8 +4,9 @@ import math
 from dataclasses import dataclass
 
 from shadowprice.errors import FleetError
+from shadowprice.fleet.formats import KV_BITS
 from shadowprice.fleet.gpus import Gpu
-from shadowprice.fleet.models import KV_BITS, Model
+from shadowprice.fleet.models import Model
 from shadowprice.fleet.names import did_you_mean
 from shadowprice.fleet.worker import Worker
 

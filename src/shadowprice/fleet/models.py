@@ -4,23 +4,11 @@ import math
 from dataclasses import dataclass, fields, replace
 
 from shadowprice.errors import FleetError
+from shadowprice.fleet.formats import WEIGHT_BITS, kv_bits
 from shadowprice.fleet.layers import Mixer, Mlp
 from shadowprice.fleet.names import did_you_mean
 
-# Bits per quantised weight, scales included: one 16-bit scale per group of 128 for int4, one 8-bit scale per block
-# of 32 for mxfp4 (OCP Microscaling specification) and of 16 for nvfp4.
-WEIGHT_BITS = {
-    "bf16": 16.0,
-    "fp16": 16.0,
-    "fp32": 32.0,
-    "fp8": 8.0,
-    "int8": 8.0,
-    "int4": 4.125,
-    "mxfp4": 4.25,
-    "nvfp4": 4.5,
-}
 PARTS = ("attention", "mlp", "router", "shared_experts", "experts", "embedding", "head", "other")
-KV_BITS = {"bf16": 16, "fp16": 16, "fp32": 32, "fp8": 8}
 _MAY_BE_ZERO = {
     "num_experts", "num_experts_per_tok", "num_moe_layers", "moe_intermediate_size", "shared_expert_intermediate_size",
     "kv_lora_rank", "q_lora_rank", "qk_rope_head_dim", "v_head_dim", "sliding_window", "num_sliding_layers",
@@ -317,10 +305,3 @@ class Model:
         weights = self.multiplied_parameters - (0 if logits else self.embedding_parameters)
         products = sum(m.count * m.attention_dim * m.seen(context_tokens) for m in self.mixer_groups)
         return 2.0 * weights + 2.0 * products
-
-
-def kv_bits(kv_dtype: str) -> int:
-    """Bits of one number in the cache. Raises FleetError for a format that is none of KV_BITS."""
-    if kv_dtype not in KV_BITS:
-        raise FleetError(f"kv_cache_dtype is {kv_dtype!r}; {did_you_mean(kv_dtype, KV_BITS)}")
-    return KV_BITS[kv_dtype]

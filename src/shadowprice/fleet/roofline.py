@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from shadowprice.fleet.formats import WEIGHT_BITS
 from shadowprice.fleet.gpus import Gpu
 from shadowprice.fleet.linear_fit import LinearFit, fit_step_time
-from shadowprice.fleet.models import WEIGHT_BITS, Model
+from shadowprice.fleet.models import Model
 from shadowprice.fleet.token_curve import TokenCurve
 
 

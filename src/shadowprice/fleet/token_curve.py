@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from shadowprice.arrays import FloatArray
 from shadowprice.errors import FleetError
-from shadowprice.fleet.models import Model, kv_bits
+from shadowprice.fleet.formats import kv_bits
+from shadowprice.fleet.models import Model
 
 
 @dataclass(frozen=True)
