@@ -1,50 +1,17 @@
 """One request's way to a worker and back: attempts, tokens counted, the answer framed anew for the client."""
 
-import time
-from collections.abc import Callable
-from typing import Protocol
-
-from shadowprice.router.fleet.in_flight import Flights
 from shadowprice.router.fleet.worker import LiveWorker
 from shadowprice.router.http.answer_head import CHUNKED, EVENTS, AnswerHead, chunked
 from shadowprice.router.http.client_side import ClientSide
-from shadowprice.router.http.outbox import Outbox
 from shadowprice.router.http.request import REPLACED, Request
 from shadowprice.router.http.upstream import Upstream
 from shadowprice.router.openai.body import usage_of_whole
 from shadowprice.router.openai.load import NONE, Load
 from shadowprice.router.openai.reading import LARGEST_WITH_USAGE, Reading
-from shadowprice.router.record.finished import FinishedRequest
+from shadowprice.router.surroundings import Surroundings
 
 STALE_S = 1.0  # an idle connection that turns out to be closed does so at once; later, the worker broke it
 RETRIED = frozenset((500, 502, 503, 504, 429))  # another worker may do better
-
-
-class Surroundings(Protocol):
-    """What is around an exchange: who settles what becomes of it, and what it shares with the others."""
-
-    clock: Callable[[], float]
-    flights: Flights
-    outbox: Outbox
-    worker_authorization: bytes
-
-    @property
-    def draining(self) -> bool:
-        """May no connection be kept for a further request."""
-        ...
-
-    def connect(self, exchange: "Exchange") -> None:
-        """Open a connection to its worker for it."""
-
-    def retries(self, exchange: "Exchange", status: int, now_s: float) -> bool:
-        """The worker answered with an error: try another, or pass the answer on (False)."""
-        ...
-
-    def lost(self, exchange: "Exchange", reason: str, now_s: float, *, stale: bool) -> None:
-        """The worker will not answer. stale: an idle connection had been closed, which is nobody's failure."""
-
-    def ended(self, exchange: "Exchange", now_s: float, how: str) -> None:
-        """It is over."""
 
 
 class Exchange:
@@ -80,7 +47,7 @@ class Exchange:
         "worker",
     )
 
-    def __init__(self, around: Surroundings, client: ClientSide, request: Request, now_s: float) -> None:
+    def __init__(self, around: "Surroundings[Exchange]", client: ClientSide, request: Request, now_s: float) -> None:
         self.around, self.client, self.request = around, client, request
         self.load: Load = NONE
         self.counts = self.head_sent = self.over = self.was_stale = False
@@ -303,46 +270,6 @@ class Exchange:
             self.last_s = self.around.clock()  # the silence was the client's
 
     # the end
-
-    def learn_usage(self, how: str) -> bool:
-        """Take what the worker says it took for what was counted; does it name the prompt."""
-        usage = self.usage if self.reading is None else self.reading.usage
-        if usage is None:
-            return False
-        prompt, generated = usage
-        if how != "finished":  # what was told may be of the beginning
-            generated = max(generated, self.generated)
-        self.generated = generated or self.generated
-        if prompt:
-            self.load.prompt_tokens = prompt
-        return prompt > 0
-
-    def row_of_end(self, now_s: float, how: str, block_tokens: int) -> FinishedRequest:
-        """What those who keep account are told. block_tokens: of a block of its prefix."""
-        load, generated, arrival_s, first_s = self.load, self.generated, self.arrival_s, self.first_s
-        streamed = generated > 0 and self.reading is not None and self.reading.events
-        return FinishedRequest(
-            time.time() - (now_s - arrival_s),
-            load.prompt_tokens,
-            generated,
-            load.session if load.session >= 0 else None,
-            load.tenant if load.tenant >= 0 else None,
-            load.ask.priority or None,
-            load.prefix,
-            block_tokens,
-            "" if self.worker is None else self.worker.name,
-            (self.sent_s or now_s) - arrival_s,
-            first_s - arrival_s if streamed else None,
-            now_s - arrival_s,
-            self.status,
-            load.ask.stream,
-            how,
-            (self.last_s - first_s) / (generated - 1) if streamed and generated > 1 else None,
-            first_s - arrival_s if first_s else None,
-            self.attempts,
-            self.counts,
-            load.deadline_s or None,
-        )
 
     def leave_worker(self, *, keep_load_until_s: float = 0.0) -> None:
         """No longer at its worker: its connection is closed, its load off, or kept until then."""

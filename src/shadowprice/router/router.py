@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Callable
 
+from shadowprice.router.account import learn_usage, row_of_end
 from shadowprice.router.decide.dispatch import Dispatcher
 from shadowprice.router.exchange import Exchange
 from shadowprice.router.fleet.fleet import Fleet
@@ -222,11 +223,11 @@ class Router:
         self.dispatcher.waiting.pop(exchange, None)
         if worker is not None and how == "finished" and exchange.status < 500 and exchange.status not in BUSY:
             worker.succeeded()
-        if exchange.learn_usage(how):
+        if learn_usage(exchange, how):
             self.prompt_size.learn(exchange.load.ask, exchange.load.prompt_tokens)
         if exchange.counts and worker is not None:
             worker.served(exchange.load.prompt_tokens, exchange.generated)
-        row = exchange.row_of_end(now_s, how, self.block_tokens if self.keeps_prefixes else 0)
+        row = row_of_end(exchange, now_s, how, self.block_tokens if self.keeps_prefixes else 0)
         self.statistics.note(row, now_s)
         for listener in self.when_ended:
             listener(row, exchange.request, exchange.client.address)
