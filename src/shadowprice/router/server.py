@@ -12,14 +12,13 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from shadowprice.errors import RouterError
 from shadowprice.router.admin import metrics
 from shadowprice.router.admin.app import admin_app, require_key
 from shadowprice.router.admin.state import LiveControl
 from shadowprice.router.background import Background
 from shadowprice.router.deadlines import TICK_S, tick
-from shadowprice.router.decide.first_run import FirstRun, say
-from shadowprice.router.decide.least_kv import PLAIN_LEAST_KV
+from shadowprice.router.decide.change_over import begin_to_decide
+from shadowprice.router.decide.first_run import FirstRun
 from shadowprice.router.fleet.care import Care
 from shadowprice.router.fleet.in_flight import Flights
 from shadowprice.router.fleet.model import learn
@@ -105,7 +104,7 @@ class Server:
             self.background.run(asked.follow())
         self._keep_account()
         self.router.own_answers["/metrics"] = self._metrics
-        self._begin_to_decide()
+        begin_to_decide(self.router.dispatcher, self.first_run, self.background, tells=self.further is None)
         await self._listen()
         if self.further is None:
             await self._start_admin()
@@ -119,31 +118,6 @@ class Server:
         gc.collect()
         gc.freeze()  # what is loaded stays: the collector need not look at it again
         gc.set_threshold(20_000, 10, 20)  # requests make no cycles
-
-    def _begin_to_decide(self) -> None:
-        """By the policy if it is compiled, or is to be waited for; else by a plain rule until it is."""
-        dispatcher = self.router.dispatcher
-        if self.settings.wait_for_kernels or self.first_run.is_compiled(dispatcher.policy.name):
-            self.first_run.load_now(dispatcher.policy.name)
-        else:
-            dispatcher.decides = PLAIN_LEAST_KV
-            self.router.flights.compiled = False
-            self.background.run(self._change_over())
-
-    async def _change_over(self) -> None:
-        dispatcher = self.router.dispatcher
-        policy = dispatcher.policy
-        try:
-            await self.first_run.load(policy.name)
-        except RouterError as error:
-            say(str(error))
-            return
-        gc.freeze()  # of what was loaded, as at the start
-        self.router.flights.compiled = True
-        if dispatcher.policy is policy:  # else another one was asked for, and took over
-            dispatcher.decides = policy
-            if self.further is None:
-                say(f"loaded: {policy.name} decides from now on")
 
     def _keep_account(self) -> None:
         """Whoever wants to hear of requests that are over does from now on."""
