@@ -18,6 +18,7 @@ setup: .venv/installed
 
 .venv/installed: .venv/library
 	$(INSTALL) -e '.[dev]'
+	$(INSTALL) --no-deps libcachesim  # whose other needs (a cloud's client) its caches do not have
 	touch $@
 
 # the newest versions of everything, written down; then `make test`
@@ -26,6 +27,7 @@ constraints:
 	$(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/pip install --quiet --upgrade pip
 	.venv-newest/bin/pip install --quiet -e '.[dev]'
+	.venv-newest/bin/pip install --quiet --no-deps libcachesim
 	sed -i '/^[^#]/d' constraints.txt
 	.venv-newest/bin/pip freeze --all --exclude-editable >>constraints.txt
 	rm -rf .venv-newest

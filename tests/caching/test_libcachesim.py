@@ -6,7 +6,7 @@ from trees import alone
 
 from shadowprice.caching import POLICIES
 
-libcachesim = pytest.importorskip("libcachesim", reason="libcachesim is a test dependency (pip install '.[dev]')")
+libcachesim = pytest.importorskip("libcachesim", reason="libcachesim is not installed (`make setup` does)")
 
 THEIRS = {
     "fifo": "FIFO",
