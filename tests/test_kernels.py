@@ -23,7 +23,7 @@ from shadowprice.simulate._engine_queue_kernel import wait
 from shadowprice.simulate._engine_state import KEY, REQUEST, EngineRules, one_engine
 requests = np.zeros(1, REQUEST)
 requests["prompt"], requests["generated"] = 7, 5
-rules = EngineRules(0., 0., 0., 0., 1, 1, 1, 16, 0, 0., 0, 0, 0., 0., *6 * [False])
+rules = EngineRules(0., 0., 0., 0., 1, 1, 1, 16, 0, 0., 0, 0, 0., 0., *6 * [False], True, (0.,) * 4, (0.,) * 4)
 engine = one_engine(requests, rules, np.zeros(0, KEY), 0)
 wait(requests, rules, engine.runs[0], 0)
 print(engine.runs["waiting_tokens"][0], requests["status"][0])

@@ -211,7 +211,8 @@ class Dispatcher:
             keys=self.worker_keys,
         )
         answer = self.decides.assign(self._pending(offered, may_wait=may_wait), view, now_s).tolist()
-        if not (self.needs.prefixes or self.needs.keys or view.speed is not None):
+        needs = self.needs  # a policy that remembers something of its own may mean one worker and no other
+        if not (needs.prefixes or needs.keys or needs.own or view.speed is not None):
             alike = zip(rooms, free, strict=True)
             kinds = [None if held or not kind[0] else kind for held, kind in zip(count, alike, strict=True)]
             answer = self._rotation.turned(answer, kinds)
