@@ -15,7 +15,7 @@ from ask_engine import ask_engine
 from shadowprice.fleet import StepTime, Worker
 from shadowprice.scheduling.policies import fcfs
 from shadowprice.simulate.engine import simulate
-from shadowprice.workload.readers.measured import read_measured
+from shadowprice.workload.readers import read_measured
 from shadowprice.workload.trace import Trace
 
 REQUESTS = 40
