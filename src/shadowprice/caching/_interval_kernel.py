@@ -8,12 +8,11 @@ from shadowprice.kernels import njit
 
 @njit(cache=True)
 def reuse_intervals(offsets, chain, parent, size, cost_s):
-    """Runs of a chain's items that were last used by the same request: since, until, size, seconds, item, above.
+    """Runs of a chain's items that were last used by the same request: since, until, size, seconds, begins.
 
     offsets, chain, parent, size, cost_s: as in Accesses. Items go into one run as long as each was last used with its
-    parent and costs no less per unit of size. since, until: the requests between which the run may be kept; item: its
-    last; above: the run that ends at the same request just above it in the chain, -1 for none. Besides, for each
-    position of `chain`, the run that begins there, -1 where the item is not used again.
+    parent and costs no less per unit of size. since, until: the requests between which the run may be kept;
+    begins: for each position of `chain` the run that begins there, -1 where the item is not used again.
     """
     last_use = np.full(len(parent), -1)
     position = np.empty(len(parent), np.int64)
@@ -21,11 +20,9 @@ def reuse_intervals(offsets, chain, parent, size, cost_s):
     most = len(chain)
     since, until = np.empty(most, np.int64), np.empty(most, np.int64)
     weight, saves_s = np.empty(most, np.int64), np.empty(most, np.float64)
-    item, above = np.empty(most, np.int64), np.empty(most, np.int64)
     runs = 0
     for i in range(len(offsets) - 1):
         run = -1
-        before = -1  # the run above
         for k in range(offsets[i], offsets[i + 1]):
             v = chain[k]
             u = last_use[v]
@@ -38,13 +35,11 @@ def reuse_intervals(offsets, chain, parent, size, cost_s):
             if run >= 0 and since[run] == u and cost_s[v] * size[up] >= cost_s[up] * size[v]:
                 weight[run] += size[v]
                 saves_s[run] += cost_s[v]
-                item[run] = v
                 begins[begun] = run
                 continue
-            before = run
             run = runs
             runs += 1
             begins[begun] = run
-            since[run], until[run], above[run] = u, i, before
-            weight[run], saves_s[run], item[run] = size[v], cost_s[v], v
-    return since[:runs], until[:runs], weight[:runs], saves_s[:runs], item[:runs], above[:runs], begins
+            since[run], until[run] = u, i
+            weight[run], saves_s[run] = size[v], cost_s[v]
+    return since[:runs], until[:runs], weight[:runs], saves_s[:runs], begins

@@ -8,7 +8,7 @@ import numpy as np
 from shadowprice.arrays import FloatArray, IntArray
 from shadowprice.caching import _leaf_kernel as leaf
 from shadowprice.caching._interval_kernel import reuse_intervals
-from shadowprice.caching.policies import Run
+from shadowprice.caching.policies import Run, blank, made
 from shadowprice.caching.problem import Accesses
 from shadowprice.errors import ShadowpriceError
 from shadowprice.optimize.linear import LinearProgram, solve
@@ -17,17 +17,14 @@ from shadowprice.optimize.linear import LinearProgram, solve
 class Intervals(NamedTuple):
     """Runs of items that may be kept from one request to another, arrays of one length but for `begins`.
 
-    since, until: requests; size; saves_s: seconds saved where the run is kept whole; item: its last; above: the run
-    just above it in the chain that ends at the same request, -1 for none. begins: for each position of the chains the
-    run that begins there, -1 for none.
+    since, until: requests; size; saves_s: seconds saved where the run is kept whole. begins: for each position of the
+    chains the run that begins there, -1 for none.
     """
 
     since: IntArray
     until: IntArray
     size: IntArray
     saves_s: FloatArray
-    item: IntArray
-    above: IntArray
     begins: IntArray
 
 
@@ -141,7 +138,7 @@ def _replay(accesses: Accesses, runs: Intervals, share: FloatArray, capacity: in
     key = np.full(len(chain.values), -2.0 * n - 2)
     run = runs.begins[again]
     key[again] = np.where(share[run] >= 0.5, 0.0, -float(n)) - runs.until[run]
-    filled = np.zeros(n), np.empty(len(chain.values) + 1, np.int64), np.zeros(n, np.int64)
+    filled = blank(accesses)
     leaf.evict_least_leaf(
         chain.offsets,
         chain.values,
@@ -155,4 +152,4 @@ def _replay(accesses: Accesses, runs: Intervals, share: FloatArray, capacity: in
         True,
         *filled,
     )
-    return Run(filled[0], filled[1][: filled[2][-1] if n else 0], filled[2])
+    return made(filled)

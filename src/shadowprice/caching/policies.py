@@ -39,32 +39,34 @@ class Run:
 Policy = Callable[[Accesses, int, np.random.Generator], Run]
 
 
-def _blank(accesses: Accesses) -> tuple[FloatArray, IntArray, IntArray]:
+def blank(accesses: Accesses) -> tuple[FloatArray, IntArray, IntArray]:
+    """What a kernel fills: seconds saved, evicted items, how many until the end of each request."""
     n = len(accesses)
     return np.zeros(n), np.empty(len(accesses.chain.values) + 1, np.int64), np.zeros(n, np.int64)
 
 
-def _made(filled: tuple[FloatArray, IntArray, IntArray]) -> Run:
+def made(filled: tuple[FloatArray, IntArray, IntArray]) -> Run:
+    """The run that a kernel has filled in."""
     saved_s, evicted, ends = filled
     return Run(saved_s, evicted[: ends[-1] if len(ends) else 0], ends)
 
 
 def _by_leaf(code: int, compete: bool = False, spare: int = 0) -> Policy:
     def run(accesses: Accesses, capacity: int, rng: np.random.Generator) -> Run:
-        filled, chain = _blank(accesses), accesses.chain
+        filled, chain = blank(accesses), accesses.chain
         spares = np.full(len(accesses), spare)
         parent, size, cost_s = accesses.parent, accesses.size, accesses.cost_s
         leaf.evict_least_leaf(
             chain.offsets, chain.values, parent, size, cost_s, spares, np.empty(0), capacity, code, compete, *filled
         )
-        return _made(filled)
+        return made(filled)
 
     return run
 
 
 def _by_worth(code: int, parameter: float = 0.0) -> Policy:
     def run(accesses: Accesses, capacity: int, rng: np.random.Generator) -> Run:
-        filled, chain, label = _blank(accesses), accesses.chain, accesses.label
+        filled, chain, label = blank(accesses), accesses.chain, accesses.label
         labels = int(label.max(initial=0)) + 1
         of_items = (accesses.parent, accesses.size, accesses.cost_s)
         worth.evict_least_worth(
@@ -80,18 +82,18 @@ def _by_worth(code: int, parameter: float = 0.0) -> Policy:
             rng,
             *filled,
         )
-        return _made(filled)
+        return made(filled)
 
     return run
 
 
 def _by_queue(code: int) -> Policy:
     def run(accesses: Accesses, capacity: int, rng: np.random.Generator) -> Run:
-        filled, chain = _blank(accesses), accesses.chain
+        filled, chain = blank(accesses), accesses.chain
         lists = new_lists(accesses.size, accesses.parent, 4)
         sketch = new_sketch(max(1, sizes(capacity)[1]) if code == queue.TINYLFU else 1)
         queue.evict_from_queues(code, lists, sketch, chain.offsets, chain.values, accesses.cost_s, capacity, *filled)
-        return _made(filled)
+        return made(filled)
 
     return run
 
@@ -102,9 +104,9 @@ def marking(accesses: Accesses, capacity: int, rng: np.random.Generator) -> Run:
     On chains of one with unit sizes and costs its expected misses are at most 2 H_k times the optimum's, plus k, where
     k is the capacity (Fiat, Karp, Luby, McGeoch, Sleator, Young 1991); LRU's ratio is k.
     """
-    filled, chain = _blank(accesses), accesses.chain
+    filled, chain = blank(accesses), accesses.chain
     evict_unmarked(chain.offsets, chain.values, accesses.parent, accesses.size, accesses.cost_s, capacity, rng, *filled)
-    return _made(filled)
+    return made(filled)
 
 
 def following(*experts: Policy, guard: Policy = marking) -> Policy:
@@ -129,7 +131,7 @@ def following(*experts: Policy, guard: Policy = marking) -> Policy:
 
     def run(accesses: Accesses, capacity: int, rng: np.random.Generator) -> Run:
         shadows = [expert(accesses, capacity, rng) for expert in (*experts, guard)]
-        filled, chain = _blank(accesses), accesses.chain
+        filled, chain = blank(accesses), accesses.chain
         evicted = np.zeros((len(shadows), max(len(shadow.evicted) for shadow in shadows)), np.int64)
         for row, shadow in zip(evicted, shadows, strict=True):
             row[: len(shadow.evicted)] = shadow.evicted
@@ -137,7 +139,7 @@ def following(*experts: Policy, guard: Policy = marking) -> Policy:
         ends = np.stack([shadow.ends for shadow in shadows])
         of_items = (accesses.parent, accesses.size, accesses.cost_s)
         follow(chain.offsets, chain.values, *of_items, capacity, saved, evicted, ends, rng, *filled)
-        return _made(filled)
+        return made(filled)
 
     return run
 

@@ -21,6 +21,7 @@ from shadowprice.errors import RouterError
 from shadowprice.kernels import is_noted, note
 from shadowprice.router.decide.policy import make_policy
 from shadowprice.router.fleet import in_flight
+from shadowprice.router.parent import end_with_parent
 from shadowprice.router.settings import Settings
 from shadowprice.routing.policies import POLICIES
 from shadowprice.routing.surface import Pending, Workers
@@ -132,15 +133,8 @@ def _compile(policy: str, settings: Settings) -> None:
     if sys.platform != "win32":
         os.nice(2)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the router decides
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     began_s = time.monotonic()
     load(policy, settings)
     note(*_noted(policy))
     say(f"compiled in {time.monotonic() - began_s:.0f} s")
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

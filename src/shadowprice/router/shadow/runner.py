@@ -15,6 +15,7 @@ from typing import Any
 
 from shadowprice.errors import RouterError
 from shadowprice.fleet.worker import Worker
+from shadowprice.router.parent import end_with_parent
 from shadowprice.router.record.finished import FinishedRequest
 from shadowprice.router.shadow.score import ShadowSetting, evaluate
 from shadowprice.router.shadow.trace import beside_measured, counts, measured, trace_of
@@ -142,14 +143,7 @@ def _stand_back() -> None:
     """In the process: lowest priority, ended by its parent alone, and with it."""
     os.nice(19)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the router decides
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def _score(requests: list[FinishedRequest], setting: ShadowSetting, policies: tuple[str, ...]) -> dict[str, Any]:
